@@ -1,0 +1,114 @@
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::port::commit_time;
+use crate::vocabulary::{
+    AppendBatch, AppendCondition, Appended, Commit, Conflict, EventId, EventParts, InvalidAppend, Position,
+    RecordedEvent, StoreError, StreamId, StreamVersion,
+};
+
+/// All events in the order of their positions, which are 1, 2, 3 …
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    events: Vec<RecordedEvent>,
+    /// The commit that stored each event.
+    commits: Vec<usize>,
+    committed: Vec<Commit>,
+    streams: HashMap<StreamId, Vec<usize>>,
+    ids: HashMap<EventId, usize>,
+}
+
+impl Log {
+    /// Judges and stores: the rules of [`EventStore`](crate::EventStore), in their order.
+    pub(super) fn append(&mut self, batch: &AppendBatch, now: Timestamp) -> Result<Appended, StoreError> {
+        if let Some(commit) = self.repeated(batch)? {
+            return Ok(Appended::Repeated(commit));
+        }
+        for part in batch.parts() {
+            part.expected().check(part.stream(), self.last_version(part.stream()))?;
+        }
+        if let Some(condition) = batch.condition() {
+            self.check(condition)?;
+        }
+        Ok(Appended::Stored(self.store(batch, now)))
+    }
+
+    fn repeated(&self, batch: &AppendBatch) -> Result<Option<Commit>, InvalidAppend> {
+        let Some(&stored) = batch.events().find_map(|event| self.ids.get(&event.id())) else {
+            return Ok(None);
+        };
+        let commit = &self.committed[self.commits[stored]];
+        if commit.answers(batch) {
+            return Ok(Some(commit.clone()));
+        }
+        let event = &self.events[stored];
+        let (id, stream, version) = (event.id(), event.stream().clone(), event.version());
+        Err(InvalidAppend::StoredId { id, stream, version })
+    }
+
+    fn check(&self, condition: &AppendCondition) -> Result<(), Conflict> {
+        let known = condition.after.map_or(0, |after| usize::try_from(after.get()).unwrap_or(usize::MAX));
+        let new = self.events.get(known..).unwrap_or_default();
+        match new.iter().find(|event| condition.query.matches(event)).and_then(RecordedEvent::position) {
+            Some(position) => Err(Conflict::Condition { position }),
+            None => Ok(()),
+        }
+    }
+
+    fn store(&mut self, batch: &AppendBatch, now: Timestamp) -> Commit {
+        let last_times =
+            batch.parts().iter().filter_map(|part| Some(self.last(part.stream())?.recorded_at()));
+        let recorded_at = commit_time(now, last_times.max());
+        let first = self.events.len();
+        for part in batch.parts() {
+            for event in part.events() {
+                let index = self.events.len();
+                let stream = part.stream().clone();
+                let version = self.last_version(&stream).map_or(StreamVersion::FIRST, StreamVersion::next);
+                self.streams.entry(stream.clone()).or_default().push(index);
+                self.ids.insert(event.id(), index);
+                self.commits.push(self.committed.len());
+                self.events.push(RecordedEvent::from(EventParts {
+                    event: event.clone(),
+                    slice: stream.slice(),
+                    stream,
+                    version,
+                    position: Some(Position::FIRST.plus(index as u64)),
+                    recorded_at,
+                }));
+            }
+        }
+        // A batch has at least one event.
+        let empty = Commit::new(Vec::new(), None, recorded_at);
+        let commit = Commit::of_events(&self.events[first..]).unwrap_or(empty);
+        self.committed.push(commit.clone());
+        commit
+    }
+
+    pub(super) fn find_commit(&self, stream: &StreamId, first: EventId) -> Option<Commit> {
+        let commit = &self.committed[self.commits[*self.ids.get(&first)?]];
+        let part = commit.stream(stream)?;
+        (part.events.first() == Some(&first)).then(|| commit.clone())
+    }
+
+    pub(super) fn stream(&self, stream: &StreamId) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        self.streams.get(stream).into_iter().flatten().map(|index| &self.events[*index])
+    }
+
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        self.events.iter()
+    }
+
+    pub(super) fn head(&self) -> Option<Position> {
+        self.events.last().and_then(RecordedEvent::position)
+    }
+
+    fn last(&self, stream: &StreamId) -> Option<&RecordedEvent> {
+        self.stream(stream).next_back()
+    }
+
+    fn last_version(&self, stream: &StreamId) -> Option<StreamVersion> {
+        self.last(stream).map(RecordedEvent::version)
+    }
+}

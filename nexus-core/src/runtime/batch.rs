@@ -1,0 +1,239 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+
+use super::repository::Sought;
+use super::request::Request;
+use super::{BatchError, CommandOptions, Loaded, Outcome, Receipt, Repository, RepositoryError};
+use crate::domain::{Command, CommandHandler};
+use crate::port::EventStore;
+use crate::vocabulary::{
+    AppendBatch, Commit, EventId, ExpectedVersion, InvalidStreamId, NewEvent, StoreError, StreamId,
+    StreamVersion,
+};
+
+impl<S: EventStore> Repository<S> {
+    /// Commands for several aggregates that take effect together or not at all.
+    ///
+    /// The store has to take batches over several streams: see
+    /// [`Capabilities::several_streams`](crate::Capabilities::several_streams).
+    ///
+    /// ```
+    /// # use nexus_core::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Serialize, Deserialize, DomainEvent)]
+    /// enum AccountEvent { Deposited { cents: u64 }, Withdrawn { cents: u64 } }
+    /// #[derive(Serialize, Deserialize, Command)]
+    /// struct Deposit { cents: u64 }
+    /// #[derive(Serialize, Deserialize, Command)]
+    /// struct Withdraw { cents: u64 }
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("only {balance} cents are there")]
+    /// struct Overdrawn { balance: u64 }
+    ///
+    /// #[derive(Default)]
+    /// struct Account { cents: u64 }
+    /// # impl Aggregate for Account {
+    /// #     const CATEGORY: &'static str = "account";
+    /// #     type Id = u32;
+    /// #     type Event = AccountEvent;
+    /// #     fn apply(&mut self, event: &AccountEvent) {
+    /// #         match event {
+    /// #             AccountEvent::Deposited { cents } => self.cents += cents,
+    /// #             AccountEvent::Withdrawn { cents } => self.cents -= cents,
+    /// #         }
+    /// #     }
+    /// # }
+    /// # impl CommandHandler<Deposit> for Account {
+    /// #     type Rejection = std::convert::Infallible;
+    /// #     fn handle(&self, c: &Deposit, _: &CommandContext) -> Result<Vec<AccountEvent>, Self::Rejection> {
+    /// #         Ok(vec![AccountEvent::Deposited { cents: c.cents }])
+    /// #     }
+    /// # }
+    /// # impl CommandHandler<Withdraw> for Account {
+    /// #     type Rejection = Overdrawn;
+    /// #     fn handle(&self, c: &Withdraw, _: &CommandContext) -> Result<Vec<AccountEvent>, Overdrawn> {
+    /// #         if c.cents > self.cents { return Err(Overdrawn { balance: self.cents }); }
+    /// #         Ok(vec![AccountEvent::Withdrawn { cents: c.cents }])
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let accounts = Repository::new(MemoryStore::new());
+    /// accounts.execute::<Account, _>(&1, Deposit { cents: 500 }).await?;
+    ///
+    /// let transfer = |cents| {
+    ///     accounts
+    ///         .batch(CommandOptions::default().actor("alice"))
+    ///         .command::<Account, _>(&1, Withdraw { cents })
+    ///         .command::<Account, _>(&2, Deposit { cents })
+    /// };
+    /// let receipts = transfer(300).execute().await?;
+    /// assert_eq!(receipts.len(), 2);
+    ///
+    /// // Refused by the one, without effect on the other.
+    /// let refused = transfer(300).execute().await.unwrap_err();
+    /// assert!(matches!(&refused, BatchError::Rejected { rejection, .. } if rejection.is::<Overdrawn>()));
+    /// assert_eq!(accounts.load::<Account>(&2).await?.state.cents, 300);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn batch(&self, options: CommandOptions) -> CommandBatch<'_, S> {
+        CommandBatch { repository: self, options, steps: Vec::new(), invalid: None }
+    }
+}
+
+/// Commands for several aggregates, made by [`Repository::batch`].
+#[must_use = "nothing happens before `execute`"]
+pub struct CommandBatch<'a, S> {
+    repository: &'a Repository<S>,
+    options: CommandOptions,
+    steps: Vec<Box<dyn Step<S>>>,
+    invalid: Option<InvalidStreamId>,
+}
+
+impl<S> fmt::Debug for CommandBatch<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let streams: Vec<_> = self.steps.iter().map(|step| step.stream()).collect();
+        f.debug_struct("CommandBatch").field("streams", &streams).finish_non_exhaustive()
+    }
+}
+
+impl<S: EventStore> CommandBatch<'_, S> {
+    /// A command for one more aggregate. Each aggregate may be named once.
+    pub fn command<A, C>(mut self, id: &A::Id, command: C) -> Self
+    where
+        A: CommandHandler<C>,
+        C: Command,
+    {
+        match A::stream(id) {
+            Ok(stream) => {
+                self.steps.push(Box::new(AggregateStep { stream, command, loaded: Loaded::<A>::default() }));
+            }
+            Err(error) => {
+                self.invalid.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Loads all aggregates, lets each decide, and appends what they decided in one batch; decides again
+    /// where others were first. An aggregate that decided nothing must not have changed until then, either.
+    ///
+    /// The receipts are in the order of the commands. Of a batch that was carried out before (see
+    /// [`CommandOptions::id`]) they are the first ones. A version that the options expect is expected of every
+    /// aggregate.
+    ///
+    /// # Errors
+    /// [`BatchError::Rejected`] is the first rejection, in the order of the commands; anything else is
+    /// [`BatchError::Failed`].
+    pub async fn execute(self) -> Result<Vec<Receipt>, BatchError> {
+        let Self { repository, options, mut steps, invalid } = self;
+        if let Some(error) = invalid {
+            return Err(error.into());
+        }
+        let request = Request::new(options, &*repository.clock, &*repository.ids);
+        let mut retries = repository.retry.start();
+        loop {
+            let sought = steps.iter_mut().map(|step| {
+                let first = request.sought(step.stream());
+                step.catch_up(&repository.store, first)
+            });
+            let found = try_join_all(sought).await?.iter().position(|sought| *sought == Sought::Found);
+            if let Some(step) = found.and_then(|index| steps.get(index)) {
+                let first = request.first_event(step.stream());
+                if let Some(commit) = repository.store.find_commit(step.stream(), first).await? {
+                    return Ok(receipts(&steps, &commit, Outcome::Repeated));
+                }
+            }
+            let Some(batch) = decided(&steps, &request)? else {
+                let unchanged = steps.iter().map(|step| Receipt::unchanged(step.stream(), step.version()));
+                return Ok(unchanged.collect());
+            };
+            match repository.store.append(batch).await {
+                Ok(crate::Appended::Stored(commit)) => return Ok(receipts(&steps, &commit, Outcome::Stored)),
+                Ok(crate::Appended::Repeated(commit)) => {
+                    return Ok(receipts(&steps, &commit, Outcome::Repeated));
+                }
+                Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn receipts<S>(steps: &[Box<dyn Step<S>>], commit: &Commit, outcome: Outcome) -> Vec<Receipt> {
+    steps.iter().map(|step| Receipt::of_commit(step.stream(), step.version(), commit, outcome)).collect()
+}
+
+/// What all steps decided; `None` where nothing has to happen.
+fn decided<S>(steps: &[Box<dyn Step<S>>], request: &Request) -> Result<Option<AppendBatch>, BatchError> {
+    let mut batch: Option<AppendBatch> = None;
+    let mut unchanged = Vec::new();
+    for step in steps {
+        let (stream, expected) = (step.stream().clone(), ExpectedVersion::after(step.version()));
+        let events = step.decide(request)?;
+        batch = match batch {
+            batch if events.is_empty() => {
+                unchanged.push((stream, expected));
+                batch
+            }
+            None => Some(AppendBatch::new(stream, expected, events)?),
+            Some(batch) => Some(batch.and(stream, expected, events)?),
+        };
+    }
+    let Some(mut batch) = batch else { return Ok(None) };
+    for (stream, expected) in unchanged {
+        batch = batch.expecting(stream, expected)?;
+    }
+    Ok(Some(batch))
+}
+
+/// A command and the aggregate it is for, whatever their types.
+#[async_trait]
+trait Step<S>: Send + Sync {
+    fn stream(&self) -> &StreamId;
+
+    fn version(&self) -> Option<StreamVersion>;
+
+    async fn catch_up(&mut self, store: &S, sought: Option<EventId>) -> Result<Sought, RepositoryError>;
+
+    fn decide(&self, request: &Request) -> Result<Vec<NewEvent>, BatchError>;
+}
+
+struct AggregateStep<A, C> {
+    stream: StreamId,
+    command: C,
+    loaded: Loaded<A>,
+}
+
+#[async_trait]
+impl<S, A, C> Step<S> for AggregateStep<A, C>
+where
+    S: EventStore,
+    A: CommandHandler<C>,
+    C: Command,
+{
+    fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    fn version(&self) -> Option<StreamVersion> {
+        self.loaded.version
+    }
+
+    async fn catch_up(&mut self, store: &S, sought: Option<EventId>) -> Result<Sought, RepositoryError> {
+        self.loaded.catch_up(store, &self.stream, sought).await
+    }
+
+    fn decide(&self, request: &Request) -> Result<Vec<NewEvent>, BatchError> {
+        request.check(&self.stream, self.loaded.version)?;
+        let context = request.context(&self.stream, self.loaded.version);
+        let decided = self.loaded.state.handle(&self.command, &context).map_err(|rejection| {
+            BatchError::Rejected { stream: self.stream.clone(), rejection: rejection.into() }
+        })?;
+        Ok(request.events(&self.stream, &decided)?)
+    }
+}

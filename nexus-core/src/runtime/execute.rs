@@ -1,0 +1,87 @@
+use super::repository::Sought;
+use super::request::Request;
+use super::{CommandOptions, ExecuteError, Loaded, Outcome, Receipt, Repository, RepositoryError};
+use crate::domain::{Aggregate, Command, CommandHandler};
+use crate::port::EventStore;
+use crate::vocabulary::{AppendBatch, ExpectedVersion, StoreError, StreamId, StreamVersion};
+
+impl<S: EventStore> Repository<S> {
+    /// Has the aggregate with this id carry out `command`: loads it, lets it decide, and appends what it
+    /// decided, if nobody else was first; otherwise decides again on the new state, as often as the
+    /// [`RetryPolicy`](crate::RetryPolicy) allows.
+    ///
+    /// Dropping the future does not undo it; a command that may have to be sent again takes an id: see
+    /// [`execute_with`](Self::execute_with).
+    ///
+    /// # Errors
+    /// [`ExecuteError::Rejected`] is the aggregate's own; anything else is [`ExecuteError::Failed`].
+    pub async fn execute<A, C>(&self, id: &A::Id, command: C) -> Result<Receipt, ExecuteError<A::Rejection>>
+    where
+        A: CommandHandler<C>,
+        C: Command,
+    {
+        self.execute_with::<A, C>(id, command, CommandOptions::default()).await
+    }
+
+    /// The same, with what the sender says about the command: its id, who sends it, what it expects.
+    ///
+    /// # Errors
+    /// See [`execute`](Self::execute).
+    pub async fn execute_with<A, C>(
+        &self,
+        id: &A::Id,
+        command: C,
+        options: CommandOptions,
+    ) -> Result<Receipt, ExecuteError<A::Rejection>>
+    where
+        A: CommandHandler<C>,
+        C: Command,
+    {
+        let stream = A::stream(id)?;
+        let request = Request::new(options, &*self.clock, &*self.ids);
+        let mut loaded = Loaded::<A>::default();
+        let mut retries = self.retry.start();
+        loop {
+            if let Some(receipt) = self.catch_up(&mut loaded, &stream, &request).await? {
+                return Ok(receipt);
+            }
+            request.check(&stream, loaded.version)?;
+            let context = request.context(&stream, loaded.version);
+            let decided = loaded.state.handle(&command, &context).map_err(ExecuteError::Rejected)?;
+            if decided.is_empty() {
+                return Ok(Receipt::unchanged(&stream, loaded.version));
+            }
+            let events = request.events(&stream, &decided)?;
+            let batch = AppendBatch::new(stream.clone(), ExpectedVersion::after(loaded.version), events)?;
+            match self.store.append(batch).await {
+                Ok(appended) => return Ok(Receipt::of_append(&stream, loaded.version, &appended)),
+                Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Brings the state up to date, or finds that the command was carried out before.
+    async fn catch_up<A: Aggregate>(
+        &self,
+        loaded: &mut Loaded<A>,
+        stream: &StreamId,
+        request: &Request,
+    ) -> Result<Option<Receipt>, RepositoryError> {
+        match loaded.catch_up(&*self.store, stream, request.sought(stream)).await? {
+            Sought::Found => self.earlier_receipt(stream, loaded.version, request).await,
+            Sought::Missing => Ok(None),
+        }
+    }
+
+    /// The receipt of a command that stored events in `stream` before.
+    pub(super) async fn earlier_receipt(
+        &self,
+        stream: &StreamId,
+        version: Option<StreamVersion>,
+        request: &Request,
+    ) -> Result<Option<Receipt>, RepositoryError> {
+        let commit = self.store.find_commit(stream, request.first_event(stream)).await?;
+        Ok(commit.map(|commit| Receipt::of_commit(stream, version, &commit, Outcome::Repeated)))
+    }
+}

@@ -1,0 +1,66 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{CommandOptions, RepositoryError};
+use crate::domain::{CommandContext, DomainEvent};
+use crate::vocabulary::{
+    Clock, CommandId, EventId, ExpectedVersion, IdSource, Metadata, NewEvent, StreamId, StreamVersion,
+};
+
+/// One command on its way: what stays the same in all its attempts.
+pub(super) struct Request {
+    command: CommandId,
+    given: bool,
+    now: Timestamp,
+    expected: Option<ExpectedVersion>,
+    metadata: Arc<Metadata>,
+}
+
+impl Request {
+    pub(super) fn new(options: CommandOptions, clock: &dyn Clock, ids: &dyn IdSource) -> Self {
+        let now = clock.now();
+        let command = options.id.unwrap_or_else(|| ids.command_id(now));
+        let metadata = Arc::new(options.metadata.with_command(command));
+        Self { command, given: options.id.is_some(), now, expected: options.expected, metadata }
+    }
+
+    /// The id of the first event this command stores, or had stored, in `stream`.
+    pub(super) fn first_event(&self, stream: &StreamId) -> EventId {
+        EventId::derived(self.command, stream, 0)
+    }
+
+    /// The same, where the command may have been sent before: an id that we just made is new.
+    pub(super) fn sought(&self, stream: &StreamId) -> Option<EventId> {
+        self.given.then(|| self.first_event(stream))
+    }
+
+    /// Refuses what the sender did not expect.
+    pub(super) fn check(
+        &self,
+        stream: &StreamId,
+        version: Option<StreamVersion>,
+    ) -> Result<(), RepositoryError> {
+        let expected = self.expected.unwrap_or(ExpectedVersion::Any);
+        expected.check(stream, version).map_err(|conflict| RepositoryError::Store(conflict.into()))
+    }
+
+    pub(super) fn context(&self, stream: &StreamId, version: Option<StreamVersion>) -> CommandContext {
+        let metadata = Metadata::clone(&self.metadata);
+        CommandContext::new(stream.clone(), version, self.command, self.now, metadata)
+    }
+
+    pub(super) fn events<E: DomainEvent>(
+        &self,
+        stream: &StreamId,
+        decided: &[E],
+    ) -> Result<Vec<NewEvent>, RepositoryError> {
+        let numbered = (0_u32..).zip(decided);
+        numbered
+            .map(|(index, event)| {
+                let id = EventId::derived(self.command, stream, index);
+                Ok(event.to_new(id, &self.metadata)?)
+            })
+            .collect()
+    }
+}
