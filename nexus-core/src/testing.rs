@@ -1,1 +1,50 @@
-//! x
+//! For the tests of your aggregates, [`Scenario`]; for those of your own backend, the conformance suite.
+//!
+//! # The suite
+//!
+//! Each rule that [`EventStore`](crate::EventStore) and [`EventLog`](crate::EventLog) state is a case, and one macro a
+//! port makes a `#[test]` of each. A backend's whole conformance test is a fixture and a line a port:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use nexus_core::{Clock, MemoryStore};
+//! use nexus_core::testing::{StoreFixture, event_log_conformance, event_store_conformance};
+//!
+//! struct Memory(MemoryStore);
+//!
+//! impl StoreFixture for Memory {
+//!     type Store = MemoryStore;
+//!
+//!     async fn start(clock: Arc<dyn Clock>) -> Self {
+//!         Self(MemoryStore::sharing_clock(clock))
+//!     }
+//!
+//!     async fn open(&self) -> MemoryStore {
+//!         self.0.clone()
+//!     }
+//! }
+//!
+//! mod store { event_store_conformance!(super::Memory); }
+//! mod log { event_log_conformance!(super::Memory); }
+//! # fn main() {}
+//! ```
+//!
+//! A case that fails panics with the rule it found broken. What a store does not declare in its
+//! [`Capabilities`](crate::Capabilities) it has to refuse; nothing is skipped in silence. A fixture that cannot reach
+//! its service panics, too.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a test says what is wrong by panicking")]
+
+#[doc(hidden)]
+pub mod log;
+#[doc(hidden)]
+pub mod store;
+
+mod fixture;
+mod model;
+mod samples;
+mod scenario;
+
+pub use crate::{event_log_conformance, event_store_conformance};
+pub use fixture::{StoreFixture, run};
+pub use scenario::{Decided, Scenario};

@@ -1,0 +1,126 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::port::EventStore;
+use crate::vocabulary::Clock;
+
+/// Storage for one case of the suite; dropping it cleans up.
+pub trait StoreFixture: Send + Sync + Sized + 'static {
+    /// The store under test.
+    type Store: EventStore;
+
+    /// Empty storage of its own, whose times of recording come from `clock`.
+    fn start(clock: Arc<dyn Clock>) -> impl Future<Output = Self> + Send;
+
+    /// Opens the storage once more, as another process would; a store that cannot be shared between processes gives
+    /// another handle on the same one.
+    fn open(&self) -> impl Future<Output = Self::Store> + Send;
+}
+
+/// A case that has not ended by then never will.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs one case on a runtime of its own with several threads.
+///
+/// # Panics
+/// Where the case panics, and where it hangs.
+pub fn run(case: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime can be started");
+    let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, case).await });
+    runtime.shutdown_background();
+    assert!(ended.is_ok(), "the case has not ended after {PATIENCE:?}");
+}
+
+/// Makes a `#[test]` of each case for [`EventStore`](crate::EventStore): see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! event_store_conformance {
+    ($fixture:ty) => {
+        $crate::__event_store_cases! { $crate::__conformance_tests { $fixture, store } }
+    };
+}
+
+/// Makes a `#[test]` of each case for [`EventLog`](crate::EventLog): see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! event_log_conformance {
+    ($fixture:ty) => {
+        $crate::__event_log_cases! { $crate::__conformance_tests { $fixture, log } }
+    };
+}
+
+/// The only list of the cases of `EventStore`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __event_store_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_batch_is_stored_whole,
+            a_refused_batch_stores_nothing,
+            a_dropped_append_leaves_all_or_nothing,
+            find_commit_answers_as_append_did,
+            versions_have_no_holes,
+            concurrent_appends_leave_no_holes,
+            a_missing_stream_is_empty,
+            each_expectation_means_what_it_says,
+            exact_in_the_middle_of_a_commit_is_a_conflict,
+            exact_in_the_future_is_a_conflict,
+            a_conflict_names_expected_and_actual,
+            of_racing_appends_exactly_one_wins,
+            of_racing_batches_over_streams_exactly_one_wins,
+            recorded_times_never_go_back,
+            slices_are_stored,
+            a_repeat_returns_the_first_answer,
+            a_repeat_is_recognised_after_later_appends,
+            racing_repeats_are_stored_once,
+            any_other_reuse_of_an_id_is_invalid,
+            a_batch_over_the_limit_is_refused,
+            what_is_not_declared_is_refused,
+            reads_keep_to_their_bounds,
+            reads_keep_to_their_times,
+            a_read_can_be_spawned_and_dropped,
+            a_read_during_appends_has_no_holes,
+            round_trips_are_exact,
+            a_condition_refuses_what_it_names,
+            of_racing_conditional_appends_exactly_one_wins,
+            a_condition_holds_against_plain_appends,
+            answers_agree_with_the_model,
+        }
+    };
+}
+
+/// The only list of the cases of `EventLog`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __event_log_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            positions_follow_commits,
+            a_reader_never_misses_an_event,
+            head_is_the_last_position,
+            waiting_ends_when_there_is_more,
+            waiting_goes_on_while_there_is_no_more,
+            queries_find_what_they_match,
+            reads_of_the_log_keep_to_their_bounds,
+            queries_agree_with_the_model,
+            concurrent_writers_agree_with_the_model,
+        }
+    };
+}
+
+/// A test of each case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($fixture:ty, $port:ident; $($case:ident),* $(,)?) => {$(
+        #[test]
+        fn $case() {
+            $crate::testing::run($crate::testing::$port::$case::<$fixture>());
+        }
+    )*};
+}
