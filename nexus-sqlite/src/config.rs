@@ -1,0 +1,126 @@
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexus_core::{Clock, SystemClock};
+use rusqlite::Connection;
+
+/// What an acknowledged append survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The loss of power: every commit waits for the disk (`synchronous=FULL`).
+    #[default]
+    Full,
+    /// The end of the process, however it comes; a loss of power may cost the last commits, but never leaves
+    /// half of one (`synchronous=NORMAL`).
+    Normal,
+}
+
+/// Where a store is and how it works; the defaults suit most.
+///
+/// ```
+/// use nexus_sqlite::{Durability, SqliteConfig};
+///
+/// let config = SqliteConfig::new("orders.db").durability(Durability::Normal);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteConfig {
+    pub(crate) path: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) readers: NonZeroUsize,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl SqliteConfig {
+    /// A store in the file at `path`, which is made when it is not there.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            durability: Durability::Full,
+            readers: const { NonZeroUsize::new(4).expect("4 is not 0") },
+            busy_timeout: Duration::from_secs(5),
+            max_bytes: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// What an acknowledged append survives: [`Durability::Full`] unless told otherwise.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
+    /// How many threads read, each on a connection of its own: 4 unless told otherwise.
+    #[must_use]
+    pub fn readers(self, readers: NonZeroUsize) -> Self {
+        Self { readers, ..self }
+    }
+
+    /// How long to wait for another process that is writing, before
+    /// [`StoreError::Unavailable`](nexus_core::StoreError::Unavailable): 5 s unless told otherwise.
+    #[must_use]
+    pub fn busy_timeout(self, busy_timeout: Duration) -> Self {
+        Self { busy_timeout, ..self }
+    }
+
+    /// How large this process lets the file grow, in bytes, rounded down to whole pages of 4,096; without a limit
+    /// unless told otherwise. An append that does not fit is refused as on a full disk, and can be sent
+    /// again when there is room. The write-ahead log beside the file is not counted.
+    #[must_use]
+    pub fn max_bytes(self, bytes: u64) -> Self {
+        Self { max_bytes: Some(bytes), ..self }
+    }
+
+    /// Where the times of recording come from: the system's clock unless told otherwise.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Settings of one connection that last as long as it does.
+    pub(crate) fn prepare(&self, connection: &Connection, role: Role) -> rusqlite::Result<()> {
+        connection.busy_timeout(self.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.pragma_update(None, "cache_size", role.cache_kibibytes())?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        match role {
+            Role::Reader => connection.pragma_update(None, "query_only", true),
+            Role::Writer => {
+                let synchronous = match self.durability {
+                    Durability::Full => "FULL",
+                    Durability::Normal => "NORMAL",
+                };
+                connection.pragma_update(None, "synchronous", synchronous)?;
+                // A burst may grow the log; it shrinks back when it starts over.
+                connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+                if let Some(bytes) = self.max_bytes {
+                    let page: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+                    let pages = (bytes / u64::from(page.max(1))).clamp(1, u64::from(u32::MAX - 1));
+                    connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
+impl Role {
+    /// Taken as it is needed; SQLite reads a negative size as KiB. The writer's holds the inner pages of its
+    /// indexes, which every append visits.
+    fn cache_kibibytes(self) -> i32 {
+        match self {
+            Self::Writer => -32 * 1_024,
+            Self::Reader => -8 * 1_024,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use std::path::PathBuf;
+
+use nexus_core::{BoxError, StoreError};
+use rusqlite::ErrorCode;
+
+/// Why a file could not be opened as a store. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file is something else, or damaged at its start.
+    #[error("{} is not a SQLite database", path.display())]
+    NotSqlite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is another program's database.
+    #[error(
+        "{} is a SQLite database, but not a Nexus store (application id {application_id:#x}): \
+         give a new file, or one that Nexus made", path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The id it carries.
+        application_id: i32,
+    },
+    /// The file was written by a newer version of this crate.
+    #[error(
+        "{} has schema version {found}, made by a newer nexus-sqlite: this one knows versions up to {supported}",
+        path.display()
+    )]
+    Future {
+        /// The file.
+        path: PathBuf,
+        /// The version it has.
+        found: i32,
+        /// The highest version this crate knows.
+        supported: i32,
+    },
+    /// The file system does not support the write-ahead log.
+    #[error(
+        "{} cannot use a write-ahead log (SQLite answered {found:?}): the file has to be on a local disk",
+        path.display()
+    )]
+    NoWriteAheadLog {
+        /// The file.
+        path: PathBuf,
+        /// The journal mode SQLite fell back to.
+        found: String,
+    },
+    /// Anything else: no such directory, no permission, a full disk, a file that another process keeps locked.
+    #[error("could not open {}", path.display())]
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn from_sqlite(path: &std::path::Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::NotSqlite { path },
+            _ => Self::Unavailable { path, source: error.into() },
+        }
+    }
+}
+
+/// What an error of SQLite's means to a caller who wanted to do what was `attempted`.
+pub(crate) fn store_error(attempted: &str, error: impl Into<SqliteError>) -> StoreError {
+    let SqliteError { code, source } = error.into();
+    match code {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::corrupt(format!("the database, to {attempted}"), source)
+        }
+        _ => StoreError::unavailable(attempted, source),
+    }
+}
+
+/// An error of SQLite's, possibly shared by all appends of a group.
+pub(crate) struct SqliteError {
+    code: Option<ErrorCode>,
+    source: BoxError,
+}
+
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { code: error.sqlite_error_code(), source: error.into() }
+    }
+}
+
+impl From<std::sync::Arc<rusqlite::Error>> for SqliteError {
+    fn from(error: std::sync::Arc<rusqlite::Error>) -> Self {
+        Self { code: error.sqlite_error_code(), source: error.into() }
+    }
+}
+
+/// The thread that should have answered is gone: the store was closed, or is closing.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is closed")]
+pub(crate) struct Closed;

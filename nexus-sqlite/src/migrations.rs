@@ -1,0 +1,101 @@
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::config::{Role, SqliteConfig};
+use crate::error::OpenError;
+
+/// "NXUS", which marks a file as ours in its header.
+const APPLICATION_ID: i32 = 0x4e58_5553;
+
+/// Step by step from an empty file; the version of a file is how many of them it has seen.
+const STEPS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+
+const CURRENT: i32 = STEPS.len() as i32;
+
+/// Opens the writing connection: makes the file or brings it up to date, or says why it cannot.
+pub(crate) fn open(config: &SqliteConfig) -> Result<Connection, OpenError> {
+    let path = config.path.as_path();
+    let failed = |error| OpenError::from_sqlite(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(config.busy_timeout).map_err(failed)?;
+    if version(&connection, path)? < CURRENT {
+        use_write_ahead_log(&connection, path, config.busy_timeout)?;
+        migrate(&mut connection, path)?;
+    }
+    // It may have been switched off by hand since.
+    use_write_ahead_log(&connection, path, config.busy_timeout)?;
+    config.prepare(&connection, Role::Writer).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens a connection for reading; the file is there and up to date.
+pub(crate) fn open_reader(config: &SqliteConfig) -> rusqlite::Result<Connection> {
+    // Even a reader writes to the shared memory beside the file.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(&config.path, flags)?;
+    config.prepare(&connection, Role::Reader)?;
+    Ok(connection)
+}
+
+/// The version of the file, if it is ours; 0 for one that is still empty.
+fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+    let pragma = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .map_err(|error| OpenError::from_sqlite(path, error))
+    };
+    let (application_id, found): (i32, i32) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| OpenError::from_sqlite(path, error))?;
+    let path = path.to_owned();
+    match (application_id, found) {
+        (0, 0) if tables == 0 => Ok(0),
+        (APPLICATION_ID, found) if found > CURRENT => {
+            Err(OpenError::Future { path, found, supported: CURRENT })
+        }
+        (APPLICATION_ID, found) if found > 0 => Ok(found),
+        (application_id, _) => Err(OpenError::Foreign { path, application_id }),
+    }
+}
+
+/// Several processes may start at once: whoever gets the lock migrates, the others find it done.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::from_sqlite(path, error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let found = version(&transaction, path)?;
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", CURRENT).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// Switching needs the file for a moment by itself, and SQLite does not wait for that.
+fn use_write_ahead_log(connection: &Connection, path: &Path, patience: Duration) -> Result<(), OpenError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer: rusqlite::Result<String> =
+            connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+        match answer {
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
+            Ok(found) => return Err(OpenError::NoWriteAheadLog { path: path.to_owned(), found }),
+            Err(error) => {
+                let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+                if !busy || Instant::now() >= deadline {
+                    return Err(OpenError::from_sqlite(path, error));
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}

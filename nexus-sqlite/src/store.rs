@@ -1,0 +1,164 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nexus_core::{
+    AppendBatch, Appended, Capabilities, Commit, EventId, EventLog, EventStore, EventStream, Position, Query,
+    ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion, pages,
+};
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::config::SqliteConfig;
+use crate::error::{Closed, OpenError};
+use crate::migrations;
+use crate::readers::Readers;
+use crate::writer::Writer;
+
+/// How often the file is looked at for commits of other processes, while somebody waits for them.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(3);
+
+/// An event store in one SQLite file. Clones share its threads, which end with the last clone.
+///
+/// See the [crate's documentation](crate) for guarantees and an example.
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+    head: Arc<watch::Sender<Option<Position>>>,
+    /// Held by the one waiter that looks at the file for all.
+    lookout: Mutex<()>,
+    /// Yields `None` when all threads have ended.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the store in the file at `path`, or makes it.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: nothing that is not a Nexus store is touched.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(SqliteConfig::new(path)).await
+    }
+
+    /// Opens the store that `config` describes, or makes it.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: nothing that is not a Nexus store is touched.
+    pub async fn open_with(config: SqliteConfig) -> Result<Self, OpenError> {
+        let path = config.path.clone();
+        let opened = tokio::task::spawn_blocking(move || Shared::open(&config)).await;
+        let failed = |error: tokio::task::JoinError| OpenError::Unavailable { path, source: error.into() };
+        Ok(Self { shared: Arc::new(opened.map_err(failed)??) })
+    }
+
+    /// The file the store is in.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Finishes what is in hand and lets go of the file; the last process to do so folds the write-ahead log into
+    /// it. Without it the same happens in the background when the last clone is dropped.
+    ///
+    /// Returns at once where other clones are still in use.
+    pub async fn close(self) {
+        if let Some(Shared { writer, readers, ended, .. }) = Arc::into_inner(self.shared) {
+            drop((writer, readers));
+            ended.into_inner().recv().await;
+        }
+    }
+
+    /// Looks at the file again and again, and tells all who wait; only one of them at a time does.
+    async fn look_out(&self) -> Result<std::convert::Infallible, StoreError> {
+        let _alone = self.shared.lookout.lock().await;
+        loop {
+            let head = self.head().await?;
+            self.shared.head.send_if_modified(|known| {
+                let is_news = head > *known;
+                if is_news {
+                    *known = head;
+                }
+                is_news
+            });
+            tokio::time::sleep(LOOKED_AT_EVERY).await;
+        }
+    }
+}
+
+impl Shared {
+    fn open(config: &SqliteConfig) -> Result<Self, OpenError> {
+        let connection = migrations::open(config)?;
+        let (alive, ended) = mpsc::channel(1);
+        let readers = Readers::start(config, &alive)?;
+        let head = Arc::new(watch::Sender::new(None));
+        let writer = Writer::start(config, connection, Arc::clone(&head), alive)?;
+        let (path, lookout, ended) = (config.path.clone(), Mutex::new(()), Mutex::new(ended));
+        Ok(Self { path, writer, readers, head, lookout, ended })
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
+        self.capabilities().check(&batch)?;
+        self.shared.writer.append(batch).await
+    }
+
+    async fn find_commit(&self, stream: &StreamId, first: EventId) -> Result<Option<Commit>, StoreError> {
+        let stream = stream.clone();
+        self.shared.readers.ask(move |reader| reader.find_commit(&stream, first)).await
+    }
+
+    fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
+        let (readers, stream) = (self.shared.readers.clone(), stream.clone());
+        let place = |event: &RecordedEvent| Some(event.version());
+        pages(options, place, move |options| {
+            let stream = stream.clone();
+            readers.ask(move |reader| reader.stream_page(&stream, &options))
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        // A row of SQLite's holds a billion bytes at most; the margin is for its other columns.
+        Capabilities::least().with_conditions().with_several_streams().with_max_batch_bytes(512 << 20)
+    }
+}
+
+#[async_trait]
+impl EventLog for SqliteStore {
+    fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
+        let (readers, query) = (self.shared.readers.clone(), Arc::new(query));
+        pages(options, RecordedEvent::position, move |options| {
+            let query = Arc::clone(&query);
+            readers.ask(move |reader| reader.log_page(&query, &options))
+        })
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        self.shared.readers.ask(|reader| reader.head()).await
+    }
+
+    /// Commits of this process are heard of at once, those of other processes within a few milliseconds.
+    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+        let mut head = self.shared.head.subscribe();
+        tokio::select! {
+            biased;
+            told = head.wait_for(|head| *head > position) => {
+                told.map(|_| ()).map_err(|_| StoreError::unavailable("wait for events", Closed))
+            }
+            failed = self.look_out() => failed.map(|never| match never {}),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The public suite, on a fresh file for each case.
+
+#![allow(clippy::expect_used, reason = "a test says what is wrong by panicking")]
+
+use std::sync::Arc;
+
+use nexus_core::Clock;
+use nexus_core::testing::{StoreFixture, event_log_conformance, event_store_conformance};
+use nexus_sqlite::{SqliteConfig, SqliteStore};
+use tempfile::TempDir;
+
+struct Sqlite {
+    directory: TempDir,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoreFixture for Sqlite {
+    type Store = SqliteStore;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), clock }
+    }
+
+    async fn open(&self) -> SqliteStore {
+        let config =
+            SqliteConfig::new(self.directory.path().join("events.db")).clock(Arc::clone(&self.clock));
+        SqliteStore::open_with(config).await.expect("the store opens")
+    }
+}
+
+mod store {
+    use super::event_store_conformance;
+
+    event_store_conformance!(super::Sqlite);
+}
+
+mod log {
+    use super::event_log_conformance;
+
+    event_log_conformance!(super::Sqlite);
+}
