@@ -8,7 +8,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use nexus_core::{Clock, MemoryStore};
-//! use nexus_core::testing::{StoreFixture, event_log_conformance, event_store_conformance};
+//! use nexus_core::testing::StoreFixture;
 //!
 //! struct Memory(MemoryStore);
 //!
@@ -24,8 +24,8 @@
 //!     }
 //! }
 //!
-//! mod store { event_store_conformance!(super::Memory); }
-//! mod log { event_log_conformance!(super::Memory); }
+//! mod store { nexus_core::event_store_conformance!(super::Memory); }
+//! mod log { nexus_core::event_log_conformance!(super::Memory); }
 //! # fn main() {}
 //! ```
 //!
@@ -45,6 +45,5 @@ mod model;
 mod samples;
 mod scenario;
 
-pub use crate::{event_log_conformance, event_store_conformance};
 pub use fixture::{StoreFixture, run};
 pub use scenario::{Decided, Scenario};

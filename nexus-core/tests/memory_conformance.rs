@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nexus_core::testing::{StoreFixture, event_log_conformance, event_store_conformance};
+use nexus_core::testing::StoreFixture;
 use nexus_core::{Clock, MemoryStore};
 
 struct Memory(MemoryStore);
@@ -20,11 +20,9 @@ impl StoreFixture for Memory {
 }
 
 mod store {
-    use super::event_store_conformance;
-    event_store_conformance!(super::Memory);
+    nexus_core::event_store_conformance!(super::Memory);
 }
 
 mod log {
-    use super::event_log_conformance;
-    event_log_conformance!(super::Memory);
+    nexus_core::event_log_conformance!(super::Memory);
 }

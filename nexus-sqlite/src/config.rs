@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nexus_core::{Clock, SystemClock};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 /// What an acknowledged append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,19 @@ pub enum Durability {
     /// The end of the process, however it comes; a loss of power may cost the last commits, but never leaves
     /// half of one (`synchronous=NORMAL`).
     Normal,
+}
+
+/// Where reads are done that take tens of microseconds: the first events of a stream, the end of the log, the look-up of
+/// a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShortReads {
+    /// On the thread that asks, where a connection is idle: from memory that is faster than waking another thread.
+    /// What is not in memory is read from the disk meanwhile, so this suits disks that answer in well under a
+    /// millisecond.
+    #[default]
+    Here,
+    /// On the reading threads, as all other reads: the asking thread never waits for the disk.
+    OnThreads,
 }
 
 /// Where a store is and how it works; the defaults suit most.
@@ -29,6 +43,7 @@ pub struct SqliteConfig {
     pub(crate) path: PathBuf,
     pub(crate) durability: Durability,
     pub(crate) readers: NonZeroUsize,
+    pub(crate) short_reads: ShortReads,
     pub(crate) busy_timeout: Duration,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -41,6 +56,7 @@ impl SqliteConfig {
             path: path.as_ref().to_owned(),
             durability: Durability::Full,
             readers: const { NonZeroUsize::new(4).expect("4 is not 0") },
+            short_reads: ShortReads::Here,
             busy_timeout: Duration::from_secs(5),
             max_bytes: None,
             clock: Arc::new(SystemClock),
@@ -53,10 +69,16 @@ impl SqliteConfig {
         Self { durability, ..self }
     }
 
-    /// How many threads read, each on a connection of its own: 4 unless told otherwise.
+    /// How many connections there are to read with, and as many threads: 4 unless told otherwise.
     #[must_use]
     pub fn readers(self, readers: NonZeroUsize) -> Self {
         Self { readers, ..self }
+    }
+
+    /// Where short reads are done: [`ShortReads::Here`] unless told otherwise.
+    #[must_use]
+    pub fn short_reads(self, short_reads: ShortReads) -> Self {
+        Self { short_reads, ..self }
     }
 
     /// How long to wait for another process that is writing, before
@@ -84,6 +106,8 @@ impl SqliteConfig {
     pub(crate) fn prepare(&self, connection: &Connection, role: Role) -> rusqlite::Result<()> {
         connection.busy_timeout(self.busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(64);
+        // Plans that do not depend on parameters: otherwise a statement is planned anew whenever it is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "cache_size", role.cache_kibibytes())?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         match role {

@@ -35,13 +35,15 @@
 mod commits;
 mod config;
 mod error;
+mod growth;
 mod migrations;
 mod query;
+mod reader;
 mod readers;
 mod rows;
 mod store;
 mod writer;
 
-pub use config::{Durability, SqliteConfig};
+pub use config::{Durability, ShortReads, SqliteConfig};
 pub use error::OpenError;
 pub use store::SqliteStore;

@@ -2,7 +2,7 @@ use nexus_core::{Position, Query, QueryItem, ReadOptions, Tag};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 
-use crate::readers::{order, times};
+use crate::reader::{order, times};
 
 /// Above so many kinds a query is answered by going through the log instead of merging their indexes.
 const MERGED_KINDS: usize = 16;

@@ -1,61 +1,76 @@
-use std::future::Future;
+use std::fmt;
+use std::future::ready;
+use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use nexus_core::{
-    Commit, Direction, EventId, Page, Place, Position, Query, ReadOptions, RecordedEvent, StoreError,
-    StreamId, StreamVersion, Timestamp,
-};
-use rusqlite::{CachedStatement, Connection, Params, params_from_iter};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use futures::future::{BoxFuture, FutureExt};
+use nexus_core::{Page, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::commits::find_commit;
-use crate::config::SqliteConfig;
-use crate::error::{Closed, store_error};
-use crate::query::Selection;
-use crate::rows::{COLUMNS, Decoder};
-use crate::{OpenError, migrations};
-
-/// How much payload a page holds before it ends early.
-const PAGE_BYTES: usize = 1 << 20;
+use crate::OpenError;
+use crate::config::{ShortReads, SqliteConfig};
+use crate::error::Closed;
+use crate::growth::Growth;
+use crate::reader::Reader;
 
 type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
-/// Threads that read, each on a connection of its own; they end when the last clone is dropped.
-#[derive(Clone, Debug)]
+/// Connections that read, and threads that do so on them; the threads end when the last clone is dropped.
+#[derive(Clone)]
 pub(crate) struct Readers {
     jobs: Sender<Job>,
+    idle: Idle,
+    short_reads: ShortReads,
+}
+
+/// The connections that nobody uses right now.
+#[derive(Clone)]
+struct Idle {
+    give: Sender<Reader>,
+    take: Receiver<Reader>,
+}
+
+impl Idle {
+    /// Does `work` on `reader`, which is idle afterwards.
+    fn with<T>(&self, mut reader: Reader, work: impl FnOnce(&mut Reader) -> T) -> T {
+        let result = work(&mut reader);
+        // The channel has room for all there are, and both its ends are here.
+        let _ = self.give.try_send(reader);
+        result
+    }
 }
 
 impl Readers {
-    /// Starts the threads; `alive` is dropped when they end.
+    /// Opens the connections and starts the threads; `alive` is dropped when they end.
     pub(crate) fn start(config: &SqliteConfig, alive: &mpsc::Sender<()>) -> Result<Self, OpenError> {
         let (jobs, queue) = unbounded::<Job>();
+        let (give, take) = bounded(config.readers.get());
+        let idle = Idle { give, take };
         for number in 0..config.readers.get() {
-            let connection = migrations::open_reader(config)
-                .map_err(|error| OpenError::from_sqlite(&config.path, error))?;
-            let (queue, alive): (Receiver<Job>, _) = (queue.clone(), alive.clone());
-            let mut reader = Reader { connection, decoder: Decoder::default() };
+            let reader = Reader::open(config).map_err(|error| OpenError::from_sqlite(&config.path, error))?;
+            idle.with(reader, |_| ());
+            let (queue, idle, alive): (Receiver<Job>, _, _) = (queue.clone(), idle.clone(), alive.clone());
             thread::Builder::new()
                 .name(format!("nexus-sqlite-read-{number}"))
                 .spawn(move || {
                     let _alive = alive;
-                    queue.iter().for_each(|job| job(&mut reader));
+                    for job in queue {
+                        let Ok(reader) = idle.take.recv() else { return };
+                        idle.with(reader, job);
+                    }
                 })
                 .map_err(|error| OpenError::Unavailable {
                     path: config.path.clone(),
                     source: error.into(),
                 })?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, idle, short_reads: config.short_reads })
     }
 
     /// Has one of the threads do `work`; it is on its way when this returns, and is spared if nobody waits for it
     /// any more when its turn comes.
-    pub(crate) fn ask<T, Work>(
-        &self,
-        work: Work,
-    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, Work>
+    pub(crate) fn ask<T, Work>(&self, work: Work) -> BoxFuture<'static, Result<T, StoreError>>
     where
         T: Send + 'static,
         Work: FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
@@ -68,126 +83,54 @@ impl Readers {
             }
         });
         let sent = self.jobs.send(job);
+        let closed = || StoreError::unavailable("read", Closed);
         async move {
-            sent.map_err(|_| StoreError::unavailable("read", Closed))?;
-            answer.await.map_err(|_| StoreError::unavailable("read", Closed))?
+            sent.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())?
         }
-    }
-}
-
-/// One reading connection.
-pub(crate) struct Reader {
-    connection: Connection,
-    decoder: Decoder,
-}
-
-impl Reader {
-    pub(crate) fn head(&self) -> Result<Option<Position>, StoreError> {
-        let position: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT max(position) FROM events")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .map_err(|error| store_error("read the last position", error))?;
-        let corrupt = |error| StoreError::corrupt("the last position", error);
-        position.map(Position::try_from).transpose().map_err(corrupt)
+        .boxed()
     }
 
-    pub(crate) fn stream_page(
-        &mut self,
-        stream: &StreamId,
-        options: &ReadOptions<StreamVersion>,
-    ) -> Result<Page, StoreError> {
-        let failed = |error| store_error("read a stream", error);
-        let order = order(options.direction());
-        let sql = format!(
-            "SELECT {COLUMNS} FROM events WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 \
-             AND recorded_at BETWEEN ?4 AND ?5 ORDER BY version {order} LIMIT ?6"
-        );
-        let (first, last) = (options.first().map_or(1, StreamVersion::to_i64), options.last());
-        let (since, until) = times(options);
-        let count = rows_per_page(options);
-        let statement = self.connection.prepare_cached(&sql).map_err(failed)?;
-        let last = last.map_or(i64::MAX, StreamVersion::to_i64);
-        let parameters = rusqlite::params![stream.as_str(), first, last, since, until, count as i64];
-        page(&self.connection, &mut self.decoder, statement, parameters, count)
-    }
-
-    pub(crate) fn log_page(
-        &mut self,
-        query: &Query,
-        options: &ReadOptions<Position>,
-    ) -> Result<Page, StoreError> {
-        let failed = |error| store_error("read the log", error);
-        // Kinds are looked up in the same view of the database that the events are read from: one that is added in
-        // between would be passed over.
-        let view = self.connection.unchecked_transaction().map_err(failed)?;
-        let count = rows_per_page(options);
-        let Some(selection) = Selection::of(&view, query, options, count).map_err(failed)? else {
-            return Ok(Page::Last(Vec::new()));
+    /// Does `work` here and now, if that is allowed and a connection is idle; otherwise has a thread do it.
+    ///
+    /// For work of some tens of microseconds: less than it takes to wake a thread and be woken by it.
+    pub(crate) fn ask_briefly<T, Work>(&self, work: Work) -> BoxFuture<'static, Result<T, StoreError>>
+    where
+        T: Send + 'static,
+        Work: FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        let idle = match self.short_reads {
+            ShortReads::Here => self.idle.take.try_recv().ok(),
+            ShortReads::OnThreads => None,
         };
-        let statement = view.prepare_cached(&selection.events(COLUMNS)).map_err(failed)?;
-        let parameters = params_from_iter(selection.parameters());
-        page(&view, &mut self.decoder, statement, parameters, count)
-    }
-
-    pub(crate) fn find_commit(
-        &self,
-        stream: &StreamId,
-        first: EventId,
-    ) -> Result<Option<Commit>, StoreError> {
-        let commit =
-            find_commit(&self.connection, first).map_err(|error| store_error("look a commit up", error))?;
-        let is_first =
-            |commit: &Commit| commit.stream(stream).is_some_and(|part| part.events.first() == Some(&first));
-        Ok(commit.transpose()?.map(|found| found.commit).filter(is_first))
-    }
-}
-
-fn page(
-    connection: &Connection,
-    decoder: &mut Decoder,
-    mut statement: CachedStatement<'_>,
-    parameters: impl Params,
-    count: usize,
-) -> Result<Page, StoreError> {
-    let failed = |error| store_error("read events", error);
-    let mut rows = statement.query(parameters).map_err(failed)?;
-    let mut events: Vec<RecordedEvent> = Vec::with_capacity(count.min(1_024));
-    let mut bytes = 0;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let event = decoder.event(connection, row)?;
-        bytes += event.payload().len();
-        events.push(event);
-        if bytes >= PAGE_BYTES {
-            return Ok(Page::More(events));
+        match idle {
+            Some(reader) => ready(self.idle.with(reader, work)).boxed(),
+            None => self.ask(work),
         }
     }
-    Ok(if events.len() < count { Page::Last(events) } else { Page::More(events) })
 }
 
-pub(crate) fn rows_per_page<At: Place>(options: &ReadOptions<At>) -> usize {
-    let limit = usize::try_from(options.max_events().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    options.events_per_page().min(limit).min(1 << 20)
+impl Readers {
+    /// Has the next page of a read fetched, where its growth says.
+    pub(crate) fn page<Work>(
+        &self,
+        growth: &Arc<Growth>,
+        work: Work,
+    ) -> BoxFuture<'static, Result<Page, StoreError>>
+    where
+        Work: FnOnce(&mut Reader) -> Result<Page, StoreError> + Send + 'static,
+    {
+        if growth.is_here() {
+            let growth = Arc::clone(growth);
+            self.ask_briefly(move |reader| growth.timed(|| work(reader)))
+        } else {
+            self.ask(work)
+        }
+    }
 }
 
-pub(crate) fn times<At: Place>(options: &ReadOptions<At>) -> (i64, i64) {
-    // Stored times are whole microseconds: a bound that lies between two of them is moved inwards.
-    let since = options.earliest().map_or(i64::MIN, |time| {
-        let micros = time.as_microsecond();
-        let is_whole = Timestamp::from_microsecond(micros).is_ok_and(|whole| whole >= time);
-        if is_whole { micros } else { micros + 1 }
-    });
-    let until = options.latest().map_or(i64::MAX, |time| {
-        let micros = time.as_microsecond();
-        let is_past = Timestamp::from_microsecond(micros).is_ok_and(|whole| whole > time);
-        if is_past { micros - 1 } else { micros }
-    });
-    (since, until)
-}
-
-pub(crate) fn order(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Forwards => "ASC",
-        Direction::Backwards => "DESC",
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").field("idle", &self.idle.take.len()).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,6 @@
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use nexus_core::{
-    BoxError, EventId, EventParts, EventType, Metadata, NewEvent, Payload, Position, RecordedEvent,
+    BoxError, CommandId, EventId, EventParts, EventType, Metadata, Payload, Position, RecordedEvent,
     SchemaVersion, Slice, StoreError, StreamId, StreamVersion, Tag, Timestamp,
 };
 use rusqlite::types::ValueRef;
@@ -11,26 +8,47 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::error::store_error;
 
-/// The columns that [`Decoder::event`] reads, in its order.
-pub(crate) const COLUMNS: &str = "position, stream, version, slice, kind, schema_version, id, recorded_at, \
-                                  metadata, tags, payload";
+/// The columns that [`Decoder::event`] reads, in its order. The stream comes last, so that it can be left out where it
+/// is known.
+pub(crate) const COLUMNS: &str =
+    "position, version, slice, kind, id, recorded_at, command, metadata, tags, payload, stream";
 
-/// Makes events of rows. It remembers what many rows have in common: kinds, the last stream, the last metadata.
+/// The same without the stream.
+pub(crate) const COLUMNS_OF_STREAM: &str =
+    "position, version, slice, kind, id, recorded_at, command, metadata, tags, payload";
+
+/// Payloads of a page share buffers of this size, larger ones have their own: fewer allocations, and an event that is
+/// kept keeps no more than this.
+const BUFFER: usize = 16 << 10;
+
+/// So many kinds are remembered; there are rarely more than hundreds.
+const KINDS: usize = 1 << 16;
+
+/// Makes events of rows. It remembers what many rows have in common.
 #[derive(Default)]
 pub(crate) struct Decoder {
-    kinds: HashMap<i64, EventType>,
+    /// By their numbers, which are small.
+    kinds: Vec<Option<(EventType, SchemaVersion)>>,
     stream: Option<StreamId>,
-    metadata: Option<(Vec<u8>, Arc<Metadata>)>,
+    buffer: BytesMut,
 }
 
 impl Decoder {
-    /// The event in this row of [`COLUMNS`]; `connection` is asked for a kind that was not met before.
+    /// The events of one page share buffers with each other, not with those of the next, which another thread may
+    /// handle at the same time.
+    pub(crate) fn start_page(&mut self) {
+        self.buffer = BytesMut::new();
+    }
+
+    /// The event in this row of [`COLUMNS`], or of [`COLUMNS_OF_STREAM`] where `stream` is given; `connection` is asked
+    /// for a kind that was not met before.
     pub(crate) fn event(
         &mut self,
         connection: &Connection,
         row: &Row<'_>,
+        stream: Option<&StreamId>,
     ) -> Result<RecordedEvent, StoreError> {
-        self.decode(connection, row).map_err(|error| match error.downcast::<rusqlite::Error>() {
+        self.decode(connection, row, stream).map_err(|error| match error.downcast::<rusqlite::Error>() {
             Ok(error) => store_error("read an event", *error),
             Err(error) => {
                 let position = row.get::<_, i64>(0).unwrap_or_default();
@@ -39,30 +57,44 @@ impl Decoder {
         })
     }
 
-    fn decode(&mut self, connection: &Connection, row: &Row<'_>) -> Result<RecordedEvent, BoxError> {
-        let position = Position::try_from(integer(row, 0)?)?;
-        let stream = self.stream(bytes(row, 1)?)?;
-        let version = StreamVersion::try_from(integer(row, 2)?)?;
-        let slice =
-            u16::try_from(integer(row, 3)?).ok().and_then(Slice::new).ok_or("its slice is out of range")?;
-        let event_type = self.event_type(connection, integer(row, 4)?)?;
-        let schema_version = u32::try_from(integer(row, 5)?).ok().and_then(SchemaVersion::new);
-        let id = EventId::from_bytes(bytes(row, 6)?.try_into().map_err(|_| "its id is no UUID")?);
-        let recorded_at = Timestamp::from_microsecond(integer(row, 7)?)?;
-        let payload = Payload::from_checked(Bytes::copy_from_slice(bytes(row, 10)?));
-
-        let mut event = NewEvent::new(id, event_type, payload)
-            .with_schema_version(schema_version.ok_or("its schema version is out of range")?);
-        if let Some(metadata) = optional(row, 8)? {
-            event = event.with_metadata(self.metadata(metadata)?);
-        }
-        if let Some(tags) = optional(row, 9)? {
-            event = event.with_tags(serde_json::from_slice::<Vec<Tag>>(tags)?);
-        }
-        let position = Some(position);
-        Ok(EventParts { event, stream, version, slice, position, recorded_at }.into())
+    fn decode(
+        &mut self,
+        connection: &Connection,
+        row: &Row<'_>,
+        stream: Option<&StreamId>,
+    ) -> Result<RecordedEvent, BoxError> {
+        let slice = u16::try_from(integer(row, 2)?).ok().and_then(Slice::new);
+        let (event_type, schema_version) = self.kind(connection, integer(row, 3)?)?;
+        Ok(RecordedEvent::from(EventParts {
+            id: EventId::from_bytes(uuid(bytes(row, 4)?)?),
+            event_type,
+            schema_version,
+            payload: self.payload(bytes(row, 9)?),
+            metadata: metadata(row)?,
+            tags: optional(row, 8)?.map(serde_json::from_slice::<Vec<Tag>>).transpose()?.unwrap_or_default(),
+            stream: match stream {
+                Some(known) => known.clone(),
+                None => self.stream(bytes(row, 10)?)?,
+            },
+            version: StreamVersion::try_from(integer(row, 1)?)?,
+            slice: slice.ok_or("its slice is out of range")?,
+            position: Some(Position::try_from(integer(row, 0)?)?),
+            recorded_at: Timestamp::from_microsecond(integer(row, 5)?)?,
+        }))
     }
 
+    fn payload(&mut self, text: &[u8]) -> Payload {
+        if text.len() > BUFFER / 4 {
+            return Payload::from_checked(Bytes::copy_from_slice(text));
+        }
+        if self.buffer.capacity() < text.len() {
+            self.buffer = BytesMut::with_capacity(BUFFER);
+        }
+        self.buffer.extend_from_slice(text);
+        Payload::from_checked(self.buffer.split().freeze())
+    }
+
+    /// Streams come in runs.
     fn stream(&mut self, text: &[u8]) -> Result<StreamId, BoxError> {
         match &self.stream {
             Some(stream) if stream.as_str().as_bytes() == text => Ok(stream.clone()),
@@ -74,29 +106,41 @@ impl Decoder {
         }
     }
 
-    fn metadata(&mut self, text: &[u8]) -> Result<Arc<Metadata>, BoxError> {
-        match &self.metadata {
-            Some((known, metadata)) if known == text => Ok(Arc::clone(metadata)),
-            _ => {
-                let metadata: Arc<Metadata> = Arc::new(serde_json::from_slice(text)?);
-                self.metadata = Some((text.to_vec(), Arc::clone(&metadata)));
-                Ok(metadata)
-            }
+    fn kind(&mut self, connection: &Connection, number: i64) -> Result<(EventType, SchemaVersion), BoxError> {
+        let index = usize::try_from(number).map_err(|_| "its kind is out of range")?;
+        if let Some(Some(kind)) = self.kinds.get(index) {
+            return Ok(kind.clone());
         }
-    }
-
-    fn event_type(&mut self, connection: &Connection, kind: i64) -> Result<EventType, BoxError> {
-        if let Some(event_type) = self.kinds.get(&kind) {
-            return Ok(event_type.clone());
-        }
-        let name: Option<String> = connection
-            .prepare_cached("SELECT type FROM kinds WHERE kind = ?1")?
-            .query_row([kind], |row| row.get(0))
+        let names: Option<(String, i64)> = connection
+            .prepare_cached("SELECT type, schema_version FROM kinds WHERE kind = ?1")?
+            .query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let event_type = EventType::new(name.ok_or("its kind is not in the table of kinds")?)?;
-        self.kinds.insert(kind, event_type.clone());
-        Ok(event_type)
+        let (name, version) = names.ok_or("its kind is not in the table of kinds")?;
+        let version = u32::try_from(version).ok().and_then(SchemaVersion::new);
+        let kind = (EventType::new(name)?, version.ok_or("its schema version is out of range")?);
+        if index < KINDS {
+            if self.kinds.len() <= index {
+                self.kinds.resize(index + 1, None);
+            }
+            self.kinds[index] = Some(kind.clone());
+        }
+        Ok(kind)
     }
+}
+
+fn metadata(row: &Row<'_>) -> Result<Metadata, BoxError> {
+    let metadata = match optional(row, 7)? {
+        Some(text) => serde_json::from_slice(text)?,
+        None => Metadata::default(),
+    };
+    Ok(match optional(row, 6)? {
+        Some(command) => metadata.with_command(CommandId::from_bytes(uuid(command)?)),
+        None => metadata,
+    })
+}
+
+fn uuid(bytes: &[u8]) -> Result<[u8; 16], BoxError> {
+    bytes.try_into().map_err(|_| "one of its ids is no UUID".into())
 }
 
 fn integer(row: &Row<'_>, column: usize) -> Result<i64, BoxError> {

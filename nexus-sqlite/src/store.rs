@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::config::SqliteConfig;
 use crate::error::{Closed, OpenError};
+use crate::growth::Growth;
 use crate::migrations;
 use crate::readers::Readers;
 use crate::writer::Writer;
@@ -118,15 +119,16 @@ impl EventStore for SqliteStore {
 
     async fn find_commit(&self, stream: &StreamId, first: EventId) -> Result<Option<Commit>, StoreError> {
         let stream = stream.clone();
-        self.shared.readers.ask(move |reader| reader.find_commit(&stream, first)).await
+        self.shared.readers.ask_briefly(move |reader| reader.find_commit(&stream, first)).await
     }
 
     fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
         let (readers, stream) = (self.shared.readers.clone(), stream.clone());
         let place = |event: &RecordedEvent| Some(event.version());
+        let growth = Arc::new(Growth::here());
         pages(options, place, move |options| {
-            let stream = stream.clone();
-            readers.ask(move |reader| reader.stream_page(&stream, &options))
+            let (stream, options) = (stream.clone(), growth.next(options));
+            readers.page(&growth, move |reader| reader.stream_page(&stream, &options))
         })
     }
 
@@ -140,14 +142,15 @@ impl EventStore for SqliteStore {
 impl EventLog for SqliteStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
         let (readers, query) = (self.shared.readers.clone(), Arc::new(query));
+        let growth = Arc::new(if query.is_all() { Growth::here() } else { Growth::on_threads() });
         pages(options, RecordedEvent::position, move |options| {
-            let query = Arc::clone(&query);
-            readers.ask(move |reader| reader.log_page(&query, &options))
+            let (query, options) = (Arc::clone(&query), growth.next(options));
+            readers.page(&growth, move |reader| reader.log_page(&query, &options))
         })
     }
 
     async fn head(&self) -> Result<Option<Position>, StoreError> {
-        self.shared.readers.ask(|reader| reader.head()).await
+        self.shared.readers.ask_briefly(|reader| reader.head()).await
     }
 
     /// Commits of this process are heard of at once, those of other processes within a few milliseconds.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use nexus_core::Clock;
-use nexus_core::testing::{StoreFixture, event_log_conformance, event_store_conformance};
+use nexus_core::testing::StoreFixture;
 use nexus_sqlite::{SqliteConfig, SqliteStore};
 use tempfile::TempDir;
 
@@ -29,13 +29,9 @@ impl StoreFixture for Sqlite {
 }
 
 mod store {
-    use super::event_store_conformance;
-
-    event_store_conformance!(super::Sqlite);
+    nexus_core::event_store_conformance!(super::Sqlite);
 }
 
 mod log {
-    use super::event_log_conformance;
-
-    event_log_conformance!(super::Sqlite);
+    nexus_core::event_log_conformance!(super::Sqlite);
 }

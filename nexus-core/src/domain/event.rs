@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use crate::vocabulary::{
     BoxError, EventId, EventType, InvalidEventType, InvalidTag, Metadata, NewEvent, Payload, RecordedEvent,
     SchemaVersion, StreamId, StreamVersion, Tag,
@@ -64,7 +62,7 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
     }
 
     /// The event, ready to be appended under this id.
-    fn to_new(&self, id: EventId, metadata: &Arc<Metadata>) -> Result<NewEvent, EncodeError> {
+    fn to_new(&self, id: EventId, metadata: &Metadata) -> Result<NewEvent, EncodeError> {
         let kind = self.kind();
         let failed = |source: BoxError| EncodeError { event_type: kind.name, source };
         let event_type = EventType::new(kind.name).map_err(|error| failed(error.into()))?;
@@ -72,7 +70,7 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
         let tags = self.tags().map_err(|error| failed(error.into()))?;
         Ok(NewEvent::new(id, event_type, payload)
             .with_schema_version(kind.version)
-            .with_metadata(Arc::clone(metadata))
+            .with_metadata(metadata.clone())
             .with_tags(tags))
     }
 

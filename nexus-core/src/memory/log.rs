@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::port::commit_time;
 use crate::vocabulary::{
-    AppendBatch, AppendCondition, Appended, Commit, Conflict, EventId, EventParts, InvalidAppend, Position,
+    AppendBatch, AppendCondition, Appended, Commit, Conflict, EventId, InvalidAppend, Position,
     RecordedEvent, StoreError, StreamId, StreamVersion,
 };
 
@@ -69,14 +69,8 @@ impl Log {
                 self.streams.entry(stream.clone()).or_default().push(index);
                 self.ids.insert(event.id(), index);
                 self.commits.push(self.committed.len());
-                self.events.push(RecordedEvent::from(EventParts {
-                    event: event.clone(),
-                    slice: stream.slice(),
-                    stream,
-                    version,
-                    position: Some(Position::FIRST.plus(index as u64)),
-                    recorded_at,
-                }));
+                let position = Position::FIRST.plus(index as u64);
+                self.events.push(RecordedEvent::of(event.clone(), stream, version, position, recorded_at));
             }
         }
         // A batch has at least one event.

@@ -1,7 +1,9 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 
 use super::{AsOf, RepositoryError, RetryPolicy};
 use crate::domain::{Aggregate, DomainEvent};
@@ -138,13 +140,18 @@ impl<A: Aggregate> Loaded<A> {
         sought: Option<EventId>,
     ) -> Result<Sought, RepositoryError> {
         let mut events = store.read(stream, options);
-        while let Some(event) = events.try_next().await? {
-            if sought == Some(event.id()) {
-                return Ok(Sought::Found);
+        // Polled by hand: an `await` an event would move each of them twice more.
+        poll_fn(|context| {
+            while let Some(event) = ready!(events.poll_next_unpin(context)) {
+                let event = event?;
+                if sought == Some(event.id()) {
+                    return Poll::Ready(Ok(Sought::Found));
+                }
+                self.state.apply(&A::Event::from_recorded(&event)?);
+                self.version = Some(event.version());
             }
-            self.state.apply(&A::Event::from_recorded(&event)?);
-            self.version = Some(event.version());
-        }
-        Ok(Sought::Missing)
+            Poll::Ready(Ok(Sought::Missing))
+        })
+        .await
     }
 }

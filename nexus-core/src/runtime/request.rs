@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::{CommandOptions, RepositoryError};
@@ -14,14 +12,14 @@ pub(super) struct Request {
     given: bool,
     now: Timestamp,
     expected: Option<ExpectedVersion>,
-    metadata: Arc<Metadata>,
+    metadata: Metadata,
 }
 
 impl Request {
     pub(super) fn new(options: CommandOptions, clock: &dyn Clock, ids: &dyn IdSource) -> Self {
         let now = clock.now();
         let command = options.id.unwrap_or_else(|| ids.command_id(now));
-        let metadata = Arc::new(options.metadata.with_command(command));
+        let metadata = options.metadata.with_command(command);
         Self { command, given: options.id.is_some(), now, expected: options.expected, metadata }
     }
 
@@ -46,8 +44,7 @@ impl Request {
     }
 
     pub(super) fn context(&self, stream: &StreamId, version: Option<StreamVersion>) -> CommandContext {
-        let metadata = Metadata::clone(&self.metadata);
-        CommandContext::new(stream.clone(), version, self.command, self.now, metadata)
+        CommandContext::new(stream.clone(), version, self.command, self.now, self.metadata.clone())
     }
 
     pub(super) fn events<E: DomainEvent>(

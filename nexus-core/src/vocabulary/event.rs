@@ -109,14 +109,15 @@ pub struct NewEvent {
     event_type: EventType,
     schema_version: SchemaVersion,
     payload: Payload,
-    metadata: Option<Arc<Metadata>>,
-    tags: Arc<[Tag]>,
+    metadata: Metadata,
+    /// Most events have none: then there is no list at all.
+    tags: Option<Arc<[Tag]>>,
 }
 
 impl NewEvent {
     /// An event of schema version 1, without metadata and tags.
     pub fn new(id: EventId, event_type: EventType, payload: Payload) -> Self {
-        let (schema_version, metadata, tags) = (SchemaVersion::FIRST, None, no_tags());
+        let (schema_version, metadata, tags) = (SchemaVersion::FIRST, Metadata::default(), None);
         Self { id, event_type, schema_version, payload, metadata, tags }
     }
 
@@ -126,10 +127,9 @@ impl NewEvent {
         Self { schema_version, ..self }
     }
 
-    /// The same with this metadata, which events of one command share.
+    /// The same with this metadata.
     #[must_use]
-    pub fn with_metadata(self, metadata: impl Into<Arc<Metadata>>) -> Self {
-        let metadata = Some(metadata.into()).filter(|metadata| !metadata.is_empty());
+    pub fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata, ..self }
     }
 
@@ -139,7 +139,7 @@ impl NewEvent {
         let mut tags: Vec<Tag> = tags.into_iter().collect();
         tags.sort_unstable();
         tags.dedup();
-        let tags = if tags.is_empty() { no_tags() } else { tags.into() };
+        let tags = if tags.is_empty() { None } else { Some(tags.into()) };
         Self { tags, ..self }
     }
 
@@ -165,12 +165,12 @@ impl NewEvent {
 
     /// What is known about it.
     pub fn metadata(&self) -> &Metadata {
-        self.metadata.as_deref().unwrap_or(Metadata::empty())
+        &self.metadata
     }
 
     /// Its tags, in order, each once.
     pub fn tags(&self) -> &[Tag] {
-        &self.tags
+        self.tags.as_deref().unwrap_or_default()
     }
 }
 
@@ -188,8 +188,18 @@ pub struct RecordedEvent {
 /// What a store knows about a [`RecordedEvent`], by name; for backends, which put events together from it.
 #[derive(Clone, Debug)]
 pub struct EventParts {
-    /// What was appended.
-    pub event: NewEvent,
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: EventType,
+    /// The version of its shape.
+    pub schema_version: SchemaVersion,
+    /// Its content.
+    pub payload: Payload,
+    /// What is known about it.
+    pub metadata: Metadata,
+    /// Its tags, in order, each once, as they were given to the store.
+    pub tags: Vec<Tag>,
     /// The stream it was appended to.
     pub stream: StreamId,
     /// Its place in the stream.
@@ -204,12 +214,32 @@ pub struct EventParts {
 
 impl From<EventParts> for RecordedEvent {
     fn from(parts: EventParts) -> Self {
-        let EventParts { event, stream, version, slice, position, recorded_at } = parts;
-        Self { event, stream, version, slice, position, recorded_at }
+        let EventParts { id, event_type, schema_version, payload, metadata, tags, .. } = parts;
+        let tags = if tags.is_empty() { None } else { Some(tags.into()) };
+        Self {
+            event: NewEvent { id, event_type, schema_version, payload, metadata, tags },
+            stream: parts.stream,
+            version: parts.version,
+            slice: parts.slice,
+            position: parts.position,
+            recorded_at: parts.recorded_at,
+        }
     }
 }
 
 impl RecordedEvent {
+    /// `event` as it stands in its stream; for stores that keep it whole.
+    pub(crate) fn of(
+        event: NewEvent,
+        stream: StreamId,
+        version: StreamVersion,
+        position: Position,
+        recorded_at: Timestamp,
+    ) -> Self {
+        let slice = stream.slice();
+        Self { event, stream, version, slice, position: Some(position), recorded_at }
+    }
+
     /// Its id.
     pub fn id(&self) -> EventId {
         self.event.id
@@ -232,12 +262,12 @@ impl RecordedEvent {
 
     /// What is known about it.
     pub fn metadata(&self) -> &Metadata {
-        self.event.metadata()
+        &self.event.metadata
     }
 
     /// Its tags, in order, each once.
     pub fn tags(&self) -> &[Tag] {
-        &self.event.tags
+        self.event.tags()
     }
 
     /// The stream it belongs to.
@@ -275,12 +305,6 @@ impl RecordedEvent {
     pub fn into_new(self) -> NewEvent {
         self.event
     }
-}
-
-/// All events without tags share one empty list; an empty `Arc<[_]>` would be an allocation each.
-fn no_tags() -> Arc<[Tag]> {
-    static NONE: std::sync::LazyLock<Arc<[Tag]>> = std::sync::LazyLock::new(|| Arc::from([]));
-    Arc::clone(&NONE)
 }
 
 #[cfg(test)]

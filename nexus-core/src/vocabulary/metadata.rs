@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use super::{CommandId, CorrelationId, EventId};
 
 /// What is known about an event besides its content: where it came from, for whom, as part of what.
 ///
-/// It is shared by all events of one command. Extras hold whatever else an application wants to keep.
+/// All events of one command have the same; cloning is cheap. Extras hold whatever else an application wants to keep.
 ///
 /// ```
 /// use nexus_core::Metadata;
@@ -17,7 +18,27 @@ use super::{CommandId, CorrelationId, EventId};
 /// assert_eq!(metadata.extra("channel").and_then(|channel| channel.as_str()), Some("web"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Metadata {
+    command: Option<CommandId>,
+    /// What many events do not have, so that they stay small.
+    details: Option<Arc<Details>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Details {
+    /// Only where it is another than the command starts.
+    correlation: Option<CorrelationId>,
+    causation: Option<EventId>,
+    actor: Option<String>,
+    tenant: Option<String>,
+    trace: Option<TraceContext>,
+    extras: BTreeMap<String, Value>,
+}
+
+/// Metadata as JSON: what is absent is not written.
+#[derive(Serialize, Deserialize)]
+struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     command: Option<CommandId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +55,25 @@ pub struct Metadata {
     extras: BTreeMap<String, Value>,
 }
 
+impl From<Written> for Metadata {
+    fn from(written: Written) -> Self {
+        let Written { command, correlation, causation, actor, tenant, trace, extras } = written;
+        let correlation = correlation.filter(|given| Some(*given) != command.map(CorrelationId::from));
+        let details = Details { correlation, causation, actor, tenant, trace, extras };
+        let details = (details != Details::default()).then(|| Arc::new(details));
+        Self { command, details }
+    }
+}
+
+impl From<Metadata> for Written {
+    fn from(metadata: Metadata) -> Self {
+        let Metadata { command, details } = metadata;
+        let Details { correlation, causation, actor, tenant, trace, extras } =
+            details.map(Arc::unwrap_or_clone).unwrap_or_default();
+        Self { command, correlation, causation, actor, tenant, trace, extras }
+    }
+}
+
 /// The position of an event in a distributed trace, as the W3C Trace Context headers say it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceContext {
@@ -45,23 +85,9 @@ pub struct TraceContext {
 }
 
 impl Metadata {
-    /// The one that events without metadata share.
-    pub(crate) fn empty() -> &'static Self {
-        static EMPTY: Metadata = Metadata {
-            command: None,
-            correlation: None,
-            causation: None,
-            actor: None,
-            tenant: None,
-            trace: None,
-            extras: BTreeMap::new(),
-        };
-        &EMPTY
-    }
-
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self == Self::empty()
+        *self == Self::default()
     }
 
     /// The command that decided the event.
@@ -71,80 +97,111 @@ impl Metadata {
 
     /// What the event belongs to. A command that was given no correlation starts one of its own.
     pub fn correlation(&self) -> Option<CorrelationId> {
-        self.correlation.or(self.command.map(CorrelationId::from))
+        let given = self.details().and_then(|details| details.correlation);
+        given.or(self.command.map(CorrelationId::from))
     }
 
     /// The event that the command reacted to; none where a person or another system sent it.
     pub fn causation(&self) -> Option<EventId> {
-        self.causation
+        self.details()?.causation
     }
 
     /// Who sent the command.
     pub fn actor(&self) -> Option<&str> {
-        self.actor.as_deref()
+        self.details()?.actor.as_deref()
     }
 
     /// On whose behalf, where one system serves several customers.
     pub fn tenant(&self) -> Option<&str> {
-        self.tenant.as_deref()
+        self.details()?.tenant.as_deref()
     }
 
     /// The trace that the command was part of.
     pub fn trace(&self) -> Option<&TraceContext> {
-        self.trace.as_ref()
+        self.details()?.trace.as_ref()
     }
 
     /// The extra of this name.
     pub fn extra(&self, name: &str) -> Option<&Value> {
-        self.extras.get(name)
+        self.details()?.extras.get(name)
     }
 
     /// All extras, by name.
     pub fn extras(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.extras.iter().map(|(name, value)| (name.as_str(), value))
+        let extras = self.details().into_iter().flat_map(|details| &details.extras);
+        extras.map(|(name, value)| (name.as_str(), value))
     }
 
     /// The same, decided by `command`.
     #[must_use]
     pub fn with_command(self, command: CommandId) -> Self {
-        Self { command: Some(command), ..self }
+        let own = Some(CorrelationId::from(command));
+        let given = self.details().and_then(|details| details.correlation);
+        let with_command = Self { command: Some(command), ..self };
+        // A command that starts its own correlation does not say so twice.
+        if given.is_some() && given == own {
+            with_command.with_details(|details| details.correlation = None)
+        } else {
+            with_command
+        }
     }
 
     /// The same, as part of `correlation`.
     #[must_use]
     pub fn with_correlation(self, correlation: CorrelationId) -> Self {
-        Self { correlation: Some(correlation), ..self }
+        let own = self.command.map(CorrelationId::from);
+        self.with_details(|details| {
+            details.correlation = Some(correlation).filter(|given| Some(*given) != own);
+        })
     }
 
     /// The same, in reaction to `event`.
     #[must_use]
     pub fn with_causation(self, event: EventId) -> Self {
-        Self { causation: Some(event), ..self }
+        self.with_details(|details| details.causation = Some(event))
     }
 
     /// The same, sent by `actor`.
     #[must_use]
     pub fn with_actor(self, actor: impl Into<String>) -> Self {
-        Self { actor: Some(actor.into()), ..self }
+        self.with_details(|details| details.actor = Some(actor.into()))
     }
 
     /// The same, on behalf of `tenant`.
     #[must_use]
     pub fn with_tenant(self, tenant: impl Into<String>) -> Self {
-        Self { tenant: Some(tenant.into()), ..self }
+        self.with_details(|details| details.tenant = Some(tenant.into()))
     }
 
     /// The same, as part of `trace`.
     #[must_use]
     pub fn with_trace(self, trace: TraceContext) -> Self {
-        Self { trace: Some(trace), ..self }
+        self.with_details(|details| details.trace = Some(trace))
     }
 
     /// The same, with an extra of this name, which replaces one that is there.
     #[must_use]
-    pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.extras.insert(name.into(), value.into());
-        self
+    pub fn with_extra(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.with_details(|details| {
+            details.extras.insert(name.into(), value.into());
+        })
+    }
+
+    /// The same without the command: what is left for a backend that keeps that in a place of its own.
+    #[must_use]
+    pub fn without_command(&self) -> Self {
+        Self { command: None, ..self.clone() }
+    }
+
+    fn details(&self) -> Option<&Details> {
+        self.details.as_deref()
+    }
+
+    fn with_details(mut self, set: impl FnOnce(&mut Details)) -> Self {
+        let mut details = self.details.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+        set(&mut details);
+        let details = (details != Details::default()).then(|| Arc::new(details));
+        Self { details, ..self }
     }
 }
 
@@ -159,6 +216,16 @@ mod tests {
         assert_eq!(metadata.correlation(), Some(command.into()));
         let other = CorrelationId::from_bytes([4; 16]);
         assert_eq!(metadata.with_correlation(other).correlation(), Some(other));
+    }
+
+    #[test]
+    fn there_is_one_way_to_write_it() {
+        let command = CommandId::from_bytes([3; 16]);
+        let plain = Metadata::default().with_command(command);
+        assert_eq!(Metadata::default().with_correlation(command.into()).with_command(command), plain);
+        let text = serde_json::to_string(&plain.clone().with_actor("a")).unwrap();
+        assert_eq!(text, r#"{"command":"03030303-0303-0303-0303-030303030303","actor":"a"}"#);
+        assert_eq!(serde_json::from_str::<Metadata>(&text).unwrap(), plain.with_actor("a"));
     }
 
     #[test]

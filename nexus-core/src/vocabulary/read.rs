@@ -146,6 +146,13 @@ impl<At: Place> ReadOptions<At> {
         Self { page: events.max(1), ..self }
     }
 
+    /// The same, fetching `events` at a time at most.
+    #[must_use]
+    pub fn page_size_at_most(self, events: usize) -> Self {
+        let page = self.page.min(events);
+        self.page_size(page)
+    }
+
     fn nothing(self) -> Self {
         self.limit(0)
     }

@@ -1,24 +1,25 @@
--- Each pair of category and event type that occurs, so that events and their index hold a small number instead.
+-- Each kind of event that occurs, so that events and their index hold a small number instead.
 CREATE TABLE kinds (
-    kind     INTEGER PRIMARY KEY,
-    category TEXT NOT NULL,
-    type     TEXT NOT NULL,
-    UNIQUE (category, type)
+    kind           INTEGER PRIMARY KEY,
+    category       TEXT    NOT NULL,
+    type           TEXT    NOT NULL,
+    schema_version INTEGER NOT NULL,
+    UNIQUE (category, type, schema_version)
 ) STRICT;
 
 CREATE TABLE events (
-    position       INTEGER PRIMARY KEY, -- 1, 2, 3 …: one process writes at a time
-    stream         TEXT    NOT NULL,
-    version        INTEGER NOT NULL,    -- 1, 2, 3 … within the stream
-    slice          INTEGER NOT NULL,    -- 0 to 1,023
-    kind           INTEGER NOT NULL REFERENCES kinds,
-    schema_version INTEGER NOT NULL,
-    id             BLOB    NOT NULL,    -- a UUID's sixteen bytes
-    place          INTEGER NOT NULL,    -- 0, 1, 2 … within the append that stored it
-    recorded_at    INTEGER NOT NULL,    -- microseconds since 1970-01-01, UTC
-    metadata       TEXT,                -- a JSON object
-    tags           TEXT,                -- a JSON array of strings
-    payload        TEXT    NOT NULL     -- JSON, as it was given
+    position    INTEGER PRIMARY KEY, -- 1, 2, 3 …: one process writes at a time
+    stream      TEXT    NOT NULL,
+    version     INTEGER NOT NULL,    -- 1, 2, 3 … within the stream
+    slice       INTEGER NOT NULL,    -- 0 to 1,023
+    kind        INTEGER NOT NULL REFERENCES kinds,
+    id          BLOB    NOT NULL,    -- a UUID's sixteen bytes
+    place       INTEGER NOT NULL,    -- 0, 1, 2 … within the append that stored it
+    recorded_at INTEGER NOT NULL,    -- microseconds since 1970-01-01, UTC
+    command     BLOB,                -- the id of the command that decided it
+    metadata    TEXT,                -- all other metadata, a JSON object
+    tags        TEXT,                -- a JSON array of strings
+    payload     TEXT    NOT NULL     -- JSON, as it was given
 ) STRICT;
 
 CREATE UNIQUE INDEX events_by_stream ON events (stream, version);

@@ -1,7 +1,7 @@
 use nexus_core::{
     AppendBatch, AppendCondition, Appended, BoxError, Commit, CommittedStream, Conflict, EventId,
-    InvalidAppend, NewEvent, Position, ReadOptions, StoreError, StreamAppend, StreamId, StreamVersion,
-    Timestamp, commit_time,
+    InvalidAppend, Metadata, NewEvent, Position, ReadOptions, StoreError, StreamAppend, StreamId,
+    StreamVersion, Timestamp, commit_time,
 };
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
@@ -162,25 +162,25 @@ impl<'a> Group<'a> {
     ) -> Result<(), Stop> {
         let stream = part.stream();
         let slice = i64::from(stream.slice().get());
-        let mut metadata = MetadataText::default();
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO events (position, stream, version, slice, kind, schema_version, id, place, recorded_at, \
-             metadata, tags, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO events (position, stream, version, slice, kind, id, place, recorded_at, command, metadata, \
+             tags, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         for (version, event) in (first.to_i64()..).zip(part.events()) {
             let position = self.head.map_or(Position::FIRST, Position::next);
-            let kind = self.kinds.number(self.connection, stream.category(), event.event_type())?;
+            let kind = self.kinds.number(self.connection, stream.category(), event)?;
+            let metadata = event.metadata();
             statement.execute(rusqlite::params![
                 position.to_i64(),
                 stream.as_str(),
                 version,
                 slice,
                 kind,
-                event.schema_version().get(),
                 event.id().as_bytes().as_slice(),
                 *place,
                 recorded_at.as_microsecond(),
-                metadata.of(event)?,
+                metadata.command().as_ref().map(|id| id.as_bytes().as_slice()),
+                details_text(metadata)?,
                 tags_text(event)?,
                 Json(event.payload().as_bytes()),
             ])?;
@@ -220,22 +220,12 @@ fn tags_text(event: &NewEvent) -> Result<Option<String>, Stop> {
     json(event.tags()).map(Some)
 }
 
-/// The JSON of the metadata, which the events of a command share.
-#[derive(Default)]
-struct MetadataText<'a> {
-    last: Option<(&'a nexus_core::Metadata, Option<String>)>,
-}
-
-impl<'a> MetadataText<'a> {
-    fn of(&mut self, event: &'a NewEvent) -> Result<Option<&str>, Stop> {
-        let metadata = event.metadata();
-        let is_same = self.last.as_ref().is_some_and(|(last, _)| std::ptr::eq(*last, metadata));
-        if !is_same {
-            let text = if metadata.is_empty() { None } else { Some(json(metadata)?) };
-            self.last = Some((metadata, text));
-        }
-        Ok(self.last.as_ref().and_then(|(_, text)| text.as_deref()))
+fn details_text(metadata: &Metadata) -> Result<Option<String>, Stop> {
+    let details = metadata.without_command();
+    if details.is_empty() {
+        return Ok(None);
     }
+    json(&details).map(Some)
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Stop> {

@@ -1,0 +1,51 @@
+//! Nexus beside the raw driver doing the same work with the same durability, in the same run.
+//!
+//! ```text
+//! cargo run --release -p nexus-benches -- --rounds 5
+//! ```
+//!
+//! Each round runs every workload once raw and once through Nexus, in turn; the table shows medians over the rounds,
+//! and the median of the rounds' ratios, which holds when the machine's speed drifts.
+
+mod domain;
+mod measure;
+mod raw;
+mod table;
+mod workload;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Measures Nexus on SQLite beside raw rusqlite.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many times each workload runs.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How many events the log has that `read_all` goes through.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// How many commands are sent one after the other; eight times as many at 64 at once.
+    #[arg(long, default_value_t = 3_000)]
+    commands: u64,
+    /// Where the databases go; a temporary directory unless given. It should be on the disk that counts.
+    #[arg(long)]
+    directory: Option<PathBuf>,
+    /// Only workloads whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let temporary = match &options.directory {
+        Some(directory) => tempfile::tempdir_in(directory)?,
+        None => tempfile::tempdir()?,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    println!("SQLite, write-ahead log, synchronous=FULL; {} rounds, medians", options.rounds);
+    let rows = runtime.block_on(workload::all(&options, temporary.path()))?;
+    table::print(&rows);
+    Ok(())
+}
