@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::port::commit_time;
 use crate::vocabulary::{
-    AppendBatch, AppendCondition, Appended, Commit, Conflict, EventId, InvalidAppend, Position,
-    RecordedEvent, StoreError, StreamId, StreamVersion,
+    AppendBatch, AppendCondition, Appended, Commit, Conflict, EventId, InvalidAppend, Place, Position,
+    ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion,
 };
 
 /// All events in the order of their positions, which are 1, 2, 3 …
@@ -86,12 +86,22 @@ impl Log {
         (part.events.first() == Some(&first)).then(|| commit.clone())
     }
 
-    pub(super) fn stream(&self, stream: &StreamId) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
-        self.streams.get(stream).into_iter().flatten().map(|index| &self.events[*index])
+    /// The events of a stream within the bounds of `options`.
+    pub(super) fn stream(
+        &self,
+        stream: &StreamId,
+        options: &ReadOptions<StreamVersion>,
+    ) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        let indexes = self.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
+        within(indexes, options).iter().map(|index| &self.events[*index])
     }
 
-    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
-        self.events.iter()
+    /// The events of all streams within the bounds of `options`.
+    pub(super) fn all(
+        &self,
+        options: &ReadOptions<Position>,
+    ) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        within(&self.events, options).iter()
     }
 
     pub(super) fn head(&self) -> Option<Position> {
@@ -99,10 +109,21 @@ impl Log {
     }
 
     fn last(&self, stream: &StreamId) -> Option<&RecordedEvent> {
-        self.stream(stream).next_back()
+        self.streams.get(stream)?.last().map(|index| &self.events[*index])
     }
 
     fn last_version(&self, stream: &StreamId) -> Option<StreamVersion> {
         self.last(stream).map(RecordedEvent::version)
     }
+}
+
+/// The part of a list, whose places are 1, 2, 3 …, that lies within the bounds.
+fn within<'a, T, At: Place>(list: &'a [T], options: &ReadOptions<At>) -> &'a [T]
+where
+    u64: From<At>,
+{
+    let index = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(list.len());
+    let first = options.first().map_or(0, |first| index(u64::from(first) - 1));
+    let last = options.last().map_or(list.len(), |last| index(u64::from(last)));
+    list.get(first..last).unwrap_or_default()
 }

@@ -109,7 +109,9 @@ impl EventStore for MemoryStore {
     fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
         let stream = stream.clone();
         let place = |event: &RecordedEvent| Some(event.version());
-        self.read_pages(options, place, move |log, options| page(log.stream(&stream), options, place))
+        self.read_pages(options, place, move |log, options| {
+            page(log.stream(&stream, options), options, place)
+        })
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -121,7 +123,7 @@ impl EventStore for MemoryStore {
 impl EventLog for MemoryStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
         self.read_pages(options, RecordedEvent::position, move |log, options| {
-            page(log.all().filter(|event| query.matches(event)), options, RecordedEvent::position)
+            page(log.all(options).filter(|event| query.matches(event)), options, RecordedEvent::position)
         })
     }
 

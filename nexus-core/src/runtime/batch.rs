@@ -150,12 +150,13 @@ impl<S: EventStore> CommandBatch<'_, S> {
             }
             let Some(batch) = decided(&steps, &request)? else {
                 let unchanged = steps.iter().map(|step| Receipt::unchanged(step.stream(), step.version()));
-                return Ok(unchanged.collect());
+                return Ok(unchanged.map(|receipt| receipt.after(retries.attempts())).collect());
             };
             match repository.store.append(batch).await {
-                Ok(crate::Appended::Stored(commit)) => return Ok(receipts(&steps, &commit, Outcome::Stored)),
-                Ok(crate::Appended::Repeated(commit)) => {
-                    return Ok(receipts(&steps, &commit, Outcome::Repeated));
+                Ok(appended) => {
+                    let outcome = Outcome::of(&appended);
+                    let receipts = receipts(&steps, appended.commit(), outcome).into_iter();
+                    return Ok(receipts.map(|receipt| receipt.after(retries.attempts())).collect());
                 }
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
                 Err(error) => return Err(error.into()),

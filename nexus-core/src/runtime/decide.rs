@@ -97,12 +97,15 @@ impl<S: EventLog> Repository<S> {
             let context = request.context(&stream, None);
             let decided = model.decide(&state, &context).map_err(ExecuteError::Rejected)?;
             if decided.is_empty() {
-                return Ok(Receipt::unchanged(&stream, None));
+                return Ok(Receipt::unchanged(&stream, None).after(retries.attempts()));
             }
             let batch = AppendBatch::new(stream.clone(), expected, request.events(&stream, &decided)?)?
                 .when(AppendCondition { query: query.clone(), after });
             match self.store.append(batch).await {
-                Ok(appended) => return Ok(Receipt::of_append(&stream, None, &appended)),
+                Ok(appended) => {
+                    let receipt = Receipt::of_append(&stream, None, &appended);
+                    return Ok(receipt.after(retries.attempts()));
+                }
                 // A version that the sender expected will not come back.
                 Err(StoreError::Conflict(conflict @ crate::Conflict::Condition { .. })) => {
                     retries.after(conflict).await?;

@@ -49,12 +49,15 @@ impl<S: EventStore> Repository<S> {
             let context = request.context(&stream, loaded.version);
             let decided = loaded.state.handle(&command, &context).map_err(ExecuteError::Rejected)?;
             if decided.is_empty() {
-                return Ok(Receipt::unchanged(&stream, loaded.version));
+                return Ok(Receipt::unchanged(&stream, loaded.version).after(retries.attempts()));
             }
             let events = request.events(&stream, &decided)?;
             let batch = AppendBatch::new(stream.clone(), ExpectedVersion::after(loaded.version), events)?;
             match self.store.append(batch).await {
-                Ok(appended) => return Ok(Receipt::of_append(&stream, loaded.version, &appended)),
+                Ok(appended) => {
+                    let receipt = Receipt::of_append(&stream, loaded.version, &appended);
+                    return Ok(receipt.after(retries.attempts()));
+                }
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
                 Err(error) => return Err(error.into()),
             }

@@ -16,6 +16,8 @@ pub struct Receipt {
     /// The position of the commit, to wait for read models with; `None` where nothing was stored, or the store has
     /// no total order.
     pub position: Option<Position>,
+    /// How often the command was decided in this call: more than once where others were first.
+    pub attempts: u32,
 }
 
 /// What became of a command that was not refused.
@@ -29,13 +31,22 @@ pub enum Outcome {
     Unchanged,
 }
 
+impl Outcome {
+    pub(super) fn of(appended: &Appended) -> Self {
+        match appended {
+            Appended::Stored(_) => Self::Stored,
+            Appended::Repeated(_) => Self::Repeated,
+        }
+    }
+}
+
 impl Receipt {
+    pub(super) fn after(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
     pub(super) fn of_append(stream: &StreamId, version: Option<StreamVersion>, appended: &Appended) -> Self {
-        let outcome = match appended {
-            Appended::Stored(_) => Outcome::Stored,
-            Appended::Repeated(_) => Outcome::Repeated,
-        };
-        Self::of_commit(stream, version, appended.commit(), outcome)
+        Self::of_commit(stream, version, appended.commit(), Outcome::of(appended))
     }
 
     /// What `commit` means for `stream`; where it stored nothing there, `version` is what it was decided on.
@@ -52,6 +63,7 @@ impl Receipt {
                 version: Some(part.last()),
                 events: part.events.clone(),
                 position: commit.position,
+                attempts: 1,
             },
             None => Self::unchanged(stream, version),
         }
@@ -59,6 +71,6 @@ impl Receipt {
 
     pub(super) fn unchanged(stream: &StreamId, version: Option<StreamVersion>) -> Self {
         let (outcome, stream) = (Outcome::Unchanged, stream.clone());
-        Self { outcome, stream, version, events: Vec::new(), position: None }
+        Self { outcome, stream, version, events: Vec::new(), position: None, attempts: 1 }
     }
 }

@@ -56,6 +56,11 @@ pub(super) struct Retries {
 }
 
 impl Retries {
+    /// How many attempts were made, with the one at hand.
+    pub(super) fn attempts(&self) -> u32 {
+        self.made + 1
+    }
+
     /// Waits until the next attempt may start, or gives up with `conflict`.
     pub(super) async fn after(&mut self, conflict: Conflict) -> Result<(), RepositoryError> {
         self.made += 1;

@@ -1,0 +1,100 @@
+//! Where events are kept, as it is given on the command line.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use nexus_core::{EventLog, MemoryStore, Repository};
+use nexus_sqlite::SqliteStore;
+
+/// Any store with a total order: the program does not know which.
+pub type Store = Arc<dyn EventLog>;
+
+/// `sqlite:PATH`, `memory:`, or a bare path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Memory,
+    Sqlite(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no store: expected sqlite:PATH, memory: or a path")]
+pub struct InvalidAddress(String);
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        match text.split_once(':') {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            // One letter is a drive, a longer word before the colon means some other kind of store.
+            Some((scheme, _))
+                if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+            {
+                Err(InvalidAddress(text.to_owned()))
+            }
+            _ if text.is_empty() => Err(InvalidAddress(text.to_owned())),
+            _ => Ok(Self::Sqlite(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Opens the store, or makes it.
+    pub async fn open(&self) -> anyhow::Result<Repository<Store>> {
+        let store: Store = match self {
+            Self::Memory => Arc::new(MemoryStore::new()),
+            Self::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        };
+        Ok(Repository::new(store))
+    }
+
+    /// Opens a store to look at it: one that is not there is not made.
+    pub async fn open_existing(&self) -> anyhow::Result<Repository<Store>> {
+        if let Self::Sqlite(path) = self {
+            std::fs::metadata(path).with_context(|| {
+                format!(
+                    "there is no store at {}: import one, or say where it is with --store",
+                    path.display()
+                )
+            })?;
+        }
+        self.open().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_path_is_sqlite() {
+        for (text, path) in [("orders.db", "orders.db"), ("sqlite:a:b.db", "a:b.db"), ("./x:y/z", "./x:y/z")]
+        {
+            assert_eq!(text.parse(), Ok(Address::Sqlite(path.into())));
+        }
+        assert_eq!("memory:".parse(), Ok(Address::Memory));
+    }
+
+    #[test]
+    fn other_stores_are_refused() {
+        for text in ["", "sqlite:", "memory:x", "mysql://x"] {
+            assert!(
+                text.parse::<Address>().unwrap_err().to_string().contains("expected sqlite:PATH"),
+                "{text}"
+            );
+        }
+    }
+}

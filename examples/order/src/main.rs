@@ -1,0 +1,95 @@
+//! The command line of the Order example.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use order::address::Address;
+use order::history::Point;
+use order::order::OrderId;
+
+/// Customers order CDs. Without a subcommand, tells a story on a fresh store.
+#[derive(Debug, Parser)]
+#[command(name = "order", version)]
+struct Options {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Sends each purchase of a file as the commands of an order; what was imported before is not executed again.
+    Import {
+        /// One purchase a line: customer, date (YYYYMMDD), number of CDs, dollars. See data/sample.txt.
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Shows an order as it is now.
+    Show {
+        /// Such as 1001.
+        id: OrderId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lists what happened to an order.
+    History {
+        /// Such as 1001.
+        id: OrderId,
+        /// Only up to this version, or this time (such as 2026-11-23T10:00:00Z).
+        #[arg(long, value_name = "VERSION|TIME")]
+        as_of: Option<Point>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Counts over all orders, from the stored events.
+    Stats {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Where the events are: sqlite:PATH, memory:, or a path.
+    #[arg(long, default_value = "sqlite:orders.db")]
+    store: Address,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::parse().action).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(action: Option<Action>) -> anyhow::Result<()> {
+    match action {
+        None => order::story::tell().await,
+        Some(Action::Import { file, common }) => {
+            let report = order::import::import(&common.store.open().await?, &file).await?;
+            if common.json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                report.print();
+            }
+            Ok(())
+        }
+        Some(Action::Show { id, common }) => {
+            order::show::show(&common.store.open_existing().await?, &id, common.json).await
+        }
+        Some(Action::History { id, as_of, common }) => {
+            order::history::history(&common.store.open_existing().await?, &id, as_of, common.json).await
+        }
+        Some(Action::Stats { common }) => {
+            order::stats::stats(&common.store.open_existing().await?, common.json).await
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `order` without a subcommand: the life of some orders on a fresh embedded store, told step by step.
+
+use anyhow::Context;
+use futures::TryStreamExt;
+use futures::future::join_all;
+use jiff::civil::date;
+use nexus_core::{
+    Aggregate, AsOf, Command, CommandHandler, CommandId, CommandOptions, EventStore, ExecuteError, Loaded,
+    Outcome, ReadOptions, Receipt, Repository, StreamVersion, Timestamp,
+};
+
+use crate::address::{Address, Store};
+use crate::history::print_event;
+use crate::order::{
+    AddLine, Cancel, Deliver, Line, Order, OrderId, Pay, Place, Refund, Refused, RemoveLine, Ship,
+};
+use crate::show::{dollars, print_order};
+use crate::stats::Stats;
+
+/// Tells the story; fails where anything does not go as told.
+pub async fn tell() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir().context("could not make a temporary directory")?;
+    let address = Address::Sqlite(directory.path().join("orders.db"));
+    let orders = address.open().await?;
+    println!("Customers order CDs. The events go to a fresh SQLite file, {address}");
+
+    let id: OrderId = "1001".parse()?;
+    commands_become_events(&orders, &id).await?;
+    the_shop_has_rules(&orders, &id).await?;
+    conflicts_are_retried(&orders).await?;
+    a_command_has_one_effect(&orders, &id).await?;
+    the_past_can_be_asked(&orders, &id).await?;
+    an_order_is_called_off(&orders).await?;
+
+    chapter("What it all comes to, counted from the events");
+    Stats::of(&orders).await?.print();
+    println!();
+    println!("The store goes away with the story. To keep one, with 69,659 real purchases if you have them:");
+    println!("  cargo run -p order -- import examples/order/data/sample.txt --store orders.db");
+    Ok(())
+}
+
+async fn commands_become_events(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
+    chapter("Commands are given, events are stored");
+    let lines = vec![Line::new("kind-of-blue", 2, 2_354), Line::new("giant-steps", 1, 1_299)];
+    say(
+        id,
+        "ada places an order",
+        orders,
+        Place { customer: "ada".into(), ordered_on: date(1997, 1, 12), lines },
+    )
+    .await?;
+    say(id, "she adds a title", orders, AddLine { line: Line::new("blue-train", 3, 3_531) }).await?;
+    say(id, "and thinks better of another", orders, RemoveLine { sku: Line::new("giant-steps", 0, 0).sku })
+        .await?;
+    println!();
+    let stored: Vec<_> =
+        orders.store().read(&Order::stream(id)?, ReadOptions::forwards()).try_collect().await?;
+    stored.iter().for_each(print_event);
+    Ok(())
+}
+
+async fn the_shop_has_rules(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
+    chapter("The shop has rules");
+    refuse(id, "shipping it unpaid", orders, Ship { carrier: "post".into() }).await?;
+    refuse(id, "paying too little", orders, Pay { cents: 5_000 }).await?;
+    say(id, "ada pays", orders, Pay { cents: 5_885 }).await?;
+    refuse(id, "paying twice", orders, Pay { cents: 5_885 }).await?;
+    refuse(id, "adding a title now", orders, AddLine { line: Line::new("a-love-supreme", 1, 1_177) }).await
+}
+
+async fn conflicts_are_retried(orders: &Repository<Store>) -> anyhow::Result<()> {
+    chapter("Eight clerks change one order at the same time");
+    let id: OrderId = "1002".parse()?;
+    let place = Place {
+        customer: "bob".into(),
+        ordered_on: date(1997, 1, 12),
+        lines: vec![Line::new("title-0", 1, 999)],
+    };
+    orders.execute::<Order, _>(&id, place).await?;
+    let clerks = (1..=8_u32).map(|number| {
+        let (orders, id) = (orders.clone(), id.clone());
+        let line = Line::new(&format!("title-{number}"), number, u64::from(number) * 999);
+        tokio::spawn(async move { orders.execute::<Order, _>(&id, AddLine { line }).await })
+    });
+    let mut attempts = 0;
+    for receipt in join_all(clerks).await {
+        attempts += receipt??.attempts;
+    }
+    let Loaded { state, version } = orders.load::<Order>(&id).await?;
+    println!(
+        "  all 8 lines are there, none twice: {} lines, version {}. It took {attempts} attempts: whoever was \
+         overtaken decided again",
+        state.lines.len(),
+        version.map_or(0, StreamVersion::get)
+    );
+
+    let seen = StreamVersion::FIRST;
+    let options = CommandOptions::default().at_version(seen);
+    let late =
+        orders.execute_with::<Order, _>(&id, Cancel { reason: "changed my mind".into() }, options).await;
+    match late {
+        Err(ExecuteError::Failed(error)) => {
+            println!("  bob cancels what he saw at version {seen}. Not retried, as he asked: {error}");
+            Ok(())
+        }
+        other => anyhow::bail!("expected a conflict, got {other:?}"),
+    }
+}
+
+async fn a_command_has_one_effect(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
+    chapter("A command sent twice has one effect");
+    let command = CommandId::named(Timestamp::now(), "ship 1001");
+    let options = || CommandOptions::default().id(command).actor("warehouse");
+    let ship = || Ship { carrier: "post".into() };
+    let first = orders.execute_with::<Order, _>(id, ship(), options()).await?;
+    say(id, "the post delivers it", orders, Deliver).await?;
+    let again = orders.execute_with::<Order, _>(id, ship(), options()).await?;
+    anyhow::ensure!(again.events == first.events && again.outcome == Outcome::Repeated);
+    println!("  shipping was {}", told(&first));
+    println!("  the same command again, after delivery, is {}", told(&again));
+    say(id, "the post says it once more", orders, Deliver).await
+}
+
+async fn the_past_can_be_asked(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
+    chapter("The order as it was, and as it is");
+    let as_of = StreamVersion::new(2)?;
+    let Loaded { state, version } = orders.load_as_of::<Order>(id, AsOf::Version(as_of)).await?;
+    print_order(id, version, &state);
+    let Loaded { state, version } = orders.load::<Order>(id).await?;
+    print_order(id, version, &state);
+    Ok(())
+}
+
+async fn an_order_is_called_off(orders: &Repository<Store>) -> anyhow::Result<()> {
+    chapter("An order is called off");
+    let id: OrderId = "1003".parse()?;
+    let lines = vec![Line::new("bitches-brew", 1, 1_899)];
+    say(&id, "carla orders", orders, Place { customer: "carla".into(), ordered_on: date(1997, 2, 3), lines })
+        .await?;
+    say(&id, "pays", orders, Pay { cents: 1_899 }).await?;
+    refuse(&id, "a refund before that", orders, Refund { cents: 1_899, reason: "asked".into() }).await?;
+    say(&id, "cancels", orders, Cancel { reason: "found it cheaper".into() }).await?;
+    say(&id, "and gets her money back", orders, Refund { cents: 1_899, reason: "cancelled".into() }).await?;
+    refuse(&id, "a second refund", orders, Refund { cents: 1_899, reason: "again".into() }).await?;
+    let kept = orders.load::<Order>(&id).await?.state.kept_cents();
+    println!("  the shop keeps {}", dollars(kept));
+    Ok(())
+}
+
+fn chapter(title: &str) {
+    println!("\n── {title} ──");
+}
+
+/// Sends a command that is expected to work.
+async fn say<C>(id: &OrderId, what: &str, orders: &Repository<Store>, command: C) -> anyhow::Result<()>
+where
+    C: Command,
+    Order: CommandHandler<C, Rejection = Refused>,
+{
+    let receipt = orders.execute::<Order, C>(id, command).await.with_context(|| what.to_owned())?;
+    println!("  {what}: {}", told(&receipt));
+    Ok(())
+}
+
+/// Sends a command that the shop is expected to refuse.
+async fn refuse<C>(id: &OrderId, what: &str, orders: &Repository<Store>, command: C) -> anyhow::Result<()>
+where
+    C: Command,
+    Order: CommandHandler<C, Rejection = Refused>,
+{
+    match orders.execute::<Order, C>(id, command).await {
+        Err(ExecuteError::Rejected(refused)) => {
+            println!("  {what} is refused: {refused}");
+            Ok(())
+        }
+        other => anyhow::bail!("{what} should have been refused: {other:?}"),
+    }
+}
+
+fn told(receipt: &Receipt) -> String {
+    let version = receipt.version.map_or(0, StreamVersion::get);
+    match receipt.outcome {
+        Outcome::Stored => format!("stored as version {version} of {}", receipt.stream),
+        Outcome::Repeated => format!("answered with its first receipt, version {version}; nothing is stored"),
+        Outcome::Unchanged => format!("nothing has to happen, still version {version}"),
+    }
+}

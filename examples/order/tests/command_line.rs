@@ -1,0 +1,191 @@
+//! The program as people run it.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What is known of `data/sample.txt`, counted by other means.
+const SAMPLE: (u64, u64, u64, u64) = (375, 55, 982, 1_348_075);
+
+struct Shop {
+    directory: TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_order"))
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .expect("the program starts")
+    }
+
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} failed: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.says(&[arguments, &["--json"]].concat())).expect("one JSON object")
+    }
+
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?} should fail");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, content).expect("a file can be written");
+        path
+    }
+}
+
+fn sample() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample.txt");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+#[test]
+fn the_story_is_told() {
+    let story = Shop::new().says(&[]);
+    for part in [
+        "OrderPlaced",
+        "is refused: the order is not paid",
+        "all 8 lines are there, none twice",
+        "expected version 1, found version 9",
+        "answered with its first receipt, version 5",
+        "nothing has to happen, still version 6",
+        "order 1001, placed (version 2)",
+        "order 1001, delivered (version 6)",
+        "the shop keeps $0.00",
+        "19 events",
+    ] {
+        assert!(story.contains(part), "the story does not tell {part:?}:\n{story}");
+    }
+}
+
+#[test]
+fn a_file_is_imported_once() {
+    let shop = Shop::new();
+    let (orders, customers, units, revenue) = SAMPLE;
+    for executed in [orders * 4, 0] {
+        let mut report = shop.json(&["import", &sample(), "--store", "sqlite:orders.db"]);
+        let seconds = report.as_object_mut().and_then(|report| report.remove("seconds"));
+        assert!(seconds.and_then(|seconds| seconds.as_f64()).is_some_and(|seconds| seconds > 0.0));
+        assert_eq!(
+            report,
+            json!({
+                "orders": orders, "customers": customers, "units": units, "revenue_cents": revenue,
+                "commands": orders * 4, "executed": executed, "rejected_lines": 0,
+            })
+        );
+    }
+    assert!(shop.says(&["import", &sample()]).starts_with("nothing to do: all 1,500 commands"));
+    let stats = shop.json(&["stats", "--store", "orders.db"]);
+    assert_eq!(stats["states"], json!({ "delivered": orders }));
+    assert_eq!(stats["events"], json!(orders * 4));
+    assert!(shop.says(&["stats"]).contains("$13,480.75 revenue"));
+}
+
+#[test]
+fn a_memory_store_forgets() {
+    let shop = Shop::new();
+    for _ in 0..2 {
+        let report = shop.json(&["import", &sample(), "--store", "memory:"]);
+        assert_eq!((&report["orders"], &report["executed"]), (&json!(375), &json!(1_500)));
+    }
+    assert!(!shop.directory.path().join("memory:").exists());
+}
+
+#[test]
+fn wrong_lines_are_reported_and_do_not_stop_the_others() {
+    let shop = Shop::new();
+    let mut content =
+        b"customer_id date number_of_cds dollar_value\r\n 00001 19970101  1   11.77\r\n".to_vec();
+    content.extend(b"00002 19970112 5\nx\xff 19970112 5 77.00\n00003 19971312 5 77.00\n");
+    content.extend(b"00004 19970112 5000 77.00\n00005 19970112 0 77.00\n\n00001 19970101 1 11.77");
+    let file = shop.file("wrong.txt", &content);
+    let file = file.to_str().expect("a path in UTF-8");
+
+    let output = shop.run(&["import", file, "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert!(output.status.success());
+    assert_eq!((&report["orders"], &report["rejected_lines"]), (&json!(2), &json!(5)), "{report}");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in [
+        "line 3: expected 4 fields",
+        "line 4: the line is no text",
+        "line 5: \"19971312\" is no date: expected YYYYMMDD",
+        "line 6: cd has 5000 units: a line takes 1 to 999",
+        "line 7: cd has 0 units",
+    ] {
+        assert!(errors.contains(part), "{part:?} is not reported:\n{errors}");
+    }
+    // The identical line is a purchase of its own, and found again as such.
+    assert_eq!(shop.json(&["import", file])["executed"], json!(0));
+}
+
+#[test]
+fn an_order_is_shown_with_its_history() {
+    let shop = Shop::new();
+    shop.says(&["import", &sample()]);
+    let id = "00002-19970112-5-7700-1";
+    let shown = shop.json(&["show", id]);
+    assert_eq!(
+        (&shown["order"]["state"], &shown["total_cents"], &shown["version"]),
+        (&json!("delivered"), &json!(7_700), &json!(4))
+    );
+    assert!(shop.says(&["show", &format!("order-{id}")]).contains("delivered (version 4)"));
+
+    let history = shop.json(&["history", id]);
+    let events = history["events"].as_array().expect("a list");
+    let types: Vec<_> = events.iter().map(|event| event["type"].as_str().expect("text")).collect();
+    assert_eq!(types, ["OrderPlaced", "OrderPaid", "OrderShipped", "OrderDelivered"]);
+    assert_eq!(events[0]["tags"], json!(["customer:00002"]));
+    assert_eq!(events[0]["metadata"]["actor"], json!("import"));
+
+    let second = events[1]["recorded_at"].as_str().expect("text");
+    for as_of in ["2", second] {
+        let past = shop.json(&["history", id, "--as-of", as_of]);
+        assert_eq!((&past["version"], &past["order"]["state"]), (&json!(2), &json!("paid")), "as of {as_of}");
+    }
+    let before = shop.says(&["history", id, "--as-of", "1997-01-01T00:00:00Z"]);
+    assert!(before.contains("had not been placed by then"), "{before}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let shop = Shop::new();
+    assert!(shop.fails(&["stats"]).contains("there is no store at orders.db"));
+    assert!(!shop.directory.path().join("orders.db").exists(), "looking makes no store");
+    shop.says(&["import", &sample()]);
+    for (arguments, reason) in [
+        (vec!["show", "nobody"], "there is no order nobody"),
+        (vec!["history", "nobody"], "there is no order nobody"),
+        (vec!["show", "a b"], "is no order id"),
+        (vec!["history", "1", "--as-of", "yesterday"], "a version such as 3, or a time"),
+        (vec!["import", "missing.txt"], "could not open missing.txt"),
+        (vec!["import", "."], "is a directory"),
+        (vec!["stats", "--store", "redis://x"], "expected sqlite:PATH, memory: or a path"),
+        (vec!["import", "x", "--store", "missing/orders.db"], "could not open missing/orders.db"),
+    ] {
+        let message = shop.fails(&arguments);
+        assert!(message.contains(reason), "{arguments:?}: {message}");
+    }
+    let foreign =
+        shop.file("foreign.db", b"this is no database, but a text of some length that goes on and on");
+    let message = shop.fails(&["stats", "--store", foreign.to_str().expect("a path")]);
+    assert!(message.contains("is not a SQLite database"), "{message}");
+}
