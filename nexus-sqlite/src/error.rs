@@ -37,6 +37,12 @@ pub enum OpenError {
         /// The highest version this crate knows.
         supported: i32,
     },
+    /// The file, or its directory, cannot be written to.
+    #[error("{} is read-only: a store has to be able to write to it and to its directory", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file system does not support the write-ahead log.
     #[error(
         "{} cannot use a write-ahead log (SQLite answered {found:?}): the file has to be on a local disk",
@@ -64,6 +70,7 @@ impl OpenError {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotSqlite { path },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
             _ => Self::Unavailable { path, source: error.into() },
         }
     }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use crate::config::{Role, SqliteConfig};
 use crate::error::OpenError;
@@ -24,7 +24,15 @@ pub(crate) fn open(config: &SqliteConfig) -> Result<Connection, OpenError> {
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(config.busy_timeout).map_err(failed)?;
-    if version(&connection, path)? < CURRENT {
+    // SQLite opens what it may not write to for reading, and says so only later.
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(OpenError::ReadOnly { path: path.to_owned() });
+    }
+    // One view of the file: another process may be making it right now.
+    let view = connection.unchecked_transaction().map_err(failed)?;
+    let found = version(&view, path)?;
+    view.finish().map_err(failed)?;
+    if found < CURRENT {
         use_write_ahead_log(&connection, path, config.busy_timeout)?;
         migrate(&mut connection, path)?;
     }
@@ -45,7 +53,7 @@ pub(crate) fn open_reader(config: &SqliteConfig) -> rusqlite::Result<Connection>
     Ok(connection)
 }
 
-/// The version of the file, if it is ours; 0 for one that is still empty.
+/// The version of the file, if it is ours; 0 for one that is still empty. To be called in a transaction.
 fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
     let pragma = |name| {
         connection

@@ -54,7 +54,9 @@ impl Readers {
             thread::Builder::new()
                 .name(format!("nexus-sqlite-read-{number}"))
                 .spawn(move || {
+                    // Dropped last: when it is gone, so are the connections.
                     let _alive = alive;
+                    let (queue, idle) = (queue, idle);
                     for job in queue {
                         let Ok(reader) = idle.take.recv() else { return };
                         idle.with(reader, job);

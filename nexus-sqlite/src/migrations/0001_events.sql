@@ -12,7 +12,7 @@ CREATE TABLE events (
     stream      TEXT    NOT NULL,
     version     INTEGER NOT NULL,    -- 1, 2, 3 … within the stream
     slice       INTEGER NOT NULL,    -- 0 to 1,023
-    kind        INTEGER NOT NULL REFERENCES kinds,
+    kind        INTEGER NOT NULL,       -- see kinds
     id          BLOB    NOT NULL,    -- a UUID's sixteen bytes
     place       INTEGER NOT NULL,    -- 0, 1, 2 … within the append that stored it
     recorded_at INTEGER NOT NULL,    -- microseconds since 1970-01-01, UTC

@@ -1,7 +1,5 @@
 //! The public suite, on a fresh file for each case.
 
-#![allow(clippy::expect_used, reason = "a test says what is wrong by panicking")]
-
 use std::sync::Arc;
 
 use nexus_core::Clock;

@@ -1,0 +1,9 @@
+//! The SQLite backend on real files.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+mod conformance;
+mod crash;
+mod files;
+mod processes;
+mod support;
