@@ -88,10 +88,11 @@ impl AppendBatch {
         if events.is_empty() {
             return Err(InvalidAppend::NoEvents { stream });
         }
-        if let Some(id) = repeated_id(self.events().chain(&events)) {
-            return Err(InvalidAppend::RepeatedId { id });
+        let batch = self.with_part(StreamAppend { stream, expected, events })?;
+        match repeated_id(batch.events()) {
+            Some(id) => Err(InvalidAppend::RepeatedId { id }),
+            None => Ok(batch),
         }
-        self.with_part(StreamAppend { stream, expected, events })
     }
 
     /// Expects something of a stream that nothing is appended to.

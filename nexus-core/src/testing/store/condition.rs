@@ -125,7 +125,7 @@ pub async fn a_condition_holds_against_plain_appends<F: StoreFixture>() {
         let writers = stores.iter().cycle().take(8).enumerate().map(|(writer, store)| {
             let target = stream(format_args!("plain-{round}-{writer}"));
             let sent = batch(&target, ExpectedVersion::NoStream, vec![tagged("Taken", &[&name])]);
-            let is_plain = writer % 2 == 0;
+            let is_plain = (writer + round) % 2 == 0;
             let condition = AppendCondition { query: Query::tags([tag(&name)]), after: None };
             let sent = if is_plain { sent } else { sent.when(condition) };
             let store = Arc::clone(store);

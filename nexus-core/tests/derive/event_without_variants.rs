@@ -1,0 +1,7 @@
+use nexus_core::DomainEvent;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, DomainEvent)]
+enum OrderEvent {}
+
+fn main() {}

@@ -1,0 +1,456 @@
+//! What the repository makes of commands: loads, decides, appends, tries again, and answers the same command the same way.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use jiff::{SignedDuration, Timestamp};
+use nexus_core::{
+    Aggregate, AppendBatch, Appended, AsOf, BatchError, Capabilities, Command, CommandContext,
+    CommandHandler, CommandId, CommandOptions, Commit, Conflict, DecisionModel, DomainEvent, EventId,
+    EventStore, EventStream, EventType, ExecuteError, ExpectedVersion, InvalidStreamId, ManualClock,
+    MemoryStore, NewEvent, Outcome, Payload, Query, QueryItem, ReadOptions, Repository, RepositoryError,
+    RetryPolicy, SequentialIds, StoreError, StreamId, StreamVersion, Tag,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, DomainEvent)]
+enum CounterEvent {
+    Added {
+        amount: u32,
+        #[event(tag)]
+        by: String,
+    },
+    Reset,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, Command)]
+struct Add {
+    amounts: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize, Command)]
+struct Reset;
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{0} is too much")]
+struct TooMuch(u32);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Counter {
+    total: u32,
+}
+
+impl Aggregate for Counter {
+    const CATEGORY: &'static str = "counter";
+    type Id = u32;
+    type Event = CounterEvent;
+
+    fn apply(&mut self, event: &CounterEvent) {
+        match event {
+            CounterEvent::Added { amount, .. } => self.total += amount,
+            CounterEvent::Reset => self.total = 0,
+        }
+    }
+}
+
+impl CommandHandler<Add> for Counter {
+    type Rejection = TooMuch;
+
+    fn handle(&self, command: &Add, context: &CommandContext) -> Result<Vec<CounterEvent>, TooMuch> {
+        let by = context.actor().unwrap_or("nobody").to_owned();
+        let total = self.total + command.amounts.iter().sum::<u32>();
+        if total > 100 {
+            return Err(TooMuch(total));
+        }
+        Ok(command
+            .amounts
+            .iter()
+            .map(|amount| CounterEvent::Added { amount: *amount, by: by.clone() })
+            .collect())
+    }
+}
+
+impl CommandHandler<Reset> for Counter {
+    type Rejection = std::convert::Infallible;
+
+    fn handle(&self, Reset: &Reset, _: &CommandContext) -> Result<Vec<CounterEvent>, Self::Rejection> {
+        Ok(if self.total == 0 { vec![] } else { vec![CounterEvent::Reset] })
+    }
+}
+
+fn add(amount: u32) -> Add {
+    Add { amounts: vec![amount] }
+}
+
+fn named(name: &str) -> CommandOptions {
+    CommandOptions::default().id(CommandId::named(Timestamp::UNIX_EPOCH, name))
+}
+
+fn counters() -> Repository<MemoryStore> {
+    Repository::new(MemoryStore::new())
+}
+
+fn version(number: u64) -> StreamVersion {
+    StreamVersion::new(number).expect("valid")
+}
+
+#[tokio::test]
+async fn a_receipt_says_what_was_stored_and_where() {
+    let counters = counters();
+    counters.execute::<Counter, _>(&1, add(1)).await.expect("stored");
+    let receipt = counters.execute::<Counter, _>(&1, Add { amounts: vec![2, 3] }).await.expect("stored");
+    assert_eq!((receipt.outcome, receipt.attempts), (Outcome::Stored, 1));
+    assert_eq!((receipt.stream.as_str(), receipt.version), ("counter-1", Some(version(3))));
+    assert_eq!(receipt.position.map(nexus_core::Position::get), Some(3));
+    let events: Vec<_> =
+        counters.store().read(&receipt.stream, ReadOptions::forwards()).try_collect().await.expect("read");
+    assert_eq!(receipt.events, [events[1].id(), events[2].id()]);
+}
+
+#[tokio::test]
+async fn events_carry_what_is_known_of_their_command() {
+    let clock = Arc::new(ManualClock::at("2026-11-23T10:00:00Z".parse().expect("a time")));
+    let store = MemoryStore::sharing_clock(clock);
+    let counters = Repository::new(store).with_ids(SequentialIds::default());
+    let cause = EventId::from_bytes([9; 16]);
+    let options = named("a").actor("ada").tenant("acme").causation(cause);
+    counters.execute_with::<Counter, _>(&1, add(1), options).await.expect("stored");
+    let stream = Counter::stream(&1).expect("valid");
+    let event = counters
+        .store()
+        .read(&stream, ReadOptions::forwards())
+        .try_next()
+        .await
+        .expect("read")
+        .expect("there");
+    let metadata = event.metadata();
+    assert_eq!((metadata.actor(), metadata.tenant()), (Some("ada"), Some("acme")));
+    assert_eq!(metadata.causation(), Some(cause));
+    let command = metadata.command().expect("its command");
+    assert_eq!(metadata.correlation(), Some(command.into()), "a command starts its own correlation");
+    assert_eq!(event.id(), EventId::derived(command, &stream, 0));
+    assert_eq!(event.tags(), [Tag::new("by:ada").expect("valid")]);
+}
+
+#[tokio::test]
+async fn a_command_that_decides_nothing_stores_nothing_and_says_so() {
+    let counters = counters();
+    let unchanged = counters.execute::<Counter, _>(&1, Reset).await.expect("answered");
+    assert_eq!((unchanged.outcome, unchanged.version), (Outcome::Unchanged, None));
+    assert_eq!((unchanged.events.len(), unchanged.position), (0, None));
+    counters.execute::<Counter, _>(&1, add(5)).await.expect("stored");
+    counters.execute::<Counter, _>(&1, Reset).await.expect("stored");
+    let unchanged = counters.execute::<Counter, _>(&1, Reset).await.expect("answered");
+    assert_eq!((unchanged.outcome, unchanged.version), (Outcome::Unchanged, Some(version(2))));
+}
+
+#[tokio::test]
+async fn refusals_and_failures_are_told_apart() {
+    let counters = counters();
+    let refused = counters.execute::<Counter, _>(&1, add(101)).await;
+    assert!(matches!(refused, Err(ExecuteError::Rejected(TooMuch(101)))));
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").version, None);
+
+    let unknown = NewEvent::new(
+        EventId::from_bytes([1; 16]),
+        EventType::new("CounterMultiplied").expect("valid"),
+        Payload::from_json("{}").expect("JSON"),
+    );
+    let stream = Counter::stream(&2).expect("valid");
+    let batch = AppendBatch::new(stream, ExpectedVersion::NoStream, vec![unknown]).expect("valid");
+    counters.store().append(batch).await.map(drop).expect("stored");
+    let failed = counters.execute::<Counter, _>(&2, add(1)).await;
+    assert!(matches!(failed, Err(ExecuteError::Failed(RepositoryError::Decode(_)))), "{failed:?}");
+    let message = failed.expect_err("failed").to_string();
+    for part in
+        ["event 1 of stream counter-2", "\"CounterMultiplied\"", "CounterEvent", "\"CounterAdded\" version 1"]
+    {
+        assert!(message.contains(part), "{message:?} does not name {part}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_sent_again_is_answered_with_its_first_receipt() {
+    let counters = counters();
+    let first = counters.execute_with::<Counter, _>(&1, add(60), named("a")).await.expect("stored");
+    // Decided now, it would be refused.
+    counters.execute::<Counter, _>(&1, add(40)).await.expect("stored");
+    let again = counters.execute_with::<Counter, _>(&1, add(60), named("a")).await.expect("answered");
+    assert_eq!(again.outcome, Outcome::Repeated);
+    assert_eq!(
+        (again.version, &again.events, again.position),
+        (first.version, &first.events, first.position)
+    );
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").state.total, 100);
+    // For another aggregate it is another command.
+    let other = counters.execute_with::<Counter, _>(&2, add(60), named("a")).await.expect("stored");
+    assert_eq!(other.outcome, Outcome::Stored);
+}
+
+#[tokio::test]
+async fn a_refused_command_is_decided_anew() {
+    let counters = counters();
+    counters.execute::<Counter, _>(&1, add(60)).await.expect("stored");
+    let refused = counters.execute_with::<Counter, _>(&1, add(60), named("a")).await;
+    assert!(matches!(refused, Err(ExecuteError::Rejected(TooMuch(120)))));
+    counters.execute::<Counter, _>(&1, Reset).await.expect("stored");
+    let now = counters.execute_with::<Counter, _>(&1, add(60), named("a")).await.expect("stored");
+    assert_eq!(now.outcome, Outcome::Stored);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_command_that_is_sent_many_times_at_once_takes_effect_once() {
+    let counters = counters();
+    let senders = (0..16).map(|_| {
+        let counters = counters.clone();
+        tokio::spawn(async move { counters.execute_with::<Counter, _>(&1, add(7), named("once")).await })
+    });
+    let mut outcomes = Vec::new();
+    for sender in senders.collect::<Vec<_>>() {
+        outcomes.push(sender.await.expect("no panic").expect("answered").outcome);
+    }
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Stored).count(), 1, "{outcomes:?}");
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").state.total, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn commands_that_are_overtaken_are_decided_again() {
+    let counters = counters();
+    let senders = (0..20).map(|_| {
+        let counters = counters.clone();
+        tokio::spawn(async move { counters.execute::<Counter, _>(&1, add(5)).await })
+    });
+    for sender in senders.collect::<Vec<_>>() {
+        assert!(sender.await.expect("no panic").is_ok());
+    }
+    let loaded = counters.load::<Counter>(&1).await.expect("loaded");
+    assert_eq!((loaded.state.total, loaded.version), (100, Some(version(20))));
+}
+
+/// Every append loses against another writer, so many times.
+#[derive(Debug)]
+struct Contended {
+    inner: MemoryStore,
+    losses: AtomicU32,
+}
+
+#[async_trait]
+impl EventStore for Contended {
+    async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
+        let lose = |left: u32| left.checked_sub(1);
+        if self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose).is_ok() {
+            let other = CounterEvent::Added { amount: 1, by: "another".into() };
+            let id =
+                EventId::from(*CommandId::named(Timestamp::now(), &format!("{:?}", self.losses)).as_uuid());
+            let event = other.to_new(id, &nexus_core::Metadata::default()).expect("encoded");
+            let stream = batch.parts()[0].stream().clone();
+            let other = AppendBatch::new(stream, ExpectedVersion::Any, vec![event])?;
+            self.inner.append(other).await.map(drop)?;
+        }
+        self.inner.append(batch).await
+    }
+
+    async fn find_commit(&self, stream: &StreamId, first: EventId) -> Result<Option<Commit>, StoreError> {
+        self.inner.find_commit(stream, first).await
+    }
+
+    fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
+        self.inner.read(stream, options)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_bounded_and_counted() {
+    let contended = |losses| {
+        let store = Contended { inner: MemoryStore::new(), losses: AtomicU32::new(losses) };
+        let retry =
+            RetryPolicy::default().attempts(4).pauses(Duration::from_millis(1), Duration::from_secs(1));
+        Repository::new(store).with_retry(retry)
+    };
+    let receipt = contended(3).execute::<Counter, _>(&1, add(5)).await.expect("the fourth attempt wins");
+    assert_eq!((receipt.attempts, receipt.version), (4, Some(version(4))));
+
+    let gave_up = contended(4).execute::<Counter, _>(&1, add(5)).await;
+    let Err(ExecuteError::Failed(RepositoryError::Contended { attempts: 4, conflict })) = gave_up else {
+        panic!("expected it to give up, got {gave_up:?}");
+    };
+    assert!(matches!(conflict, Conflict::Version { .. }));
+    let never = contended(1);
+    let never = never.with_retry(RetryPolicy::never()).execute::<Counter, _>(&1, add(5)).await;
+    assert!(matches!(never, Err(ExecuteError::Failed(RepositoryError::Contended { attempts: 1, .. }))));
+}
+
+#[tokio::test]
+async fn what_the_sender_expects_is_not_tried_again() {
+    let counters = counters();
+    let new = CommandOptions::default().on_new();
+    counters.execute_with::<Counter, _>(&1, add(1), new.clone()).await.expect("stored");
+    let seen = CommandOptions::default().at_version(version(1));
+    counters.execute_with::<Counter, _>(&1, add(1), seen.clone()).await.expect("stored");
+    for options in [new, seen] {
+        let late = counters.execute_with::<Counter, _>(&1, add(1), options).await;
+        let Err(ExecuteError::Failed(RepositoryError::Store(StoreError::Conflict(conflict)))) = late else {
+            panic!("expected a conflict, got {late:?}");
+        };
+        assert!(matches!(conflict, Conflict::Version { actual: Some(actual), .. } if actual == version(2)));
+    }
+}
+
+#[tokio::test]
+async fn the_past_is_loaded_by_version_and_by_time() {
+    let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+    let counters = Repository::new(MemoryStore::sharing_clock(clock.clone()));
+    for amount in [1, 2, 4] {
+        counters.execute::<Counter, _>(&1, add(amount)).await.expect("stored");
+        clock.advance(SignedDuration::from_secs(10));
+    }
+    let at = |seconds| AsOf::Time(Timestamp::from_second(seconds).expect("a time"));
+    for (as_of, total, last) in [
+        (AsOf::Version(version(1)), 1, Some(1)),
+        (AsOf::Version(version(9)), 7, Some(3)),
+        (at(-1), 0, None),
+        (at(0), 1, Some(1)),
+        (at(19), 3, Some(2)),
+        (at(1_000), 7, Some(3)),
+    ] {
+        let loaded = counters.load_as_of::<Counter>(&1, as_of).await.expect("loaded");
+        assert_eq!((loaded.state.total, loaded.version), (total, last.map(version)), "{as_of:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_commands_takes_effect_whole_or_not_at_all() {
+    let counters = counters();
+    let both = |options, one: u32, two: u32| {
+        counters
+            .batch(options)
+            .command::<Counter, _>(&1, add(one))
+            .command::<Counter, _>(&2, add(two))
+            .execute()
+    };
+    let receipts = both(named("a"), 10, 20).await.expect("stored");
+    assert_eq!(receipts.iter().map(|receipt| receipt.stream.id()).collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(receipts[0].position, receipts[1].position);
+
+    let refused = both(CommandOptions::default(), 10, 90).await;
+    let Err(BatchError::Rejected { stream, rejection }) = refused else { panic!("{refused:?}") };
+    assert_eq!((stream.id(), rejection.downcast_ref()), ("2", Some(&TooMuch(110))));
+
+    let again = both(named("a"), 10, 20).await.expect("answered");
+    assert!(again.iter().all(|receipt| receipt.outcome == Outcome::Repeated));
+    assert_eq!(again[1].events, receipts[1].events);
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").state.total, 10);
+}
+
+#[tokio::test]
+async fn an_aggregate_that_decides_nothing_in_a_batch_must_not_have_changed() {
+    let store = Contended { inner: MemoryStore::new(), losses: AtomicU32::new(0) };
+    let counters = Repository::new(store);
+    let batch = || {
+        counters
+            .batch(CommandOptions::default())
+            .command::<Counter, _>(&1, Reset)
+            .command::<Counter, _>(&2, add(5))
+    };
+    let receipts = batch().execute().await.expect("stored");
+    assert_eq!((receipts[0].outcome, receipts[1].outcome), (Outcome::Unchanged, Outcome::Stored));
+    // Another writer gets in between, into the stream of the first part, which is that of counter 2.
+    counters.store().losses.store(2, Ordering::SeqCst);
+    let receipts = batch().execute().await.expect("stored");
+    assert_eq!(receipts[1].attempts, 3);
+    let nothing = counters.batch(CommandOptions::default()).command::<Counter, _>(&3, Reset).execute().await;
+    assert_eq!(nothing.expect("answered")[0].outcome, Outcome::Unchanged);
+    let twice = counters
+        .batch(CommandOptions::default())
+        .command::<Counter, _>(&1, add(1))
+        .command::<Counter, _>(&1, add(1));
+    let message = twice.execute().await.expect_err("refused").to_string();
+    assert!(message.contains("counter-1 is in the batch twice"), "{message}");
+}
+
+/// At most two additions by one person, over all counters.
+#[derive(Clone)]
+struct AddSparingly {
+    counter: u32,
+    by: &'static str,
+}
+
+impl DecisionModel for AddSparingly {
+    type State = u32;
+    type Event = CounterEvent;
+    type Rejection = TooMuch;
+
+    fn query(&self) -> Query {
+        let types = CounterEvent::types().expect("valid");
+        Query::item(QueryItem::default().types(types).tags(Tag::pair("by", self.by)))
+    }
+
+    fn apply(&self, additions: &mut u32, _: &CounterEvent) {
+        *additions += 1;
+    }
+
+    fn stream(&self) -> Result<StreamId, InvalidStreamId> {
+        StreamId::new("counter", self.counter)
+    }
+
+    fn decide(&self, additions: &u32, _: &CommandContext) -> Result<Vec<CounterEvent>, TooMuch> {
+        if *additions == 2 {
+            return Err(TooMuch(2));
+        }
+        Ok(vec![CounterEvent::Added { amount: 1, by: self.by.to_owned() }])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_decisions_over_a_query_keep_its_rule() {
+    let counters = counters();
+    let deciders = (0..12).map(|counter| {
+        let counters = counters.clone();
+        tokio::spawn(async move { counters.decide(AddSparingly { counter, by: "ada" }).await })
+    });
+    let mut stored = 0;
+    for decider in deciders.collect::<Vec<_>>() {
+        match decider.await.expect("no panic") {
+            Ok(receipt) => stored += usize::from(receipt.outcome == Outcome::Stored),
+            Err(ExecuteError::Rejected(TooMuch(2))) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(stored, 2);
+    assert!(
+        counters.decide(AddSparingly { counter: 1, by: "bob" }).await.is_ok(),
+        "others are not concerned"
+    );
+}
+
+#[tokio::test]
+async fn a_decision_sent_again_is_answered_with_its_first_receipt() {
+    let counters = counters();
+    let model = AddSparingly { counter: 1, by: "ada" };
+    let first = counters.decide_with(model.clone(), named("a")).await.expect("stored");
+    counters.decide(model.clone()).await.expect("stored");
+    let again = counters.decide_with(model.clone(), named("a")).await.expect("answered");
+    assert_eq!(
+        (again.outcome, again.events, again.position),
+        (Outcome::Repeated, first.events, first.position)
+    );
+    assert!(matches!(counters.decide(model).await, Err(ExecuteError::Rejected(_))));
+}
+
+#[tokio::test]
+async fn any_store_can_be_used_behind_a_pointer() {
+    let store: Arc<dyn nexus_core::EventLog> = Arc::new(MemoryStore::new());
+    let counters = Repository::new(store);
+    counters.execute::<Counter, _>(&1, add(1)).await.expect("stored");
+    counters.decide(AddSparingly { counter: 1, by: "ada" }).await.expect("stored");
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").version, Some(version(2)));
+}
