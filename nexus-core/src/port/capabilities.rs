@@ -1,3 +1,5 @@
+use crate::vocabulary::{AppendBatch, InvalidAppend, StoreError};
+
 /// What a store can do beyond the least that [`EventStore`](crate::EventStore) asks for, and its limits.
 ///
 /// What is declared works; what is not declared is refused with
@@ -61,9 +63,7 @@ impl Capabilities {
     }
 
     /// Refuses a batch that the store does not take; every backend asks this before it does anything.
-    pub fn check(&self, batch: &crate::AppendBatch) -> Result<(), crate::StoreError> {
-        use crate::{InvalidAppend, StoreError};
-
+    pub fn check(&self, batch: &AppendBatch) -> Result<(), StoreError> {
         if !self.conditions && batch.condition().is_some() {
             return Err(StoreError::Unsupported { what: "append conditions" });
         }

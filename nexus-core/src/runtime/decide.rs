@@ -4,7 +4,7 @@ use super::request::Request;
 use super::{CommandOptions, ExecuteError, Receipt, Repository};
 use crate::domain::{DecisionModel, DomainEvent};
 use crate::port::EventLog;
-use crate::vocabulary::{AppendBatch, AppendCondition, ExpectedVersion, ReadOptions, StoreError};
+use crate::vocabulary::{AppendBatch, AppendCondition, Conflict, ExpectedVersion, ReadOptions, StoreError};
 
 impl<S: EventLog> Repository<S> {
     /// Makes a decision over the events that its query finds, and stores what it decides, if no other such event
@@ -107,7 +107,7 @@ impl<S: EventLog> Repository<S> {
                     return Ok(receipt.after(retries.attempts()));
                 }
                 // A version that the sender expected will not come back.
-                Err(StoreError::Conflict(conflict @ crate::Conflict::Condition { .. })) => {
+                Err(StoreError::Conflict(conflict @ Conflict::Condition { .. })) => {
                     retries.after(conflict).await?;
                 }
                 Err(error) => return Err(error.into()),

@@ -6,7 +6,7 @@ use crate::memory::MemoryStore;
 use crate::port::EventStore;
 use crate::testing::StoreFixture;
 use crate::testing::samples::{Lab, all, events, ids, version, versions};
-use crate::vocabulary::{AppendBatch, NewEvent, ReadOptions, StreamVersion};
+use crate::vocabulary::{AppendBatch, NewEvent, ReadOptions, RecordedEvent, StoreError, StreamVersion};
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -188,14 +188,13 @@ impl<S: EventStore> Pair<'_, S> {
         let model = all(self.model.read(&stream, options.clone())).await;
         prop_assert_eq!(ids(&read), ids(&model), "{:?}", &options);
         prop_assert_eq!(versions(&read), versions(&model), "{:?}", &options);
-        let times = |events: &[crate::RecordedEvent]| -> Vec<_> {
-            events.iter().map(|event| event.recorded_at()).collect()
-        };
+        let times =
+            |events: &[RecordedEvent]| -> Vec<_> { events.iter().map(|event| event.recorded_at()).collect() };
         prop_assert_eq!(times(&read), times(&model), "{:?}", options);
         Ok(())
     }
 }
 
-fn failed(error: crate::StoreError) -> TestCaseError {
+fn failed(error: StoreError) -> TestCaseError {
     TestCaseError::fail(error.to_string())
 }

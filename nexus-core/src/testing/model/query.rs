@@ -6,7 +6,7 @@ use crate::port::{EventLog, EventStore};
 use crate::testing::StoreFixture;
 use crate::testing::samples::{Lab, all, batch, event, event_type, ids, stream, tag};
 use crate::vocabulary::{
-    AppendCondition, Category, ExpectedVersion, Position, Query, QueryItem, ReadOptions, StreamId,
+    AppendCondition, Appended, Category, ExpectedVersion, Position, Query, QueryItem, ReadOptions, StreamId,
 };
 
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub async fn queries_agree_with_the_model<F: StoreFixture<Store: EventLog>>() {
                 .with_tags(random.tags.iter().map(|number| tag(&format!("t:{number}"))));
             let batch = batch(&id, ExpectedVersion::Any, vec![event]);
             let position =
-                |answer: Result<crate::Appended, _>| answer.ok().and_then(|answer| answer.commit().position);
+                |answer: Result<Appended, _>| answer.ok().and_then(|answer| answer.commit().position);
             let both = (position(lab.store.append(batch.clone()).await), position(model.append(batch).await));
             let (Some(stored), Some(modelled)) = both else { panic!("a plain append was refused") };
             positions.push((stored, modelled));

@@ -5,6 +5,7 @@ use crate::testing::StoreFixture;
 use crate::testing::samples::{Lab, batch, event_id, event_type, events, stored, stream};
 use crate::vocabulary::{
     AppendBatch, AppendCondition, ExpectedVersion, InvalidAppend, NewEvent, Payload, Query, StoreError,
+    StreamId,
 };
 
 pub async fn a_batch_over_the_limit_is_refused<F: StoreFixture>() {
@@ -39,7 +40,7 @@ async fn refuse_too_large<F: StoreFixture>(lab: &Lab<F>, batch: AppendBatch, dec
 }
 
 /// Events whose payloads have exactly so many bytes together; they share one buffer.
-fn heavy(stream: &crate::StreamId, bytes: u64) -> AppendBatch {
+fn heavy(stream: &StreamId, bytes: u64) -> AppendBatch {
     const EACH: u64 = 1 << 20;
     let string = |length: u64| {
         let mut text = vec![b'x'; usize::try_from(length).expect("small")];

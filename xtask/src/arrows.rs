@@ -1,0 +1,38 @@
+//! Arrows between our crates point down, never up.
+
+use cargo_metadata::{DependencyKind, Metadata};
+
+/// Each crate and which of ours it may depend on; in tests, too, but for itself.
+const ALLOWED: [(&str, &[&str]); 6] = [
+    ("nexus-macros", &[]),
+    ("nexus-core", &["nexus-macros"]),
+    ("nexus-sqlite", &["nexus-core"]),
+    ("order", &["nexus-core", "nexus-sqlite"]),
+    ("nexus-benches", &["nexus-core", "nexus-sqlite"]),
+    ("xtask", &[]),
+];
+
+pub(crate) fn violations(metadata: &Metadata) -> Vec<String> {
+    let packages = metadata.workspace_packages();
+    let ours: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let mut violations = Vec::new();
+    for package in &packages {
+        let name = package.name.as_str();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+            violations.push(format!("{name} is not in the list of crates: add it to xtask/src/arrows.rs"));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|found| ours.contains(&found.name.as_str())) {
+            // A crate's own tests use its features.
+            let is_itself = dependency.name == name && dependency.kind == DependencyKind::Development;
+            if !is_itself && !allowed.contains(&dependency.name.as_str()) {
+                violations.push(format!(
+                    "{name} depends on {}: it may depend on {}",
+                    dependency.name,
+                    if allowed.is_empty() { "none of our crates".to_owned() } else { allowed.join(", ") }
+                ));
+            }
+        }
+    }
+    violations
+}

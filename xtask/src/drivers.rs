@@ -1,0 +1,56 @@
+//! Each driver belongs to its backend: nobody else depends on it.
+
+use cargo_metadata::{DependencyKind, Metadata};
+
+/// Who may depend on a driver, by the start of its name. Benchmarks compare backends with their raw drivers.
+const OWNERS: [(&str, &[&str]); 4] = [
+    ("rusqlite", &["nexus-sqlite", "nexus-benches"]),
+    ("libsqlite3", &[]),
+    ("sqlx", &["nexus-postgres", "nexus-benches"]),
+    ("aws-", &["nexus-dynamodb", "nexus-kinesis", "nexus-sns", "nexus-governance", "nexus-benches"]),
+];
+
+/// What the core depends on in a user's build, and nothing else: every crate here is in everybody's build.
+const CORE: [&str; 14] = [
+    "async-trait",
+    "backon",
+    "bytes",
+    "futures",
+    "jiff",
+    "nexus-macros",
+    "proptest",
+    "serde",
+    "serde_json",
+    "sha2",
+    "thiserror",
+    "tokio",
+    "uuid",
+    "xxhash-rust",
+];
+
+pub(crate) fn violations(metadata: &Metadata) -> Vec<String> {
+    let mut violations = Vec::new();
+    for package in metadata.workspace_packages() {
+        for dependency in &package.dependencies {
+            let owners = OWNERS.iter().find(|(driver, _)| dependency.name.starts_with(driver));
+            if let Some((_, owners)) = owners
+                && !owners.contains(&package.name.as_str())
+            {
+                violations.push(format!(
+                    "{} depends on the driver {}, which belongs to {}",
+                    package.name,
+                    dependency.name,
+                    if owners.is_empty() { "no crate of ours" } else { owners[0] }
+                ));
+            }
+            let is_core = package.name.as_str() == "nexus-core" && dependency.kind == DependencyKind::Normal;
+            if is_core && !CORE.contains(&dependency.name.as_str()) {
+                violations.push(format!(
+                    "nexus-core depends on {}: every user builds it; add it to xtask/src/drivers.rs if it has to be",
+                    dependency.name
+                ));
+            }
+        }
+    }
+    violations
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask test` and `cargo xtask check`.
+
+mod arrows;
+mod drivers;
+mod layers;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use cargo_metadata::{CargoOpt, MetadataCommand};
+use clap::{Parser, Subcommand};
+
+/// Works on this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Options {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Finds or starts what the tests need, and runs them all. Nothing but Rust is needed so far.
+    Test {
+        /// For `cargo test`: names of tests, or `--` and what follows it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Checks which crate may depend on what, and which layer of nexus-core.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Options::parse().task {
+        Task::Test { arguments } => test::run(&arguments),
+        Task::Check => check(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> anyhow::Result<()> {
+    let metadata =
+        MetadataCommand::new().features(CargoOpt::AllFeatures).exec().context("cargo metadata failed")?;
+    let mut violations = arrows::violations(&metadata);
+    violations.extend(drivers::violations(&metadata));
+    violations.extend(toolchain::violations(&metadata));
+    violations.extend(layers::violations(metadata.workspace_root.as_std_path())?);
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    anyhow::ensure!(violations.is_empty(), "{} violations of the architecture", violations.len());
+    println!("the architecture is kept: arrows between crates, drivers, layers of nexus-core, rust-version");
+    Ok(())
+}
