@@ -6,8 +6,8 @@ use nexus_core::{Place, ReadOptions};
 /// So many events the first page has: most reads end with it.
 const FIRST: usize = 32;
 
-/// So many events are read on the thread that asks before it is given back: some tens of microseconds.
-const BRIEF: usize = 128;
+/// So many events are read on the thread that asks before it is given back: about a fifth of a millisecond.
+const BRIEF: usize = 256;
 
 /// What takes longer has waited for the disk.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -36,6 +36,11 @@ impl Growth {
     /// Whether the next page is read on the thread that asks.
     pub(crate) fn is_here(&self) -> bool {
         !self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Whether the page that was asked for last is the first.
+    pub(crate) fn is_first(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) == 1
     }
 
     /// The options with the size of the next page, which is never more than they ask for.

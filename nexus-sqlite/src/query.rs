@@ -102,10 +102,11 @@ impl Builder {
     fn new(options: &ReadOptions<Position>, count: usize) -> Self {
         let first = options.first().map_or(1, Position::to_i64);
         let last = options.last().map_or(i64::MAX, Position::to_i64);
-        let (since, until) = times(options);
+        let times = times(options);
+        let (since, until) = times.unwrap_or((i64::MIN, i64::MAX));
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let parameters = [first, last, since, until, count].map(Value::Integer).to_vec();
-        Self { parameters, order: order(options.direction()), timed: (since, until) != (i64::MIN, i64::MAX) }
+        Self { parameters, order: order(options.direction()), timed: times.is_some() }
     }
 
     fn bind(&mut self, value: impl Into<Value>) -> usize {
@@ -127,7 +128,10 @@ impl Builder {
     }
 
     fn filter(&mut self, items: &[Item<'_>], unrestricted: bool) -> String {
-        let mut filter = String::from("position BETWEEN ?1 AND ?2 AND recorded_at BETWEEN ?3 AND ?4");
+        let mut filter = String::from("position BETWEEN ?1 AND ?2");
+        if self.timed {
+            filter.push_str(" AND recorded_at BETWEEN ?3 AND ?4");
+        }
         if !unrestricted {
             let alternatives: Vec<String> = items.iter().map(|item| self.item_filter(item)).collect();
             filter.push_str(&format!(" AND ({})", alternatives.join(" OR ")));

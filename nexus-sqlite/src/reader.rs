@@ -41,17 +41,21 @@ impl Reader {
         options: &ReadOptions<StreamVersion>,
     ) -> Result<Page, StoreError> {
         let failed = |error| store_error("read a stream", error);
-        let order = order(options.direction());
+        let (order, count) = (order(options.direction()), rows_per_page(options));
+        let first = options.first().map_or(1, StreamVersion::to_i64);
+        let last = options.last().map_or(i64::MAX, StreamVersion::to_i64);
+        let times = times(options);
+        // Every row would be compared with a bound that is not there.
+        let timed = if times.is_some() { "AND recorded_at BETWEEN ?5 AND ?6 " } else { "" };
         let sql = format!(
-            "SELECT {COLUMNS_OF_STREAM} FROM events WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 \
-             AND recorded_at BETWEEN ?4 AND ?5 ORDER BY version {order} LIMIT ?6"
+            "SELECT {COLUMNS_OF_STREAM} FROM events WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 {timed}\
+             ORDER BY version {order} LIMIT ?4"
         );
-        let (first, last) = (options.first().map_or(1, StreamVersion::to_i64), options.last());
-        let (since, until) = times(options);
-        let count = rows_per_page(options);
         let statement = self.connection.prepare_cached(&sql).map_err(failed)?;
-        let last = last.map_or(i64::MAX, StreamVersion::to_i64);
-        let parameters = rusqlite::params![stream.as_str(), first, last, since, until, count as i64];
+        let bounds = rusqlite::params![stream.as_str(), first, last, count as i64];
+        let (since, until) = times.unwrap_or_default();
+        let timed_bounds = rusqlite::params![stream.as_str(), first, last, count as i64, since, until];
+        let parameters = if times.is_some() { timed_bounds } else { bounds };
         page(&self.connection, &mut self.decoder, statement, parameters, count, Some(stream))
     }
 
@@ -115,7 +119,11 @@ pub(crate) fn rows_per_page<At: Place>(options: &ReadOptions<At>) -> usize {
     options.events_per_page().min(limit).min(1 << 20)
 }
 
-pub(crate) fn times<At: Place>(options: &ReadOptions<At>) -> (i64, i64) {
+/// The bounds in time as they are stored; `None` where there are none.
+pub(crate) fn times<At: Place>(options: &ReadOptions<At>) -> Option<(i64, i64)> {
+    if options.earliest().is_none() && options.latest().is_none() {
+        return None;
+    }
     // Stored times are whole microseconds: a bound that lies between two of them is moved inwards.
     let since = options.earliest().map_or(i64::MIN, |time| {
         let micros = time.as_microsecond();
@@ -127,7 +135,7 @@ pub(crate) fn times<At: Place>(options: &ReadOptions<At>) -> (i64, i64) {
         let is_past = Timestamp::from_microsecond(micros).is_ok_and(|whole| whole > time);
         if is_past { micros - 1 } else { micros }
     });
-    (since, until)
+    Some((since, until))
 }
 
 pub(crate) fn order(direction: Direction) -> &'static str {

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
 use std::thread;
 
@@ -101,18 +100,29 @@ impl Readers {
         T: Send + 'static,
         Work: FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
     {
-        let idle = match self.short_reads {
-            ShortReads::Here => self.idle.take.try_recv().ok(),
-            ShortReads::OnThreads => None,
-        };
-        match idle {
-            Some(reader) => ready(self.idle.with(reader, work)).boxed(),
-            None => self.ask(work),
+        match self.short_reads {
+            ShortReads::OnThreads => self.ask(work),
+            ShortReads::Here => {
+                let readers = self.clone();
+                async move {
+                    match readers.idle.take.try_recv() {
+                        Ok(reader) => readers.idle.with(reader, work),
+                        Err(_) => readers.ask(work).await,
+                    }
+                }
+                .boxed()
+            }
         }
     }
-}
 
-impl Readers {
+    /// How a read grows that finds its first events at once.
+    pub(crate) fn growth(&self) -> Growth {
+        match self.short_reads {
+            ShortReads::Here => Growth::here(),
+            ShortReads::OnThreads => Growth::on_threads(),
+        }
+    }
+
     /// Has the next page of a read fetched, where its growth says.
     pub(crate) fn page<Work>(
         &self,
@@ -122,12 +132,20 @@ impl Readers {
     where
         Work: FnOnce(&mut Reader) -> Result<Page, StoreError> + Send + 'static,
     {
-        if growth.is_here() {
-            let growth = Arc::clone(growth);
-            self.ask_briefly(move |reader| growth.timed(|| work(reader)))
-        } else {
-            self.ask(work)
+        if !growth.is_here() {
+            return self.ask(work);
         }
+        let growth = Arc::clone(growth);
+        let (is_first, work) = (growth.is_first(), move |reader: &mut Reader| growth.timed(|| work(reader)));
+        let fetched = self.ask_briefly(work);
+        async move {
+            if !is_first {
+                // A long read gives way to other tasks between its pages.
+                tokio::task::yield_now().await;
+            }
+            fetched.await
+        }
+        .boxed()
     }
 }
 

@@ -125,7 +125,7 @@ impl EventStore for SqliteStore {
     fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
         let (readers, stream) = (self.shared.readers.clone(), stream.clone());
         let place = |event: &RecordedEvent| Some(event.version());
-        let growth = Arc::new(Growth::here());
+        let growth = Arc::new(readers.growth());
         pages(options, place, move |options| {
             let (stream, options) = (stream.clone(), growth.next(options));
             readers.page(&growth, move |reader| reader.stream_page(&stream, &options))
@@ -142,7 +142,7 @@ impl EventStore for SqliteStore {
 impl EventLog for SqliteStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
         let (readers, query) = (self.shared.readers.clone(), Arc::new(query));
-        let growth = Arc::new(if query.is_all() { Growth::here() } else { Growth::on_threads() });
+        let growth = Arc::new(if query.is_all() { readers.growth() } else { Growth::on_threads() });
         pages(options, RecordedEvent::position, move |options| {
             let (query, options) = (Arc::clone(&query), growth.next(options));
             readers.page(&growth, move |reader| reader.log_page(&query, &options))

@@ -158,3 +158,55 @@ async fn check(path: &Path, acknowledged: &HashMap<u64, Vec<u64>>) {
     assert_eq!(whole, events.len(), "there is something that nobody wrote");
     store.close().await;
 }
+
+/// In the environment of the process whose files may not grow: where it writes.
+const LIMITED: &str = "NEXUS_LIMITED_TARGET";
+
+/// The process whose files may not grow. Run as a test it has no limit, and stops after a few appends.
+#[test]
+fn a_writer_goes_on_until_it_cannot_write() {
+    let own = directory();
+    let target = std::env::var(LIMITED).ok();
+    let path = target.as_ref().map_or_else(|| file(&own), Into::into);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let store = SqliteStore::open(&path).await.expect("opened");
+        for number in 0..if target.is_some() { u64::MAX } else { 5 } {
+            match store.append(commit(1, 0, number)).await {
+                Ok(_) => println!("acknowledged 0 {number}"),
+                Err(error) => {
+                    assert_eq!(error.remedy(), nexus_core::Remedy::Retry, "{error:?}");
+                    println!("refused {error}");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+/// The operating system itself refuses to let the files grow, somewhere in a commit or a checkpoint.
+#[test]
+fn a_write_that_fails_loses_nothing_that_was_acknowledged() {
+    for blocks in [300, 400, 1_000] {
+        let directory = directory();
+        let path = file(&directory);
+        // Blocks of 512 bytes. The signal that goes with the limit is ignored, so that the write itself fails.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().expect("this program"))
+            .args(["crash::a_writer_goes_on_until_it_cannot_write", "--exact", "--nocapture"])
+            .env(LIMITED, &path)
+            .output()
+            .expect("the writer starts");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.contains("refused could not append"), "{told}");
+        let acknowledged = told.lines().filter(|line| line.contains("acknowledged")).count() as u64;
+        assert!(acknowledged > 5, "only {acknowledged} appends fit into {blocks} blocks");
+
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let mut counts = vec![0; 8];
+        counts[0] = acknowledged;
+        runtime.block_on(check(&path, &HashMap::from([(1, counts)])));
+    }
+}
