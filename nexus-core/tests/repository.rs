@@ -454,3 +454,89 @@ async fn any_store_can_be_used_behind_a_pointer() {
     counters.decide(AddSparingly { counter: 1, by: "ada" }).await.expect("stored");
     assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").version, Some(version(2)));
 }
+
+#[tokio::test]
+async fn a_command_id_of_another_batch_is_refused() {
+    let counters = counters();
+    let both = counters.batch(named("a")).command::<Counter, _>(&1, add(1)).command::<Counter, _>(&2, add(1));
+    both.execute().await.expect("stored");
+    let other =
+        counters.batch(named("a")).command::<Counter, _>(&1, add(1)).command::<Counter, _>(&3, add(1));
+    let error = other.execute().await.expect_err("half of it was another batch");
+    assert!(error.to_string().contains("is already stored, in stream counter-1"), "{error}");
+    assert_eq!(counters.load::<Counter>(&3).await.expect("loaded").version, None);
+}
+
+/// Before each of its appends, another call with the same command id is carried out, which decides otherwise.
+#[derive(Debug)]
+struct Overtaken {
+    inner: MemoryStore,
+    amounts: Vec<u32>,
+}
+
+#[async_trait]
+impl EventStore for Overtaken {
+    async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
+        let other = Repository::new(self.inner.clone());
+        let amounts = self.amounts.clone();
+        other.execute_with::<Counter, _>(&1, Add { amounts }, named("a")).await.map(drop).expect("stored");
+        self.inner.append(batch).await
+    }
+
+    async fn find_commit(&self, stream: &StreamId, first: EventId) -> Result<Option<Commit>, StoreError> {
+        self.inner.find_commit(stream, first).await
+    }
+
+    fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
+        self.inner.read(stream, options)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_overtaken_by_itself_is_answered_with_the_first_receipt() {
+    let overtaken = || Repository::new(Overtaken { inner: MemoryStore::new(), amounts: vec![1, 2] });
+    let counters = overtaken();
+    let receipt = counters.execute_with::<Counter, _>(&1, add(1), named("a")).await.expect("answered");
+    assert_eq!((receipt.outcome, receipt.events.len()), (Outcome::Repeated, 2));
+    let counters = overtaken();
+    let receipts =
+        counters.batch(named("a")).command::<Counter, _>(&1, add(1)).execute().await.expect("answered");
+    assert_eq!((receipts[0].outcome, receipts[0].events.len()), (Outcome::Repeated, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_decision_that_is_sent_many_times_at_once_takes_effect_once() {
+    for _ in 0..20 {
+        let counters = counters();
+        counters.decide(AddSparingly { counter: 1, by: "ada" }).await.expect("stored");
+        let deciders = (0..8).map(|_| {
+            let counters = counters.clone();
+            let model = AddSparingly { counter: 2, by: "ada" };
+            // The second addition is the last: whoever comes later would be refused.
+            tokio::spawn(async move { counters.decide_with(model, named("last")).await })
+        });
+        let mut outcomes = Vec::new();
+        for decider in deciders.collect::<Vec<_>>() {
+            outcomes.push(decider.await.expect("no panic").expect("the first receipt").outcome);
+        }
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Stored).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_decision_keeps_to_what_the_sender_expects() {
+    let counters = counters();
+    let model = || AddSparingly { counter: 1, by: "ada" };
+    counters.decide_with(model(), CommandOptions::default().on_new()).await.expect("stored");
+    let late = counters.decide_with(model(), CommandOptions::default().on_new()).await;
+    assert!(
+        matches!(late, Err(ExecuteError::Failed(RepositoryError::Store(StoreError::Conflict(_))))),
+        "{late:?}"
+    );
+    let seen = CommandOptions::default().at_version(version(1));
+    counters.decide_with(model(), seen).await.expect("stored");
+}

@@ -78,6 +78,7 @@ fn of_enum(input: &DeriveInput, data: &DataEnum) -> Result<Shape> {
     if data.variants.is_empty() {
         return Err(Error::new_spanned(&input.ident, "an enum of events needs at least one variant"));
     }
+    refuse_what_loses_events(&input.attrs)?;
     let naming = Naming::parse(&input.attrs, "event", Place::Enum)?;
     let prefix = naming.prefix.unwrap_or_else(|| without_event(&input.ident));
 
@@ -112,7 +113,7 @@ fn of_enum(input: &DeriveInput, data: &DataEnum) -> Result<Shape> {
 
 /// The stored name and version of a variant.
 fn named(variant: &Variant, prefix: &str) -> Result<(String, u32)> {
-    refuse_skipping(&variant.attrs)?;
+    refuse_what_loses_events(&variant.attrs)?;
     let naming = Naming::parse(&variant.attrs, "event", Place::Variant)?;
     let name = naming.name.unwrap_or_else(|| format!("{prefix}{}", variant.ident.unraw()));
     Ok((name, naming.version.unwrap_or(1)))
@@ -126,12 +127,17 @@ fn without_event(ident: &Ident) -> String {
 }
 
 /// serde counts variants without those it skips, and an event that is not written down is none.
-fn refuse_skipping(attributes: &[Attribute]) -> Result<()> {
+fn refuse_what_loses_events(attributes: &[Attribute]) -> Result<()> {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
         attribute.parse_nested_meta(|setting| {
             let name = setting.path.get_ident().map(ToString::to_string).unwrap_or_default();
             if matches!(name.as_str(), "skip" | "skip_serializing" | "skip_deserializing") {
                 return Err(setting.error("an event cannot be skipped: what happened has to be stored"));
+            }
+            if name == "untagged" {
+                return Err(
+                    setting.error("an untagged event could be read as another one: remove `untagged`")
+                );
             }
             // Other settings are serde's own; whatever they are given is passed over.
             if setting.input.peek(syn::Token![=]) {

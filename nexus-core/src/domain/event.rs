@@ -81,7 +81,14 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
             .iter()
             .find(|kind| kind.version == event.schema_version() && kind.name == name)
             .ok_or_else(|| DecodeError::unknown::<Self>(event))?;
-        Self::decode(kind, event.payload()).map_err(|source| DecodeError::Malformed {
+        let decoded = Self::decode(kind, event.payload()).and_then(|decoded| {
+            if decoded.kind() == kind {
+                return Ok(decoded);
+            }
+            // An enum that tells its variants by their content alone.
+            Err(serde::de::Error::custom(format_args!("it reads as {:?}", decoded.kind().name)))
+        });
+        decoded.map_err(|source| DecodeError::Malformed {
             stream: event.stream().clone(),
             version: event.version(),
             event_type: event.event_type().clone(),

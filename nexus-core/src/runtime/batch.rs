@@ -9,8 +9,8 @@ use super::{BatchError, CommandOptions, Loaded, Outcome, Receipt, Repository, Re
 use crate::domain::{Command, CommandHandler};
 use crate::port::EventStore;
 use crate::vocabulary::{
-    AppendBatch, Commit, EventId, ExpectedVersion, InvalidStreamId, NewEvent, StoreError, StreamId,
-    StreamVersion,
+    AppendBatch, Commit, CommittedStream, EventId, ExpectedVersion, InvalidAppend, InvalidStreamId, NewEvent,
+    StoreError, StreamId, StreamVersion,
 };
 
 impl<S: EventStore> Repository<S> {
@@ -123,7 +123,9 @@ impl<S: EventStore> CommandBatch<'_, S> {
     /// where others were first. An aggregate that decided nothing must not have changed until then, either.
     ///
     /// The receipts are in the order of the commands. Of a batch that was carried out before (see
-    /// [`CommandOptions::id`]) they are the first ones. A version that the options expect is expected of every
+    /// [`CommandOptions::id`]) they are the first ones, for the aggregates that stored events; the others left no trace,
+    /// and are unchanged at their present version. The same id for a batch over other aggregates is an error, as far
+    /// as those stored events. A version that the options expect is expected of every
     /// aggregate.
     ///
     /// # Errors
@@ -136,6 +138,7 @@ impl<S: EventStore> CommandBatch<'_, S> {
         }
         let request = Request::new(options, &*repository.clock, &*repository.ids);
         let mut retries = repository.retry.start();
+        let mut has_looked_again = false;
         loop {
             let sought = steps.iter_mut().map(|step| {
                 let first = request.sought(step.stream());
@@ -145,7 +148,7 @@ impl<S: EventStore> CommandBatch<'_, S> {
             if let Some(step) = found.and_then(|index| steps.get(index)) {
                 let first = request.first_event(step.stream());
                 if let Some(commit) = repository.store.find_commit(step.stream(), first).await? {
-                    return Ok(receipts(&steps, &commit, Outcome::Repeated));
+                    return repeated(&steps, &commit, first);
                 }
             }
             let Some(batch) = decided(&steps, &request)? else {
@@ -159,10 +162,34 @@ impl<S: EventStore> CommandBatch<'_, S> {
                     return Ok(receipts.map(|receipt| receipt.after(retries.attempts())).collect());
                 }
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
+                // Another call with the same command id was faster, and decided otherwise.
+                Err(StoreError::Invalid(InvalidAppend::StoredId { .. })) if !has_looked_again => {
+                    has_looked_again = true;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
+}
+
+/// The receipts of the batch that was carried out before under this id; another batch is a reuse of the id.
+fn repeated<S>(
+    steps: &[Box<dyn Step<S>>],
+    commit: &Commit,
+    first: EventId,
+) -> Result<Vec<Receipt>, BatchError> {
+    let is_named = |part: &CommittedStream| steps.iter().any(|step| *step.stream() == part.stream);
+    if commit.streams.iter().all(is_named) {
+        return Ok(receipts(steps, commit, Outcome::Repeated));
+    }
+    let stored = commit.streams.iter().find(|part| part.events.first() == Some(&first));
+    Err(match stored {
+        Some(part) => {
+            let (stream, version) = (part.stream.clone(), part.first);
+            InvalidAppend::StoredId { id: first, stream, version }.into()
+        }
+        None => StoreError::corrupt(format!("the commit of event {first}"), "the event is not in it").into(),
+    })
 }
 
 fn receipts<S>(steps: &[Box<dyn Step<S>>], commit: &Commit, outcome: Outcome) -> Vec<Receipt> {

@@ -79,13 +79,8 @@ impl<S: EventLog> Repository<S> {
         options: CommandOptions,
     ) -> Result<Receipt, ExecuteError<D::Rejection>> {
         let (stream, query) = (model.stream()?, model.query());
-        let expected = options.expected.unwrap_or(ExpectedVersion::Any);
+        let expected = options.expected;
         let request = Request::new(options, &*self.clock, &*self.ids);
-        if request.sought(&stream).is_some()
-            && let Some(receipt) = self.earlier_receipt(&stream, None, &request).await?
-        {
-            return Ok(receipt);
-        }
         let (mut state, mut after) = (D::State::default(), None);
         let mut retries = self.retry.start();
         loop {
@@ -94,11 +89,22 @@ impl<S: EventLog> Repository<S> {
                 model.apply(&mut state, &D::Event::from_recorded(&event)?);
                 after = event.position().or(after);
             }
+            // After reading: an earlier call whose events were just read is found.
+            if request.sought(&stream).is_some()
+                && let Some(receipt) = self.earlier_receipt(&stream, None, &request).await?
+            {
+                return Ok(receipt);
+            }
+            if expected.is_some() {
+                let mut last = self.store.read(&stream, ReadOptions::backwards().limit(1));
+                request.check(&stream, last.try_next().await?.map(|event| event.version()))?;
+            }
             let context = request.context(&stream, None);
             let decided = model.decide(&state, &context).map_err(ExecuteError::Rejected)?;
             if decided.is_empty() {
                 return Ok(Receipt::unchanged(&stream, None).after(retries.attempts()));
             }
+            let expected = expected.unwrap_or(ExpectedVersion::Any);
             let batch = AppendBatch::new(stream.clone(), expected, request.events(&stream, &decided)?)?
                 .when(AppendCondition { query: query.clone(), after });
             match self.store.append(batch).await {
@@ -110,7 +116,7 @@ impl<S: EventLog> Repository<S> {
                 Err(StoreError::Conflict(conflict @ Conflict::Condition { .. })) => {
                     retries.after(conflict).await?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Ok(self.sent_meanwhile(&stream, &request, error).await?),
             }
         }
     }

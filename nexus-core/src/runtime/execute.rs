@@ -3,7 +3,7 @@ use super::request::Request;
 use super::{CommandOptions, ExecuteError, Loaded, Outcome, Receipt, Repository, RepositoryError};
 use crate::domain::{Aggregate, Command, CommandHandler};
 use crate::port::EventStore;
-use crate::vocabulary::{AppendBatch, ExpectedVersion, StoreError, StreamId, StreamVersion};
+use crate::vocabulary::{AppendBatch, ExpectedVersion, InvalidAppend, StoreError, StreamId, StreamVersion};
 
 impl<S: EventStore> Repository<S> {
     /// Has the aggregate with this id carry out `command`: loads it, lets it decide, and appends what it
@@ -59,7 +59,7 @@ impl<S: EventStore> Repository<S> {
                     return Ok(receipt.after(retries.attempts()));
                 }
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Ok(self.sent_meanwhile(&stream, &request, error).await?),
             }
         }
     }
@@ -75,6 +75,24 @@ impl<S: EventStore> Repository<S> {
             Sought::Found => self.earlier_receipt(stream, loaded.version, request).await,
             Sought::Missing => Ok(None),
         }
+    }
+
+    /// Another call with the same command id may have been faster, and have decided otherwise: then this one is
+    /// answered with its receipt, and not with the `error` that an id was used before.
+    pub(super) async fn sent_meanwhile(
+        &self,
+        stream: &StreamId,
+        request: &Request,
+        error: StoreError,
+    ) -> Result<Receipt, RepositoryError> {
+        let is_reuse = matches!(&error, StoreError::Invalid(InvalidAppend::StoredId { .. }));
+        if is_reuse
+            && request.sought(stream).is_some()
+            && let Some(receipt) = self.earlier_receipt(stream, None, request).await?
+        {
+            return Ok(receipt);
+        }
+        Err(error.into())
     }
 
     /// The receipt of a command that stored events in `stream` before.

@@ -9,7 +9,7 @@ pub struct Receipt {
     /// The aggregate's stream.
     pub stream: StreamId,
     /// The version of the last event that the command stored; where nothing had to happen, the version that was
-    /// decided on. `None`: the stream does not exist.
+    /// decided on. `None`: the stream does not exist, or was not read, since the decision was over a query.
     pub version: Option<StreamVersion>,
     /// The ids of the command's events, by version.
     pub events: Vec<EventId>,

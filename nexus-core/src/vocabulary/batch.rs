@@ -66,7 +66,7 @@ impl AppendBatch {
     /// Events for one stream.
     ///
     /// # Errors
-    /// There is no event, or two have the same id.
+    /// There is no event, two have the same id, or metadata is nested deeper than 100 levels.
     pub fn new(
         stream: StreamId,
         expected: ExpectedVersion,
@@ -87,6 +87,9 @@ impl AppendBatch {
     ) -> Result<Self, InvalidAppend> {
         if events.is_empty() {
             return Err(InvalidAppend::NoEvents { stream });
+        }
+        if let Some((id, depth)) = too_deep(&events) {
+            return Err(InvalidAppend::DeepMetadata { id, depth });
         }
         let batch = self.with_part(StreamAppend { stream, expected, events })?;
         match repeated_id(batch.events()) {
@@ -143,6 +146,11 @@ impl AppendBatch {
     }
 }
 
+/// Parsers stop at 128 levels.
+fn too_deep(events: &[NewEvent]) -> Option<(EventId, usize)> {
+    events.iter().map(|event| (event.id(), event.metadata().depth())).find(|(_, depth)| *depth > 100)
+}
+
 fn repeated_id<'a>(events: impl Iterator<Item = &'a NewEvent>) -> Option<EventId> {
     let mut seen = HashSet::with_capacity(events.size_hint().0);
     events.map(NewEvent::id).find(|id| !seen.insert(*id))
@@ -181,5 +189,19 @@ mod tests {
         ));
         assert!(matches!(batch.clone().expecting(stream(1), any), Err(InvalidAppend::RepeatedStream { .. })));
         assert_eq!(batch.expecting(stream(2), any).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn metadata_that_could_not_be_read_back_is_refused() {
+        let nested = |levels| (1..levels).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        let with = |levels| {
+            event(1).with_metadata(crate::vocabulary::Metadata::default().with_extra("a", nested(levels)))
+        };
+        let refused = AppendBatch::new(stream(1), ExpectedVersion::Any, vec![with(101)]);
+        assert!(matches!(refused, Err(InvalidAppend::DeepMetadata { depth: 101, .. })));
+        let taken = with(100);
+        let text = serde_json::to_string(taken.metadata()).unwrap();
+        assert!(serde_json::from_str::<crate::vocabulary::Metadata>(&text).is_ok());
+        assert!(AppendBatch::new(stream(1), ExpectedVersion::Any, vec![taken]).is_ok());
     }
 }

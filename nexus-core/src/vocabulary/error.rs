@@ -104,6 +104,14 @@ pub enum InvalidAppend {
         /// Where in that stream.
         version: StreamVersion,
     },
+    /// An event's metadata is nested so deep that it could not be read back.
+    #[error("the metadata of event {id} is nested {depth} levels deep: 100 can be stored")]
+    DeepMetadata {
+        /// The event.
+        id: EventId,
+        /// How deep it is.
+        depth: usize,
+    },
     /// The batch is larger than this store takes.
     #[error("the batch has {found} {unit}: this store takes {limit} at most")]
     TooLarge {

@@ -102,8 +102,8 @@ id! {
 impl EventId {
     /// The id of the event at `index` among those that `command` appends to `stream`.
     ///
-    /// It keeps the command id's time where that is a UUID of version 7; the other 74 bits are the first of
-    /// SHA-256 over command id, stream id and index, so that the same command always makes the same ids and
+    /// It keeps the command id's time where that is a UUID of version 7; the other 74 bits are those of bytes 6 to 15 of
+    /// SHA-256 over command id, stream id, a zero byte and the index as four bytes, so that the same command always makes the same ids and
     /// one unique index serves repeated events and repeated commands alike. A command id without a time gives a
     /// UUID of version 8, made of the hash alone.
     #[must_use]
@@ -120,11 +120,17 @@ impl EventId {
 impl CommandId {
     /// The id of a command that is known by a name, such as a line of a file or a key that a client sends.
     ///
-    /// The same time and name always give the same id: a UUID of version 7 with the time's milliseconds and the
-    /// first 74 bits of SHA-256 over the name.
+    /// The same time and name always give the same id: a UUID of version 7 with the time's milliseconds and 74 bits of
+    /// bytes 6 to 15 of SHA-256 over the name. Such ids start in 1970; an earlier time becomes part of what is hashed,
+    /// for a UUID of version 8.
     #[must_use]
     pub fn named(at: Timestamp, name: &str) -> Self {
-        Self(shaped(Some(at), &Sha256::digest(name.as_bytes())))
+        let mut hash = Sha256::new();
+        if at.as_millisecond() < 0 {
+            hash.update(at.as_millisecond().to_be_bytes());
+        }
+        hash.update(name.as_bytes());
+        Self(shaped(Some(at), &hash.finalize()))
     }
 }
 
@@ -184,6 +190,13 @@ mod tests {
         let event = EventId::derived(command, &StreamId::new("order", 1).unwrap(), 0);
         assert_eq!(event.as_uuid().get_version_num(), 8);
         assert_eq!(event.time(), None);
+    }
+
+    #[test]
+    fn names_before_1970_are_told_apart_by_their_times() {
+        let named = |text| CommandId::named(at(text), "a");
+        assert_ne!(named("1969-01-01T00:00:00Z"), named("1968-01-01T00:00:00Z"));
+        assert_eq!(named("1969-01-01T00:00:00Z").time(), None);
     }
 
     #[test]

@@ -135,15 +135,15 @@ impl Metadata {
     /// The same, decided by `command`.
     #[must_use]
     pub fn with_command(self, command: CommandId) -> Self {
-        let own = Some(CorrelationId::from(command));
+        // The correlation stays, also where it was that of another command; one that is the command's own is not
+        // said twice.
+        let correlation = self.correlation().filter(|known| *known != CorrelationId::from(command));
         let given = self.details().and_then(|details| details.correlation);
         let with_command = Self { command: Some(command), ..self };
-        // A command that starts its own correlation does not say so twice.
-        if given.is_some() && given == own {
-            with_command.with_details(|details| details.correlation = None)
-        } else {
-            with_command
+        if given == correlation {
+            return with_command;
         }
+        with_command.with_details(|details| details.correlation = correlation)
     }
 
     /// The same, as part of `correlation`.
@@ -179,7 +179,8 @@ impl Metadata {
         self.with_details(|details| details.trace = Some(trace))
     }
 
-    /// The same, with an extra of this name, which replaces one that is there.
+    /// The same, with an extra of this name, which replaces one that is there. An append refuses extras that are nested
+    /// deeper than 100 levels: nobody could read them back.
     #[must_use]
     pub fn with_extra(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.with_details(|details| {
@@ -191,6 +192,19 @@ impl Metadata {
     #[must_use]
     pub fn without_command(&self) -> Self {
         Self { command: None, ..self.clone() }
+    }
+
+    /// How deep the extras are nested: a number or text is 1.
+    pub(crate) fn depth(&self) -> usize {
+        fn depth(value: &Value) -> usize {
+            let deepest = match value {
+                Value::Array(values) => values.iter().map(depth).max(),
+                Value::Object(fields) => fields.values().map(depth).max(),
+                _ => None,
+            };
+            1 + deepest.unwrap_or(0)
+        }
+        self.details().and_then(|details| details.extras.values().map(depth).max()).unwrap_or(0)
     }
 
     fn details(&self) -> Option<&Details> {
@@ -216,6 +230,14 @@ mod tests {
         assert_eq!(metadata.correlation(), Some(command.into()));
         let other = CorrelationId::from_bytes([4; 16]);
         assert_eq!(metadata.with_correlation(other).correlation(), Some(other));
+    }
+
+    #[test]
+    fn metadata_of_an_event_can_be_passed_on_to_a_reaction() {
+        let (first, second) = (CommandId::from_bytes([1; 16]), CommandId::from_bytes([2; 16]));
+        let reaction = Metadata::default().with_command(first).with_command(second);
+        assert_eq!((reaction.command(), reaction.correlation()), (Some(second), Some(first.into())));
+        assert_eq!(reaction.with_command(first), Metadata::default().with_command(first));
     }
 
     #[test]

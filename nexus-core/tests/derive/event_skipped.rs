@@ -8,4 +8,11 @@ enum OrderEvent {
     Forgotten,
 }
 
+#[derive(Serialize, Deserialize, DomainEvent)]
+#[serde(untagged)]
+enum AccountEvent {
+    Deposited { cents: u64 },
+    Withdrawn { cents: u64 },
+}
+
 fn main() {}
