@@ -118,6 +118,13 @@ impl SqliteConfig {
                     Durability::Normal => "NORMAL",
                 };
                 connection.pragma_update(None, "synchronous", synchronous)?;
+                // On macOS a plain fsync leaves the data in the drive's cache; elsewhere this changes nothing.
+                connection.pragma_update(None, "fullfsync", self.durability == Durability::Full)?;
+                connection.pragma_update(
+                    None,
+                    "checkpoint_fullfsync",
+                    self.durability == Durability::Full,
+                )?;
                 // A burst may grow the log; it shrinks back when it starts over.
                 connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
                 if let Some(bytes) = self.max_bytes {

@@ -78,30 +78,63 @@ impl OpenError {
 
 /// What an error of SQLite's means to a caller who wanted to do what was `attempted`.
 pub(crate) fn store_error(attempted: &str, error: impl Into<SqliteError>) -> StoreError {
-    let SqliteError { code, source } = error.into();
-    match code {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::corrupt(format!("the database, to {attempted}"), source)
-        }
-        _ => StoreError::unavailable(attempted, source),
+    let SqliteError { kind, source } = error.into();
+    match kind {
+        Kind::Damaged => StoreError::corrupt(format!("the database, to {attempted}"), source),
+        Kind::TooLarge => StoreError::Unsupported { what: "queries with so many alternatives" },
+        Kind::Other => StoreError::unavailable(attempted, source),
     }
 }
 
 /// An error of SQLite's, possibly shared by all appends of a group.
 pub(crate) struct SqliteError {
-    code: Option<ErrorCode>,
+    kind: Kind,
     source: BoxError,
+}
+
+/// What an error of SQLite's means.
+enum Kind {
+    /// A page or a row is not as it was written.
+    Damaged,
+    /// A statement is larger than SQLite takes.
+    TooLarge,
+    /// Anything that may pass.
+    Other,
+}
+
+impl Kind {
+    fn of(error: &rusqlite::Error) -> Self {
+        use rusqlite::Error as E;
+        match (error, error.sqlite_error_code()) {
+            (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => Self::Damaged,
+            // What a row holds is not what its column is for.
+            (
+                E::FromSqlConversionFailure(..)
+                | E::IntegralValueOutOfRange(..)
+                | E::InvalidColumnType(..)
+                | E::Utf8Error(..),
+                _,
+            ) => Self::Damaged,
+            (_, Some(ErrorCode::TooBig)) => Self::TooLarge,
+            (E::SqlInputError { msg, .. }, _) if msg.contains("too large") || msg.contains("too many") => {
+                Self::TooLarge
+            }
+            // Our statements are right for our tables: these are others.
+            (E::SqlInputError { .. }, _) => Self::Damaged,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
-        Self { code: error.sqlite_error_code(), source: error.into() }
+        Self { kind: Kind::of(&error), source: error.into() }
     }
 }
 
 impl From<std::sync::Arc<rusqlite::Error>> for SqliteError {
     fn from(error: std::sync::Arc<rusqlite::Error>) -> Self {
-        Self { code: error.sqlite_error_code(), source: error.into() }
+        Self { kind: Kind::of(&error), source: error.into() }
     }
 }
 

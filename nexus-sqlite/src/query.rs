@@ -4,8 +4,12 @@ use rusqlite::{Connection, ToSql};
 
 use crate::reader::{order, times};
 
-/// Above so many kinds a query is answered by going through the log instead of merging their indexes.
+/// Above so many kinds without tags, a query goes through the log instead of merging their lists: so many kinds are in
+/// much of it.
 const MERGED_KINDS: usize = 16;
+
+/// SQLite takes at most 500 lists in one statement; above that a query goes through the log.
+const MERGED_LISTS: usize = 400;
 
 /// How far two tags are counted to find the rarer one.
 const COUNTED: i64 = 1_000;
@@ -40,11 +44,12 @@ impl Selection {
         if items.is_empty() && !query.is_all() {
             return Ok(None);
         }
-        let kinds: usize =
-            items.iter().map(|item| if item.tags.is_empty() { item.kinds.len() } else { 1 }).sum();
         let unrestricted =
             query.is_all() || items.iter().any(|item| item.kinds.is_empty() && item.tags.is_empty());
-        let positions = if unrestricted || kinds > MERGED_KINDS {
+        let kinds: usize =
+            items.iter().filter(|item| item.tags.is_empty()).map(|item| item.kinds.len()).sum();
+        let lists = kinds + items.iter().filter(|item| !item.tags.is_empty()).count();
+        let positions = if unrestricted || kinds > MERGED_KINDS || lists > MERGED_LISTS {
             Positions::Scan(builder.filter(&items, unrestricted))
         } else {
             Positions::Merge(builder.merge(connection, &items)?)
@@ -59,11 +64,11 @@ impl Selection {
             Positions::Scan(filter) => {
                 format!("SELECT {columns} FROM events WHERE {filter} ORDER BY position {order} LIMIT ?5")
             }
-            // CROSS JOIN keeps the merge outside: its order is that of the result.
-            Positions::Merge(merge) => format!(
-                "SELECT {columns} FROM (SELECT found FROM ({merge}) LIMIT ?5) CROSS JOIN events \
-                 ON position = found ORDER BY position {order}"
-            ),
+            // CROSS JOIN makes the merge the outer loop, whose order is that of the result. Asked for the order once
+            // more, SQLite would sort whole events.
+            Positions::Merge(merge) => {
+                format!("SELECT {columns} FROM ({merge} LIMIT ?5) CROSS JOIN events ON position = found")
+            }
         }
     }
 
@@ -76,7 +81,7 @@ impl Selection {
                     self.order
                 )
             }
-            Positions::Merge(merge) => format!("SELECT found FROM ({merge}) LIMIT ?5"),
+            Positions::Merge(merge) => format!("{merge} LIMIT ?5"),
         }
     }
 
@@ -134,7 +139,8 @@ impl Builder {
         }
         if !unrestricted {
             let alternatives: Vec<String> = items.iter().map(|item| self.item_filter(item)).collect();
-            filter.push_str(&format!(" AND ({})", alternatives.join(" OR ")));
+            filter.push_str(" AND ");
+            filter.push_str(&any_of(&alternatives));
         }
         filter
     }
@@ -142,7 +148,8 @@ impl Builder {
     fn item_filter(&mut self, item: &Item<'_>) -> String {
         let mut parts: Vec<String> = Vec::new();
         if !item.kinds.is_empty() {
-            parts.push(format!("kind IN ({})", self.list(&item.kinds)));
+            // The plus keeps SQLite from starting at the kinds, out of order, and sorting whole events.
+            parts.push(format!("+kind IN ({})", self.list(&item.kinds)));
         }
         for tag in item.tags {
             let tag = self.bind(tag.as_str().to_owned());
@@ -206,6 +213,17 @@ impl Builder {
     }
 }
 
+/// Balanced: SQLite bounds how deep an expression is, and a plain chain of many alternatives is too deep.
+fn any_of(alternatives: &[String]) -> String {
+    match alternatives {
+        [one] => format!("({one})"),
+        several => {
+            let (left, right) = several.split_at(several.len() / 2);
+            format!("({} OR {})", any_of(left), any_of(right))
+        }
+    }
+}
+
 /// Every stored kind that is of one of the item's types, in one of its categories.
 fn kinds(connection: &Connection, item: &QueryItem) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare_cached("SELECT kind, category, type FROM kinds ORDER BY kind")?;
@@ -237,4 +255,94 @@ fn rarest_first<'a>(connection: &Connection, tags: &'a [Tag]) -> rusqlite::Resul
     }
     counted.sort();
     Ok(counted.into_iter().map(|(_, tag)| tag).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use nexus_core::{Category, EventType};
+    use rusqlite::config::DbConfig;
+    use rusqlite::params_from_iter;
+
+    use super::*;
+    use crate::rows::COLUMNS;
+
+    /// 50 kinds in two categories, 2,000 events, two tags on each.
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
+        connection.execute_batch(include_str!("migrations/0001_events.sql")).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TEMP TABLE numbers AS WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n
+                 LIMIT 2000) SELECT value FROM n;
+                 INSERT INTO kinds SELECT value, iif(value % 2, 'odd', 'even'), 'T' || value, 1
+                 FROM numbers LIMIT 50;
+                 INSERT INTO events (position, stream, version, slice, kind, id, place, recorded_at, payload)
+                 SELECT value, 'odd-' || value, 1, 0, value % 50 + 1, CAST('id' || value AS BLOB), 0, value, '{}'
+                 FROM numbers;
+                 INSERT INTO tags SELECT 'a:' || (value % 7), value FROM numbers;
+                 INSERT INTO tags SELECT 'b:' || (value % 3), value FROM numbers;",
+            )
+            .unwrap();
+        connection
+    }
+
+    fn types(numbers: std::ops::Range<u32>) -> QueryItem {
+        QueryItem::default().types(numbers.map(|number| EventType::new(format!("T{number}")).unwrap()))
+    }
+
+    fn tags(texts: &[&str]) -> QueryItem {
+        QueryItem::default().tags(texts.iter().map(|text| Tag::new(text).unwrap()))
+    }
+
+    #[test]
+    fn no_query_sorts_events_or_goes_through_all_of_them_for_a_few() {
+        let connection = database();
+        let many_carts = (0..300)
+            .fold(Query::item(tags(&["a:1"])), |query, cart| query.or(tags(&[&format!("cart:{cart}")])));
+        let cases = [
+            (Query::all(), "SCAN events"),
+            (Query::item(types(1..2)), "events_by_kind (kind=? AND rowid>? AND rowid<?)"),
+            (Query::item(types(1..10)), "events_by_kind (kind=? AND rowid>? AND rowid<?)"),
+            (Query::item(types(1..40)), "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (Query::item(types(1..15)).or(types(20..35)), "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (Query::item(types(1..40).tags([Tag::new("a:1").unwrap()])), "PRIMARY KEY (tag=? AND position>?"),
+            (Query::item(tags(&["a:1"])), "PRIMARY KEY (tag=? AND position>?"),
+            (Query::item(tags(&["a:1", "b:2"])), "PRIMARY KEY (tag=? AND position>?"),
+            (Query::item(tags(&["a:1"])).or(types(1..3)), "events_by_kind (kind=? AND rowid>? AND rowid<?)"),
+            (many_carts, "PRIMARY KEY (tag=? AND position>?"),
+            (Query::categories([Category::new("odd").unwrap()]), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ];
+        for (query, expected) in cases {
+            for options in [ReadOptions::forwards(), ReadOptions::backwards()] {
+                let selection = Selection::of(&connection, &query, &options, 100).unwrap().unwrap();
+                for sql in [selection.events(COLUMNS), selection.positions()] {
+                    let plan = plan(&connection, &sql, &selection);
+                    assert!(!plan.contains("TEMP B-TREE"), "{query:?} sorts:\n{plan}");
+                    let is_found =
+                        plan.contains(expected) || (query.is_all() && plan.contains("SEARCH events"));
+                    assert!(is_found, "{query:?} is not answered by {expected}:\n{plan}");
+                }
+            }
+        }
+    }
+
+    fn plan(connection: &Connection, sql: &str, selection: &Selection) -> String {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let rows =
+            statement.query_map(params_from_iter(selection.parameters()), |row| row.get::<_, String>(3));
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_thousand_alternatives_are_answered() {
+        let connection = database();
+        let query = (0..3_000)
+            .fold(Query::item(tags(&["a:1"])), |query, number| query.or(tags(&[&format!("none:{number}")])));
+        let selection = Selection::of(&connection, &query, &ReadOptions::forwards(), 10).unwrap().unwrap();
+        let mut statement = connection.prepare(&selection.positions()).unwrap();
+        let found = statement.query_map(params_from_iter(selection.parameters()), |row| row.get::<_, i64>(0));
+        let found: Vec<i64> = found.unwrap().map(Result::unwrap).collect();
+        assert_eq!(found, [1, 8, 15, 22, 29, 36, 43, 50, 57, 64]);
+    }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use nexus_core::{
@@ -33,8 +33,8 @@ struct Shared {
     writer: Writer,
     readers: Readers,
     head: Arc<watch::Sender<Option<Position>>>,
-    /// Held by the one waiter that looks at the file for all.
-    lookout: Mutex<()>,
+    /// When somebody who waits last looked at the file for all.
+    looked_at: std::sync::Mutex<Instant>,
     /// Yields `None` when all threads have ended.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -67,7 +67,7 @@ impl SqliteStore {
     /// Finishes what is in hand and lets go of the file; the last process to do so folds the write-ahead log into
     /// it. Without it the same happens in the background when the last clone is dropped.
     ///
-    /// Returns at once where other clones are still in use.
+    /// Returns at once where other clones, or reads, are still in use: the last of them lets go.
     pub async fn close(self) {
         if let Some(Shared { writer, readers, ended, .. }) = Arc::into_inner(self.shared) {
             drop((writer, readers));
@@ -75,19 +75,23 @@ impl SqliteStore {
         }
     }
 
-    /// Looks at the file again and again, and tells all who wait; only one of them at a time does.
+    /// Looks at the file again and again, and tells all who wait. Whoever waits does so, but none where another has just
+    /// looked; nothing is held meanwhile, since a waiter may not be polled for long.
     async fn look_out(&self) -> Result<std::convert::Infallible, StoreError> {
-        let _alone = self.shared.lookout.lock().await;
+        let mut is_due = true;
         loop {
-            let head = self.head().await?;
-            self.shared.head.send_if_modified(|known| {
-                let is_news = head > *known;
-                if is_news {
-                    *known = head;
-                }
-                is_news
-            });
+            if is_due {
+                let head = self.head().await?;
+                self.shared.head.send_if_modified(|known| {
+                    let is_news = head > *known;
+                    if is_news {
+                        *known = head;
+                    }
+                    is_news
+                });
+            }
             tokio::time::sleep(LOOKED_AT_EVERY).await;
+            is_due = self.shared.is_due();
         }
     }
 }
@@ -99,8 +103,18 @@ impl Shared {
         let readers = Readers::start(config, &alive)?;
         let head = Arc::new(watch::Sender::new(None));
         let writer = Writer::start(config, connection, Arc::clone(&head), alive)?;
-        let (path, lookout, ended) = (config.path.clone(), Mutex::new(()), Mutex::new(ended));
-        Ok(Self { path, writer, readers, head, lookout, ended })
+        let (looked_at, ended) = (std::sync::Mutex::new(Instant::now()), Mutex::new(ended));
+        Ok(Self { path: config.path.clone(), writer, readers, head, looked_at, ended })
+    }
+
+    /// Whether it is time to look at the file again; who is told so does it.
+    fn is_due(&self) -> bool {
+        let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = looked_at.elapsed() >= LOOKED_AT_EVERY;
+        if is_due {
+            *looked_at = Instant::now();
+        }
+        is_due
     }
 }
 
@@ -123,12 +137,12 @@ impl EventStore for SqliteStore {
     }
 
     fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static> {
-        let (readers, stream) = (self.shared.readers.clone(), stream.clone());
+        let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
         let place = |event: &RecordedEvent| Some(event.version());
-        let growth = Arc::new(readers.growth());
+        let growth = Arc::new(shared.readers.growth());
         pages(options, place, move |options| {
             let (stream, options) = (stream.clone(), growth.next(options));
-            readers.page(&growth, move |reader| reader.stream_page(&stream, &options))
+            shared.readers.page(&growth, move |reader| reader.stream_page(&stream, &options))
         })
     }
 
@@ -141,11 +155,11 @@ impl EventStore for SqliteStore {
 #[async_trait]
 impl EventLog for SqliteStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
-        let (readers, query) = (self.shared.readers.clone(), Arc::new(query));
-        let growth = Arc::new(if query.is_all() { readers.growth() } else { Growth::on_threads() });
+        let (shared, query) = (Arc::clone(&self.shared), Arc::new(query));
+        let growth = Arc::new(if query.is_all() { shared.readers.growth() } else { Growth::on_threads() });
         pages(options, RecordedEvent::position, move |options| {
             let (query, options) = (Arc::clone(&query), growth.next(options));
-            readers.page(&growth, move |reader| reader.log_page(&query, &options))
+            shared.readers.page(&growth, move |reader| reader.log_page(&query, &options))
         })
     }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nexus_core::{EventLog, EventStore, Remedy, StoreError};
+use futures::TryStreamExt;
+use nexus_core::{EventLog, EventStore, ReadOptions, Remedy, StoreError};
 use nexus_sqlite::{Durability, OpenError, ShortReads, SqliteConfig, SqliteStore};
 use rusqlite::Connection;
 
@@ -285,4 +286,55 @@ async fn a_store_that_is_in_use_closes_later() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     append(&clone, 2, 1).await;
     waiting.await.expect("no panic").expect("woken");
+}
+
+#[tokio::test]
+async fn a_store_closes_while_something_is_being_read() {
+    let directory = directory();
+    let store = SqliteStore::open(file(&directory)).await.expect("opened");
+    append(&store, 1, 300).await;
+    let mut read = store.read(&stream(1), ReadOptions::forwards());
+    assert!(read.try_next().await.expect("read").is_some());
+    tokio::time::timeout(Duration::from_secs(5), store.close())
+        .await
+        .expect("closing does not wait for the read");
+    let rest: Vec<_> = read.try_collect().await.expect("what is being read goes on");
+    assert_eq!(rest.len(), 299);
+}
+
+#[tokio::test]
+async fn a_waiter_that_is_not_polled_holds_up_no_other() {
+    let directory = directory();
+    let here = SqliteStore::open(file(&directory)).await.expect("opened");
+    let elsewhere = SqliteStore::open(file(&directory)).await.expect("opened");
+    let mut idle: Vec<_> = (0..3).map(|_| Box::pin(here.changed_after(None))).collect();
+    for _ in 0..3 {
+        for waiter in &mut idle {
+            assert!(futures::poll!(waiter).is_pending());
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    append(&elsewhere, 1, 1).await;
+    let woken = tokio::time::timeout(Duration::from_secs(5), here.changed_after(None)).await;
+    woken.expect("it is woken").expect("the store can be watched");
+}
+
+#[tokio::test]
+async fn damage_that_is_met_while_appending_is_no_passing_trouble() {
+    let directory = directory();
+    let store = SqliteStore::open(file(&directory)).await.expect("opened");
+    let sent = batch(&stream(1), vec![event(10), event(10)]);
+    store.append(sent.clone()).await.map(drop).expect("stored");
+    let connection = Connection::open(store.path()).expect("opened");
+    connection.execute_batch("DROP TRIGGER events_are_never_updated").expect("dropped");
+    connection
+        .execute("UPDATE events SET stream = CAST(x'ff' AS TEXT) WHERE position = 2", [])
+        .expect("damaged");
+    let first = sent.events().next().expect("an event").id();
+    for answer in
+        [store.append(sent.clone()).await.map(drop), store.find_commit(&stream(1), first).await.map(drop)]
+    {
+        assert!(matches!(answer, Err(StoreError::Corrupt { .. })), "{answer:?}");
+    }
+    append(&store, 3, 1).await;
 }
