@@ -47,8 +47,3 @@ mod writer;
 pub use config::{Durability, ShortReads, SqliteConfig};
 pub use error::OpenError;
 pub use store::SqliteStore;
-
-/// So that the README's example compiles and does what it says.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

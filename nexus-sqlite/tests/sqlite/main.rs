@@ -6,4 +6,5 @@ mod conformance;
 mod crash;
 mod files;
 mod processes;
+mod readme;
 mod support;
