@@ -25,7 +25,7 @@ pub(crate) fn find_commit(
         "SELECT position, stream, version, id, recorded_at, place FROM events WHERE position >= ?1 ORDER BY position",
     )?;
     let mut rows = statement.query([start])?;
-    let mut commit = CommitRows::default();
+    let mut commit = CommitRows { position, ..CommitRows::default() };
     while let Some(row) = rows.next()? {
         let place: i64 = row.get(5)?;
         if place == 0 && commit.last.is_some() {
@@ -34,14 +34,16 @@ pub(crate) fn find_commit(
         commit.add(row.get(0)?, &row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
     }
     let corrupt = || StoreError::corrupt(format!("the commit at position {start}"), "its rows are damaged");
-    Ok(Some(commit.found(position).ok_or_else(corrupt)))
+    Ok(Some(commit.found().ok_or_else(corrupt)))
 }
 
 /// A commit, put together row by row; what cannot be understood makes it damaged.
 #[derive(Default)]
 struct CommitRows {
+    /// Of the event it is found by, whose place is noted when it comes by.
+    position: i64,
+    found_by: Option<(StreamId, StreamVersion)>,
     streams: Vec<CommittedStream>,
-    sought: Vec<(i64, StreamId, StreamVersion)>,
     last: Option<(i64, i64)>,
     damaged: bool,
 }
@@ -53,7 +55,9 @@ impl CommitRows {
             self.damaged = true;
             return;
         };
-        self.sought.push((position, stream.clone(), version));
+        if position == self.position {
+            self.found_by = Some((stream.clone(), version));
+        }
         let id = EventId::from_bytes(id);
         match self.streams.last_mut() {
             Some(part) if part.stream == stream => part.events.push(id),
@@ -61,11 +65,11 @@ impl CommitRows {
         }
     }
 
-    fn found(self, position: i64) -> Option<FoundCommit> {
+    fn found(self) -> Option<FoundCommit> {
         let (last, recorded_at) = self.last.filter(|_| !self.damaged)?;
         let recorded_at = Timestamp::from_microsecond(recorded_at).ok()?;
         let last = Position::try_from(last).ok()?;
-        let (_, stream, version) = self.sought.into_iter().find(|(found, ..)| *found == position)?;
+        let (stream, version) = self.found_by?;
         Some(FoundCommit { commit: Commit::new(self.streams, Some(last), recorded_at), stream, version })
     }
 }
