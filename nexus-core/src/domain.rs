@@ -4,6 +4,7 @@ mod aggregate;
 mod command;
 mod decision_model;
 mod event;
+mod projection;
 pub(crate) mod variant;
 
 pub use aggregate::{Aggregate, CommandContext, CommandHandler};
@@ -14,3 +15,4 @@ pub use event::{DecodeError, DomainEvent, EncodeError, EventKind};
 pub use nexus_macros::Command;
 /// Derives [`DomainEvent`](trait@DomainEvent): see there.
 pub use nexus_macros::DomainEvent;
+pub use projection::{Projection, ProjectionError};

@@ -36,7 +36,7 @@ pub mod testing;
 mod vocabulary;
 
 pub use domain::*;
-pub use memory::MemoryStore;
+pub use memory::{MemoryProjections, MemoryStore};
 pub use port::*;
 pub use runtime::*;
 pub use vocabulary::*;

@@ -4,13 +4,22 @@
 //! `nexus_core::testing` (feature `testing`) against your own backend.
 
 mod capabilities;
+mod documents;
+mod feed;
 mod log;
 mod pages;
+mod projection_store;
 mod store;
 mod time;
 
+pub use async_trait::async_trait;
 pub use capabilities::Capabilities;
+pub use documents::{DocumentError, DocumentTx, Documents, DocumentsExt};
+pub use feed::{Delivery, EventFeed, FeedError, FeedItem, FeedOrdering, Subscription};
 pub use log::EventLog;
 pub use pages::{Page, pages};
+pub use projection_store::{
+    Comparison, ProjectionStore, ProjectionTransaction, ReadModelStore, Space, UnitOfWork, WorkError,
+};
 pub use store::{EventStore, EventStream};
 pub use time::commit_time;

@@ -5,16 +5,26 @@ mod batch;
 mod decide;
 mod error;
 mod execute;
+mod log_feed;
+mod measured;
 mod options;
+mod projection;
 mod receipt;
 mod repository;
 mod request;
 mod retry;
+mod telemetry;
 
 pub use as_of::AsOf;
 pub use batch::CommandBatch;
 pub use error::{BatchError, ExecuteError, RepositoryError};
+pub use log_feed::LogFeed;
 pub use options::CommandOptions;
+pub use projection::{
+    DeadLetter, LetterState, ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionState,
+    ProjectionStatus, Projections, ProjectionsError, Rebuild, RebuildProgress, RetrySchedule,
+    RunningProjection, SkippedLetter, SwitchWhen,
+};
 pub use receipt::{Outcome, Receipt};
 pub use repository::{Loaded, Repository};
 pub use retry::RetryPolicy;

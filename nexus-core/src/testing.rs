@@ -36,7 +36,11 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a test says what is wrong by panicking")]
 
 #[doc(hidden)]
+pub mod feed;
+#[doc(hidden)]
 pub mod log;
+#[doc(hidden)]
+pub mod projections;
 #[doc(hidden)]
 pub mod store;
 
@@ -45,5 +49,7 @@ mod model;
 mod samples;
 mod scenario;
 
+pub use feed::FeedFixture;
 pub use fixture::{StoreFixture, run};
+pub use projections::ProjectionFixture;
 pub use scenario::{Decided, Scenario};

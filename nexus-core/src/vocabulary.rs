@@ -1,8 +1,10 @@
 //! The words everything else is said in: plain values, checked where they enter.
 
 mod batch;
+mod checkpoint;
 mod clock;
 mod commit;
+mod document;
 mod error;
 mod event;
 mod expected;
@@ -10,15 +12,19 @@ mod id;
 mod metadata;
 mod ordinal;
 mod payload;
+mod projection;
 mod query;
 mod read;
+mod recorded;
 mod slice;
 mod stream;
 mod tag;
 
 pub use batch::{AppendBatch, AppendCondition, StreamAppend};
+pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use clock::{Clock, IdSource, ManualClock, RandomIds, SequentialIds, SystemClock};
 pub use commit::{Appended, Commit, CommittedStream};
+pub use document::{Collection, Document, DocumentKey, InvalidDocumentName, KeyRange};
 pub use error::{BoxError, Conflict, InvalidAppend, Remedy, StoreError};
 pub use event::{EventParts, EventType, InvalidEventType, NewEvent, RecordedEvent, SchemaVersion};
 pub use expected::ExpectedVersion;
@@ -27,6 +33,7 @@ pub use jiff::Timestamp;
 pub use metadata::{Metadata, TraceContext};
 pub use ordinal::{OutOfRange, Position, StreamVersion};
 pub use payload::{InvalidPayload, Payload};
+pub use projection::{InvalidProjectionName, ProjectionName};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, Place, ReadOptions};
 pub use slice::Slice;

@@ -11,19 +11,23 @@ const OWNERS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the core depends on in a user's build, and nothing else: every crate here is in everybody's build.
-const CORE: [&str; 14] = [
+const CORE: [&str; 18] = [
     "async-trait",
     "backon",
     "bytes",
     "futures",
     "jiff",
+    "metrics",
     "nexus-macros",
+    "opentelemetry",
     "proptest",
     "serde",
     "serde_json",
     "sha2",
     "thiserror",
     "tokio",
+    "tracing",
+    "tracing-opentelemetry",
     "uuid",
     "xxhash-rust",
 ];

@@ -3,6 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
+use super::measured::Measured;
 use super::repository::Sought;
 use super::request::Request;
 use super::{BatchError, CommandOptions, Loaded, Outcome, Receipt, Repository, RepositoryError};
@@ -132,6 +133,11 @@ impl<S: EventStore> CommandBatch<'_, S> {
     /// [`BatchError::Rejected`] is the first rejection, in the order of the commands; anything else is
     /// [`BatchError::Failed`].
     pub async fn execute(self) -> Result<Vec<Receipt>, BatchError> {
+        let measured = Measured::batch(self.options.metadata.trace());
+        measured.over(self.carry_out()).await
+    }
+
+    async fn carry_out(self) -> Result<Vec<Receipt>, BatchError> {
         let Self { repository, options, mut steps, invalid } = self;
         if let Some(error) = invalid {
             return Err(error.into());
@@ -155,7 +161,7 @@ impl<S: EventStore> CommandBatch<'_, S> {
                 let unchanged = steps.iter().map(|step| Receipt::unchanged(step.stream(), step.version()));
                 return Ok(unchanged.map(|receipt| receipt.after(retries.attempts())).collect());
             };
-            match repository.store.append(batch).await {
+            match repository.append(batch).await {
                 Ok(appended) => {
                     let outcome = Outcome::of(&appended);
                     let receipts = receipts(&steps, appended.commit(), outcome).into_iter();

@@ -1,5 +1,6 @@
 use futures::TryStreamExt;
 
+use super::measured::Measured;
 use super::request::Request;
 use super::{CommandOptions, ExecuteError, Receipt, Repository};
 use crate::domain::{DecisionModel, DomainEvent};
@@ -78,6 +79,16 @@ impl<S: EventLog> Repository<S> {
         model: D,
         options: CommandOptions,
     ) -> Result<Receipt, ExecuteError<D::Rejection>> {
+        let name = std::any::type_name::<D>();
+        let measured = Measured::command::<D::Rejection>("decision", name, options.metadata.trace());
+        measured.over(self.make_decision(model, options)).await
+    }
+
+    async fn make_decision<D: DecisionModel>(
+        &self,
+        model: D,
+        options: CommandOptions,
+    ) -> Result<Receipt, ExecuteError<D::Rejection>> {
         let (stream, query) = (model.stream()?, model.query());
         let expected = options.expected;
         let request = Request::new(options, &*self.clock, &*self.ids);
@@ -107,7 +118,7 @@ impl<S: EventLog> Repository<S> {
             let expected = expected.unwrap_or(ExpectedVersion::Any);
             let batch = AppendBatch::new(stream.clone(), expected, request.events(&stream, &decided)?)?
                 .when(AppendCondition { query: query.clone(), after });
-            match self.store.append(batch).await {
+            match self.append(batch).await {
                 Ok(appended) => {
                     let receipt = Receipt::of_append(&stream, None, &appended);
                     return Ok(receipt.after(retries.attempts()));

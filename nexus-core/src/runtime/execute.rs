@@ -1,9 +1,17 @@
+use std::time::Instant;
+
+use tracing::Instrument;
+
+use super::measured::Measured;
 use super::repository::Sought;
 use super::request::Request;
+use super::telemetry;
 use super::{CommandOptions, ExecuteError, Loaded, Outcome, Receipt, Repository, RepositoryError};
 use crate::domain::{Aggregate, Command, CommandHandler};
 use crate::port::EventStore;
-use crate::vocabulary::{AppendBatch, ExpectedVersion, InvalidAppend, StoreError, StreamId, StreamVersion};
+use crate::vocabulary::{
+    AppendBatch, Appended, ExpectedVersion, InvalidAppend, StoreError, StreamId, StreamVersion,
+};
 
 impl<S: EventStore> Repository<S> {
     /// Has the aggregate with this id carry out `command`: loads it, lets it decide, and appends what it
@@ -37,6 +45,20 @@ impl<S: EventStore> Repository<S> {
         A: CommandHandler<C>,
         C: Command,
     {
+        let measured = Measured::command::<A::Rejection>(A::CATEGORY, C::NAME, options.metadata.trace());
+        measured.over(self.carry_out::<A, C>(id, command, options)).await
+    }
+
+    async fn carry_out<A, C>(
+        &self,
+        id: &A::Id,
+        command: C,
+        options: CommandOptions,
+    ) -> Result<Receipt, ExecuteError<A::Rejection>>
+    where
+        A: CommandHandler<C>,
+        C: Command,
+    {
         let stream = A::stream(id)?;
         let request = Request::new(options, &*self.clock, &*self.ids);
         let mut loaded = Loaded::<A>::default();
@@ -53,7 +75,7 @@ impl<S: EventStore> Repository<S> {
             }
             let events = request.events(&stream, &decided)?;
             let batch = AppendBatch::new(stream.clone(), ExpectedVersion::after(loaded.version), events)?;
-            match self.store.append(batch).await {
+            match self.append(batch).await {
                 Ok(appended) => {
                     let receipt = Receipt::of_append(&stream, loaded.version, &appended);
                     return Ok(receipt.after(retries.attempts()));
@@ -62,6 +84,21 @@ impl<S: EventStore> Repository<S> {
                 Err(error) => return Ok(self.sent_meanwhile(&stream, &request, error).await?),
             }
         }
+    }
+
+    /// Appends, and measures that.
+    pub(super) async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
+        let (events, started) = (batch.len(), Instant::now());
+        let span = telemetry::append_span(events);
+        let answer = self.store.append(batch).instrument(span).await;
+        let outcome = match &answer {
+            Ok(Appended::Stored(_)) => "stored",
+            Ok(Appended::Repeated(_)) => "repeated",
+            Err(StoreError::Conflict(_)) => "conflict",
+            Err(_) => "failed",
+        };
+        telemetry::append_done(events, outcome, started.elapsed());
+        answer
     }
 
     /// Brings the state up to date, or finds that the command was carried out before.

@@ -2,10 +2,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Instant;
 
 use futures::StreamExt;
 
-use super::{AsOf, RepositoryError, RetryPolicy};
+use super::{AsOf, RepositoryError, RetryPolicy, telemetry};
 use crate::domain::{Aggregate, DomainEvent};
 use crate::port::EventStore;
 use crate::vocabulary::{
@@ -139,9 +140,9 @@ impl<A: Aggregate> Loaded<A> {
         options: ReadOptions<StreamVersion>,
         sought: Option<EventId>,
     ) -> Result<Sought, RepositoryError> {
-        let mut events = store.read(stream, options);
+        let (mut events, started, mut count) = (store.read(stream, options), Instant::now(), 0);
         // Polled by hand: an `await` an event would move each of them twice more.
-        poll_fn(|context| {
+        let folded = poll_fn(|context| {
             while let Some(event) = ready!(events.poll_next_unpin(context)) {
                 let event = event?;
                 if sought == Some(event.id()) {
@@ -149,9 +150,12 @@ impl<A: Aggregate> Loaded<A> {
                 }
                 self.state.apply(&A::Event::from_recorded(&event)?);
                 self.version = Some(event.version());
+                count += 1;
             }
             Poll::Ready(Ok(Sought::Missing))
         })
-        .await
+        .await;
+        telemetry::loaded(A::CATEGORY, count, started.elapsed());
+        folded
     }
 }

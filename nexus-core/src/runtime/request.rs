@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use super::{CommandOptions, RepositoryError};
+use super::{CommandOptions, RepositoryError, telemetry};
 use crate::domain::{CommandContext, DomainEvent};
 use crate::vocabulary::{
     Clock, CommandId, EventId, ExpectedVersion, IdSource, Metadata, NewEvent, StreamId, StreamVersion,
@@ -20,6 +20,11 @@ impl Request {
         let now = clock.now();
         let command = options.id.unwrap_or_else(|| ids.command_id(now));
         let metadata = options.metadata.with_command(command);
+        // The span that carries the command out, so that its events belong to that.
+        let metadata = match telemetry::current_trace() {
+            Some(trace) => metadata.with_trace(trace),
+            None => metadata,
+        };
         Self { command, given: options.id.is_some(), now, expected: options.expected, metadata }
     }
 

@@ -52,6 +52,47 @@ macro_rules! event_log_conformance {
     };
 }
 
+/// Makes a `#[test]` of each case for [`EventFeed`](crate::EventFeed): see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! event_feed_conformance {
+    ($fixture:ty) => {
+        $crate::__event_feed_cases! { $crate::__conformance_tests { $fixture, feed } }
+    };
+}
+
+/// Makes a `#[test]` of each case for [`Documents`](crate::Documents): see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! document_conformance {
+    ($fixture:ty) => {
+        $crate::__document_cases! { $crate::__conformance_tests { $fixture, projections } }
+    };
+}
+
+/// Makes a `#[test]` of each case for the transactions of [`ProjectionStore`](crate::ProjectionStore) and
+/// [`ReadModelStore`](crate::ReadModelStore): see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! projection_transaction_conformance {
+    ($fixture:ty) => {
+        $crate::__projection_transaction_cases! { $crate::__conformance_tests { $fixture, projections } }
+    };
+}
+
+/// Makes a `#[test]` of each case for the leases that projections hold: see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! lease_conformance {
+    ($fixture:ty) => {
+        $crate::__lease_cases! { $crate::__conformance_tests { $fixture, projections } }
+    };
+}
+
+/// Makes a `#[test]` of each case for dead letters: see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! dead_letter_conformance {
+    ($fixture:ty) => {
+        $crate::__dead_letter_cases! { $crate::__conformance_tests { $fixture, projections } }
+    };
+}
+
 /// The only list of the cases of `EventStore`.
 #[doc(hidden)]
 #[macro_export]
@@ -109,6 +150,93 @@ macro_rules! __event_log_cases {
             reads_of_the_log_keep_to_their_bounds,
             queries_agree_with_the_model,
             concurrent_writers_agree_with_the_model,
+        }
+    };
+}
+
+/// The only list of the cases of `EventFeed`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __event_feed_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_feed_delivers_every_event_once,
+            a_feed_goes_on_from_a_checkpoint,
+            a_feed_misses_nothing_under_concurrent_writers,
+            a_feed_delivers_what_its_query_matches,
+            a_feed_says_when_it_has_caught_up,
+            a_slow_consumer_misses_nothing,
+            a_foreign_checkpoint_is_refused,
+        }
+    };
+}
+
+/// The only list of the cases of `Documents`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __document_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_transaction_reads_what_it_wrote,
+            documents_come_back_byte_for_byte,
+            documents_are_listed_in_the_order_of_their_keys,
+            spaces_and_collections_are_apart,
+            documents_agree_with_the_model,
+        }
+    };
+}
+
+/// The only list of the cases of `ProjectionStore` and `ReadModelStore`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __projection_transaction_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_failed_transaction_leaves_nothing,
+            a_panic_leaves_nothing,
+            a_dropped_transaction_leaves_all_or_nothing,
+            concurrent_changes_of_a_document_all_count,
+            reading_waits_for_no_transaction,
+            read_model_and_notes_commit_together,
+            notes_alone_are_kept,
+            a_removed_space_is_empty,
+            read_models_are_compared,
+        }
+    };
+}
+
+/// The only list of the cases of leases.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lease_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            slices_are_shared_by_all_workers,
+            the_number_of_workers_may_change,
+            a_worker_that_is_gone_is_replaced,
+            a_worker_that_lost_its_lease_writes_nothing,
+        }
+    };
+}
+
+/// The only list of the cases of dead letters.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __dead_letter_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_failed_event_holds_up_its_stream_alone,
+            a_failed_event_is_tried_again_by_itself,
+            an_event_that_fails_too_often_is_a_dead_letter,
+            a_panic_is_a_failure,
+            dead_letters_are_retried_in_order,
+            a_dead_letter_can_be_skipped,
+            dead_letters_survive_a_restart,
         }
     };
 }

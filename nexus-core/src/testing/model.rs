@@ -28,7 +28,7 @@ fn model_stream(number: u8) -> StreamId {
 }
 
 /// Tries random inputs; one that fails is made smaller before it is reported.
-async fn check<S, Run>(inputs: S, run: impl Fn(S::Value) -> Run)
+pub(super) async fn check<S, Run>(inputs: S, run: impl Fn(S::Value) -> Run)
 where
     S: Strategy,
     Run: Future<Output = Result<(), TestCaseError>>,

@@ -1,0 +1,126 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+
+use crate::vocabulary::{Checkpoint, RecordedEvent, StoreError};
+
+/// A source of events to consume: a log, a change stream, a bus.
+///
+/// # Guarantees
+///
+/// 6. Every committed event is delivered at least once, and in the order of its stream unless
+///    [`ordering`](Self::ordering) says otherwise; who subscribes with a checkpoint gets everything after it.
+///    (`a_feed_delivers_every_event_once`, `a_feed_goes_on_from_a_checkpoint`,
+///    `a_feed_misses_nothing_under_concurrent_writers`)
+///
+/// A feed whose ordering is [`FeedOrdering::Total`] delivers no event twice in one subscription.
+/// Memory is bounded, however slowly the subscription is polled: nothing is fetched ahead of it but a page.
+/// (`a_slow_consumer_misses_nothing`)
+pub trait EventFeed: Debug + Send + Sync + 'static {
+    /// In which order events come.
+    fn ordering(&self) -> FeedOrdering;
+
+    /// Everything after `from`, from the start where there is none: first what is there, then what comes, for ever.
+    ///
+    /// Nothing is read before the stream is polled. It ends after an error; subscribe again from the last checkpoint.
+    fn subscribe(&self, from: Option<Checkpoint>) -> Subscription;
+}
+
+/// What a feed delivers.
+pub type Subscription = BoxStream<'static, Result<FeedItem, FeedError>>;
+
+/// In which order a feed delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FeedOrdering {
+    /// All events in one order, that of their positions, each once.
+    Total,
+    /// The events of each stream in the order of their versions.
+    PerStream,
+    /// In no order.
+    None,
+}
+
+/// What a subscription yields.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum FeedItem {
+    /// An event.
+    Event(Delivery),
+    /// Everything up to this checkpoint was delivered, and there is nothing more right now. It may lie beyond the last
+    /// event that was delivered, where later ones do not match the feed's query. `None`: there is nothing at all.
+    CaughtUp(Option<Checkpoint>),
+}
+
+/// An event as a feed delivers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    event: RecordedEvent,
+    checkpoint: Checkpoint,
+    shard: Option<Arc<str>>,
+}
+
+impl Delivery {
+    /// `event`, after which a consumer goes on from `checkpoint`.
+    pub fn new(event: RecordedEvent, checkpoint: Checkpoint) -> Self {
+        Self { event, checkpoint, shard: None }
+    }
+
+    /// The same, from a shard of a feed that has several, each with checkpoints of its own.
+    #[must_use]
+    pub fn from_shard(self, shard: Arc<str>) -> Self {
+        Self { shard: Some(shard), ..self }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &RecordedEvent {
+        &self.event
+    }
+
+    /// The event.
+    pub fn into_event(self) -> RecordedEvent {
+        self.event
+    }
+
+    /// Where a consumer goes on that has handled this event and all before it.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The shard it came from; `None` where the feed has no shards.
+    pub fn shard(&self) -> Option<&str> {
+        self.shard.as_deref()
+    }
+}
+
+/// Why a subscription ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// The source failed; subscribing again from the last checkpoint is safe.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The checkpoint was made by another kind of feed, or by a later version of this one.
+    #[error(
+        "the checkpoint {found} is not one of this feed: it takes those of kind {kind:?}, version {version}"
+    )]
+    ForeignCheckpoint {
+        /// What was given.
+        found: Checkpoint,
+        /// The kind that the feed makes.
+        kind: &'static str,
+        /// The version of their form.
+        version: u32,
+    },
+}
+
+impl<F: EventFeed + ?Sized> EventFeed for Arc<F> {
+    fn ordering(&self) -> FeedOrdering {
+        (**self).ordering()
+    }
+
+    fn subscribe(&self, from: Option<Checkpoint>) -> Subscription {
+        (**self).subscribe(from)
+    }
+}

@@ -1,0 +1,39 @@
+//! Projections at work: leases over slices, transactions of read model and checkpoint, dead letters, rebuilds.
+//!
+//! Everything but the storage itself is here, once for all backends. What is to be kept (claims, dead letters, how far
+//! everything is) is kept in documents next to the read model, and committed with it; see [`notes`] for the collections.
+
+mod beside;
+mod blocks;
+mod board;
+mod catalog;
+mod chunks;
+mod claims;
+mod commit;
+mod error;
+mod heartbeat;
+mod letters;
+mod notes;
+mod parked;
+mod projections;
+mod rebuild;
+mod retry;
+mod runner;
+mod running;
+mod settings;
+mod state;
+mod status;
+mod worker;
+
+pub use error::{ProjectionFailure, ProjectionsError};
+pub use letters::{DeadLetter, LetterState, SkippedLetter};
+pub use projections::Projections;
+pub use rebuild::{Rebuild, RebuildProgress};
+pub use retry::RetrySchedule;
+pub use runner::ProjectionRunner;
+pub use running::RunningProjection;
+pub use settings::SwitchWhen;
+pub use status::{ProjectionHealth, ProjectionState, ProjectionStatus};
+
+/// So many letters are read at a time.
+const PAGE: usize = 200;

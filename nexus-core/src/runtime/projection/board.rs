@@ -1,0 +1,105 @@
+//! What a worker tells about itself, in memory: asked for at any time, without waiting for a database.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::vocabulary::{Position, Slice};
+
+/// What one worker is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct View {
+    pub(super) activity: Activity,
+    /// The ranges it holds, and how far each has come.
+    pub(super) ranges: Vec<(u16, u16, Option<Position>)>,
+    /// The end of the log, as it was last seen.
+    pub(super) head: Option<Position>,
+    /// When the event was recorded that was handled last.
+    pub(super) recorded_at: Option<Timestamp>,
+    /// When it last got on, or had nothing left to do.
+    pub(super) progressed_at: Timestamp,
+    pub(super) error: Option<String>,
+    pub(super) parked: usize,
+    /// How many events it has handled since it was started.
+    pub(super) handled: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Activity {
+    Starting,
+    /// It has slices, and events to handle.
+    CatchingUp,
+    /// It has slices, and has handled everything there is.
+    Live,
+    /// Others hold all slices.
+    StandingBy,
+    Paused,
+    /// It builds a read model beside another, up to this position.
+    Building {
+        target: Option<Position>,
+    },
+    /// A store does not answer; it tries again.
+    Waiting,
+    Stopped,
+    Failed,
+}
+
+impl View {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            activity: Activity::Starting,
+            ranges: Vec::new(),
+            head: None,
+            recorded_at: None,
+            progressed_at: now,
+            error: None,
+            parked: 0,
+            handled: 0,
+        }
+    }
+
+    /// How far everything it holds has come.
+    pub(super) fn low_water(&self) -> Option<Position> {
+        self.ranges.iter().map(|(_, _, cursor)| *cursor).min().flatten()
+    }
+
+    /// Whether it holds `slice` and has come to `position` there.
+    pub(super) fn has_reached(&self, slice: Slice, position: Position) -> bool {
+        let slice = slice.get();
+        self.ranges
+            .iter()
+            .any(|(first, last, cursor)| (*first..=*last).contains(&slice) && *cursor >= Some(position))
+    }
+}
+
+/// Where the workers of one runner put their views.
+#[derive(Clone, Debug)]
+pub(super) struct Board(watch::Sender<Vec<View>>);
+
+impl Board {
+    pub(super) fn new(workers: usize, now: Timestamp) -> Self {
+        Self(watch::Sender::new(vec![View::new(now); workers]))
+    }
+
+    pub(super) fn update(&self, worker: usize, update: impl FnOnce(&mut View)) {
+        self.0.send_modify(|views| {
+            if let Some(view) = views.get_mut(worker) {
+                update(view);
+            }
+        });
+    }
+
+    pub(super) fn views(&self) -> Vec<View> {
+        self.0.borrow().clone()
+    }
+
+    /// Whether all workers have ended.
+    pub(super) fn have_ended(&self) -> bool {
+        self.0.borrow().iter().all(|view| matches!(view.activity, Activity::Stopped | Activity::Failed))
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Vec<View>> {
+        self.0.subscribe()
+    }
+}

@@ -1,0 +1,122 @@
+//! Reads ahead of a worker: while it handles some events, the next ones are fetched.
+
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::port::{FeedError, FeedItem, Subscription};
+use crate::vocabulary::{Position, RecordedEvent};
+
+/// So many chunks wait for the worker at most, each of one batch at most.
+const AHEAD: usize = 2;
+
+/// Some events in order, and what is known of what comes after them.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) events: Vec<RecordedEvent>,
+    /// There is nothing more right now, up to this position.
+    pub(super) caught_up: Option<Position>,
+}
+
+impl Chunk {
+    /// How far everything is handled with this.
+    pub(super) fn through(&self) -> Option<Position> {
+        self.events.last().and_then(RecordedEvent::position).max(self.caught_up)
+    }
+}
+
+/// The chunks of a subscription, which is read in a task of its own.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    received: mpsc::Receiver<Result<Chunk, FeedError>>,
+    /// What came with the last chunk and did not fit any more.
+    kept: Option<Result<Chunk, FeedError>>,
+    size: usize,
+    task: AbortHandle,
+}
+
+impl Chunks {
+    pub(super) fn of(subscription: Subscription, size: usize) -> Self {
+        let (send, received) = mpsc::channel(AHEAD);
+        let task = tokio::spawn(forward(subscription, size, send)).abort_handle();
+        Self { received, kept: None, size, task }
+    }
+
+    /// The next chunk: whatever is there by now, up to one batch. `None` when the subscription has ended.
+    pub(super) async fn next(&mut self) -> Option<Result<Chunk, FeedError>> {
+        let mut chunk = match self.kept.take() {
+            Some(kept) => kept,
+            None => self.received.recv().await?,
+        };
+        while let Ok(whole) = &mut chunk
+            && self.kept.is_none()
+            && let Ok(more) = self.received.try_recv()
+        {
+            match more {
+                Ok(more) if whole.events.len() + more.events.len() <= self.size => {
+                    whole.events.extend(more.events);
+                    whole.caught_up = whole.caught_up.max(more.caught_up);
+                }
+                other => self.kept = Some(other),
+            }
+        }
+        Some(chunk)
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender<Result<Chunk, FeedError>>) {
+    loop {
+        let Some(first) = subscription.next().await else { return };
+        let mut chunk = Chunk::default();
+        let mut item = Some(first);
+        let ended = loop {
+            match item {
+                Some(Ok(FeedItem::Event(delivery))) => chunk.events.push(delivery.into_event()),
+                Some(Ok(FeedItem::CaughtUp(through))) => {
+                    chunk.caught_up = chunk.caught_up.max(through.and_then(|at| at.position()));
+                    break None;
+                }
+                Some(Err(error)) => break Some(error),
+                None => break None,
+            }
+            if chunk.events.len() >= size {
+                break None;
+            }
+            match subscription.next().now_or_never() {
+                Some(next) => item = next,
+                None => break None,
+            }
+        };
+        if (!chunk.events.is_empty() || chunk.caught_up.is_some()) && send.send(Ok(chunk)).await.is_err() {
+            return;
+        }
+        if let Some(error) = ended {
+            let _ = send.send(Err(error)).await;
+            return;
+        }
+    }
+}
+
+/// A read of the log as far as it goes, in the form of a subscription.
+pub(super) fn bounded(
+    events: impl Stream<Item = Result<RecordedEvent, crate::vocabulary::StoreError>> + Send + 'static,
+    through: Position,
+) -> Subscription {
+    use crate::port::Delivery;
+    use crate::vocabulary::Checkpoint;
+
+    let events = events.map(move |event| {
+        let event = event?;
+        let at = Checkpoint::at(event.position().unwrap_or(through));
+        Ok(FeedItem::Event(Delivery::new(event, at)))
+    });
+    events
+        .chain(futures::stream::once(async move { Ok(FeedItem::CaughtUp(Some(Checkpoint::at(through)))) }))
+        .boxed()
+}

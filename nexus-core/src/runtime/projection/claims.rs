@@ -1,0 +1,369 @@
+//! Who projects which slices: leases over ranges of slices, with fencing tokens.
+//!
+//! Every live worker is due the same share of the 1,024 slices. At each heartbeat a worker renews its claims, gives up
+//! what is above its share and takes what is free below it, so that ranges split and merge as workers come and go.
+//! Nobody takes from the living: a claim is free when it was given up, or its lease has run out. A claim that
+//! changes hands, or its bounds, gets a new token; a commit names the tokens it relies on.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::board::{Activity, View};
+use super::notes::{CLAIMS, WORKERS};
+use crate::port::Documents;
+use crate::vocabulary::{Position, Slice, StoreError};
+
+/// Who a worker is: a UUID of its own.
+pub(super) type WorkerId = String;
+
+/// A range of slices, how far it was projected, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claim {
+    pub(super) first: u16,
+    pub(super) last: u16,
+    /// Everything up to here is in the read model, or in the dead letters.
+    pub(super) cursor: Option<Position>,
+    pub(super) token: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<WorkerId>,
+    pub(super) expires: Timestamp,
+}
+
+/// A worker that is there, and what it tells about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Presence {
+    pub(super) expires: Timestamp,
+    pub(super) activity: Activity,
+    pub(super) recorded_at: Option<Timestamp>,
+    pub(super) progressed_at: Timestamp,
+    pub(super) error: Option<String>,
+}
+
+impl Claim {
+    pub(super) fn key(&self) -> String {
+        format!("{:04}", self.first)
+    }
+
+    pub(super) fn slices(&self) -> u32 {
+        u32::from(self.last) - u32::from(self.first) + 1
+    }
+
+    pub(super) fn includes(&self, slice: Slice) -> bool {
+        (self.first..=self.last).contains(&slice.get())
+    }
+
+    fn is_free(&self, now: Timestamp) -> bool {
+        self.owner.is_none() || self.expires <= now
+    }
+
+    fn is_of(&self, worker: &str) -> bool {
+        self.owner.as_deref() == Some(worker)
+    }
+
+    /// Splits it: the first `slices` of it, and the rest.
+    fn split(self, slices: u32) -> (Self, Self) {
+        let middle = self.first + u16::try_from(slices).unwrap_or(0);
+        (Self { last: middle - 1, ..self.clone() }, Self { first: middle, ..self })
+    }
+}
+
+/// How claims are to be shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Every worker gets the same share.
+    Evenly,
+    /// One worker gets everything: a read model that is being built.
+    OneWorker,
+}
+
+/// One worker's turn.
+pub(super) struct Turn<'a> {
+    pub(super) worker: &'a str,
+    pub(super) now: Timestamp,
+    /// Until when what it claims is its own.
+    pub(super) until: Timestamp,
+    pub(super) sharing: Sharing,
+    /// What the worker tells about itself.
+    pub(super) view: &'a View,
+}
+
+impl Turn<'_> {
+    /// Says that the worker is there, and shares out; answers what is the worker's now.
+    pub(super) async fn take(&self, notes: &mut dyn Documents) -> Result<Vec<Claim>, StoreError> {
+        let mut workers: Vec<(WorkerId, Presence)> = WORKERS.all(notes, "").await?;
+        for (gone, _) in workers.iter().filter(|(_, presence)| presence.expires <= self.now) {
+            WORKERS.delete(notes, gone).await?;
+        }
+        workers.retain(|(id, presence)| presence.expires > self.now && id != self.worker);
+        let View { activity, recorded_at, progressed_at, error, .. } = self.view.clone();
+        let presence = Presence { expires: self.until, activity, recorded_at, progressed_at, error };
+        WORKERS.write(notes, self.worker, &presence).await?;
+        let mut live: Vec<&str> = workers.iter().map(|(id, _)| id.as_str()).chain([self.worker]).collect();
+        live.sort_unstable();
+        let before = read(notes).await?;
+        let after = self.shared_out(before.clone(), &live);
+        replace(notes, &before, &after).await?;
+        Ok(after.into_iter().filter(|claim| claim.is_of(self.worker)).collect())
+    }
+
+    fn share(&self, live: &[&str]) -> u32 {
+        let all = u32::from(Slice::COUNT);
+        match self.sharing {
+            Sharing::Evenly => all.div_ceil(u32::try_from(live.len().max(1)).unwrap_or(1)),
+            Sharing::OneWorker if live.first() == Some(&self.worker) => all,
+            Sharing::OneWorker => 0,
+        }
+    }
+
+    fn shared_out(&self, claims: Vec<Claim>, live: &[&str]) -> Vec<Claim> {
+        let share = self.share(live);
+        let mut token = claims.iter().map(|claim| claim.token).max().unwrap_or(0);
+        let mut next_token = || {
+            token += 1;
+            token
+        };
+        let mut mine: u32 = claims.iter().filter(|claim| claim.is_of(self.worker)).map(Claim::slices).sum();
+        let mut shared: Vec<Claim> = Vec::with_capacity(claims.len() + 1);
+        // What is above the share is given up from the end, so that the same ranges stay where they are.
+        let mut kept: Vec<Claim> = Vec::with_capacity(claims.len() + 1);
+        for claim in claims.into_iter().rev() {
+            if !claim.is_of(self.worker) || mine <= share {
+                kept.push(claim);
+                continue;
+            }
+            let excess = mine - share;
+            if claim.slices() <= excess {
+                mine -= claim.slices();
+                kept.push(Claim { owner: None, token: next_token(), ..claim });
+            } else {
+                let own = claim.slices() - excess;
+                mine -= excess;
+                let (own, given) = claim.split(own);
+                kept.push(Claim { owner: None, token: next_token(), ..given });
+                kept.push(Claim { token: next_token(), ..own });
+            }
+        }
+        for claim in kept.into_iter().rev() {
+            if claim.is_of(self.worker) {
+                shared.push(Claim { expires: self.until, ..claim });
+            } else if claim.is_free(self.now) && mine < share {
+                let room = share - mine;
+                let (taken, rest) = if claim.slices() <= room {
+                    (claim, None)
+                } else {
+                    let (taken, rest) = claim.split(room);
+                    (taken, Some(Claim { owner: None, token: next_token(), ..rest }))
+                };
+                mine += taken.slices();
+                let owner = Some(self.worker.to_owned());
+                shared.push(Claim { owner, expires: self.until, token: next_token(), ..taken });
+                shared.extend(rest);
+            } else {
+                shared.push(claim);
+            }
+        }
+        merged(shared, self.worker, next_token)
+    }
+}
+
+/// Ranges of one worker that lie side by side and have come equally far become one.
+fn merged(claims: Vec<Claim>, worker: &str, mut next_token: impl FnMut() -> u64) -> Vec<Claim> {
+    let mut merged: Vec<Claim> = Vec::with_capacity(claims.len());
+    for claim in claims {
+        match merged.last_mut() {
+            Some(last)
+                if last.is_of(worker)
+                    && claim.is_of(worker)
+                    && last.cursor == claim.cursor
+                    && last.last + 1 == claim.first =>
+            {
+                last.last = claim.last;
+                last.token = next_token();
+            }
+            _ => merged.push(claim),
+        }
+    }
+    merged
+}
+
+/// All claims, in the order of their slices: one over everything, where nobody has claimed anything yet.
+pub(super) async fn read(notes: &mut dyn Documents) -> Result<Vec<Claim>, StoreError> {
+    let claims: Vec<(String, Claim)> = CLAIMS.all(notes, "").await?;
+    let claims: Vec<Claim> = claims.into_iter().map(|(_, claim)| claim).collect();
+    if claims.is_empty() {
+        return Ok(vec![everything()]);
+    }
+    check(&claims)?;
+    Ok(claims)
+}
+
+pub(super) fn everything() -> Claim {
+    Claim {
+        first: 0,
+        last: Slice::COUNT - 1,
+        cursor: None,
+        token: 0,
+        owner: None,
+        expires: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// Claims cover all slices, each once.
+pub(super) fn check(claims: &[Claim]) -> Result<(), StoreError> {
+    let mut next = 0;
+    for claim in claims {
+        if claim.first != next || claim.last < claim.first || claim.last >= Slice::COUNT {
+            break;
+        }
+        next = claim.last + 1;
+    }
+    if next == Slice::COUNT {
+        return Ok(());
+    }
+    let what = format!("no claim, or more than one, covers slice {next}");
+    Err(StoreError::corrupt("the claims of a projection", what))
+}
+
+pub(super) async fn replace(
+    notes: &mut dyn Documents,
+    before: &[Claim],
+    after: &[Claim],
+) -> Result<(), StoreError> {
+    for claim in before {
+        if !after.iter().any(|other| other.first == claim.first) {
+            CLAIMS.delete(notes, &claim.key()).await?;
+        }
+    }
+    for claim in after {
+        if !before.contains(claim) || claim.token == 0 {
+            CLAIMS.write(notes, &claim.key(), claim).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives up what the worker holds, and says that it is gone.
+pub(super) async fn release(notes: &mut dyn Documents, worker: &str) -> Result<(), StoreError> {
+    let before = read(notes).await?;
+    let mut token = before.iter().map(|claim| claim.token).max().unwrap_or(0);
+    let mut after = before.clone();
+    for claim in after.iter_mut().filter(|claim| claim.is_of(worker)) {
+        token += 1;
+        (claim.owner, claim.token) = (None, token);
+    }
+    replace(notes, &before, &after).await?;
+    WORKERS.delete(notes, worker).await
+}
+
+/// Takes everything, whoever holds it: for who switches from one build to another.
+pub(super) async fn seize(
+    notes: &mut dyn Documents,
+    worker: &str,
+    until: Timestamp,
+) -> Result<Vec<Claim>, StoreError> {
+    let before = read(notes).await?;
+    let mut token = before.iter().map(|claim| claim.token).max().unwrap_or(0);
+    let mut after = before.clone();
+    for claim in &mut after {
+        token += 1;
+        (claim.owner, claim.token, claim.expires) = (Some(worker.to_owned()), token, until);
+    }
+    replace(notes, &before, &after).await?;
+    Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn later(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn turn(worker: &str, now: Timestamp) -> Turn<'_> {
+        let until = later(now.as_second() + 10);
+        let view = Box::leak(Box::new(View::new(now)));
+        Turn { worker, now, until, sharing: Sharing::Evenly, view }
+    }
+
+    fn owned(claims: &[Claim], worker: &str) -> u32 {
+        claims.iter().filter(|claim| claim.is_of(worker)).map(Claim::slices).sum()
+    }
+
+    #[test]
+    fn one_worker_gets_everything_in_one_range() {
+        let claims = turn("a", NOW).shared_out(vec![everything()], &["a"]);
+        assert_eq!(claims.len(), 1);
+        assert_eq!((owned(&claims, "a"), claims[0].token), (1_024, 1));
+    }
+
+    #[test]
+    fn who_comes_gets_a_share_and_who_goes_leaves_it() {
+        let live = ["a", "b", "c"];
+        let mut claims = turn("a", NOW).shared_out(vec![everything()], &["a"]);
+        // Nothing is taken from the living: `a` gives up, then the others take.
+        claims = turn("b", NOW).shared_out(claims, &live);
+        assert_eq!((owned(&claims, "a"), owned(&claims, "b")), (1_024, 0));
+        for worker in ["a", "b", "c"] {
+            claims = turn(worker, NOW).shared_out(claims, &live);
+        }
+        assert_eq!((owned(&claims, "a"), owned(&claims, "b"), owned(&claims, "c")), (342, 342, 340));
+        // `b` is gone, and its lease runs out.
+        claims = turn("a", later(20)).shared_out(claims, &["a", "c"]);
+        claims = turn("c", later(20)).shared_out(claims, &["a", "c"]);
+        assert_eq!((owned(&claims, "a"), owned(&claims, "c")), (512, 512));
+    }
+
+    #[test]
+    fn ranges_that_have_not_come_equally_far_stay_apart() {
+        let own = Claim { owner: Some("a".into()), expires: later(99), ..everything() };
+        let (low, high) = own.split(512);
+        let behind = Claim { cursor: Some(Position::FIRST), ..low.clone() };
+        assert_eq!(turn("a", NOW).shared_out(vec![behind, high.clone()], &["a"]).len(), 2);
+        assert_eq!(turn("a", NOW).shared_out(vec![low, high], &["a"]).len(), 1);
+    }
+
+    proptest! {
+        /// Whoever comes, goes and takes turns in whatever order: each slice is claimed once, nobody takes from the
+        /// living, every change of hands or bounds has a new token, and in the end all have their share.
+        #[test]
+        fn claims_always_cover_every_slice_once(
+            turns in proptest::collection::vec((0..5_usize, 0..8_i64, 1..32_u8), 1..60),
+        ) {
+            let names = ["a", "b", "c", "d", "e"];
+            let (mut claims, mut now) = (vec![everything()], 0);
+            let mut highest = 0;
+            for (worker, passed, alive) in turns {
+                now += passed;
+                let mut live: Vec<&str> = (0..5).filter(|at| alive & (1 << at) != 0 || *at == worker)
+                    .map(|at| names[at]).collect();
+                live.sort_unstable();
+                let before = claims.clone();
+                claims = turn(names[worker], later(now)).shared_out(claims, &live);
+                check(&claims).unwrap();
+                for claim in &claims {
+                    if !before.iter().any(|old| (old.first, old.last, &old.owner, old.token)
+                        == (claim.first, claim.last, &claim.owner, claim.token)) {
+                        prop_assert!(claim.token > highest, "a token is used again");
+                    }
+                }
+                highest = claims.iter().map(|claim| claim.token).max().unwrap_or(0).max(highest);
+                for old in before.iter().filter(|old| !old.is_free(later(now)) && !old.is_of(names[worker])) {
+                    prop_assert!(claims.contains(old), "taken from the living");
+                }
+            }
+            let end = later(now + 1_000);
+            for _ in 0..2 {
+                for worker in names {
+                    claims = turn(worker, end).shared_out(claims, &names);
+                }
+            }
+            for worker in names {
+                prop_assert!((204..=205).contains(&owned(&claims, worker)), "{claims:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One transaction of a worker: some events, the read model they make, and what is noted with it.
+
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio::sync::Mutex;
+
+use super::blocks::{Block, Tally};
+use super::claims::Claim;
+use super::letters::DeadLetter;
+use super::notes::{CLAIMS, LETTERS};
+use super::state::Effects;
+use crate::domain::{Projection, ProjectionError};
+use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
+use crate::runtime::telemetry;
+use crate::vocabulary::{BoxError, Position, RecordedEvent, StoreError};
+
+/// A claim that a worker relies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) claim: Claim,
+    /// Events after this one are left alone, for the time being.
+    pub(super) upto: Option<Position>,
+}
+
+impl Held {
+    pub(super) fn of(claim: Claim) -> Self {
+        Self { claim, upto: None }
+    }
+
+    /// How far it has come when everything up to `through` is handled.
+    pub(super) fn moved(&self, through: Option<Position>) -> Option<Position> {
+        let through = match (through, self.upto) {
+            (Some(through), Some(upto)) => Some(through.min(upto)),
+            (through, _) => through,
+        };
+        through.max(self.claim.cursor)
+    }
+
+    fn takes(&self, event: &RecordedEvent) -> bool {
+        self.claim.includes(event.slice())
+            && event.position() > self.claim.cursor
+            && self.upto.is_none_or(|upto| event.position() <= Some(upto))
+    }
+}
+
+/// What becomes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Handle,
+    /// It waits behind another of its stream.
+    Wait,
+    /// It is somebody else's, or was handled before.
+    Leave,
+}
+
+/// What one transaction is to do.
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) events: Arc<Vec<RecordedEvent>>,
+    /// Which of them.
+    pub(super) range: Range<usize>,
+    /// Those before this one were handled already, by means that no transaction takes back.
+    pub(super) handled: usize,
+    /// What becomes of each; `None`: all are handled.
+    pub(super) roles: Option<Arc<Vec<Role>>>,
+    /// The event after the last one failed.
+    pub(super) failed: Option<DeadLetter>,
+    pub(super) held: Arc<Vec<Held>>,
+    /// How far everything is handled with this.
+    pub(super) through: Option<Position>,
+    pub(super) effects: Arc<Effects>,
+}
+
+impl Plan {
+    pub(super) fn role(&self, index: usize) -> Role {
+        self.roles.as_ref().and_then(|roles| roles.get(index).copied()).unwrap_or(Role::Handle)
+    }
+
+    fn taken(&self) -> impl Iterator<Item = &RecordedEvent> {
+        let range = self.range.clone();
+        let events = range.filter(|index| self.role(*index) != Role::Leave).map(|index| &self.events[index]);
+        events.chain(self.failed.as_ref().map(|letter| &letter.event))
+    }
+
+    /// The range of slices that an event belongs to.
+    fn first_slice(&self, event: &RecordedEvent) -> u16 {
+        let of = self.held.iter().find(|held| held.claim.includes(event.slice()));
+        of.map_or(0, |held| held.claim.first)
+    }
+}
+
+/// What becomes of each event; `None`: all are handled.
+pub(super) fn roles(
+    events: &[RecordedEvent],
+    held: &[Held],
+    is_parked: impl Fn(&RecordedEvent) -> bool,
+    are_any_parked: bool,
+) -> Option<Vec<Role>> {
+    let first = events.first()?.position();
+    let is_everything = |held: &Held| {
+        held.claim.slices() == u32::from(crate::vocabulary::Slice::COUNT)
+            && held.upto.is_none()
+            && held.claim.cursor < first
+    };
+    if !are_any_parked && held.first().is_some_and(is_everything) {
+        return None;
+    }
+    let role = |event: &RecordedEvent| {
+        if !held.iter().any(|held| held.takes(event)) {
+            Role::Leave
+        } else if is_parked(event) {
+            Role::Wait
+        } else {
+            Role::Handle
+        }
+    };
+    Some(events.iter().map(role).collect())
+}
+
+/// Why a transaction was not committed, other than by its store.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    /// Somebody else has the claim now, or this worker has come further than it knows.
+    #[error("the claim on slices {first} to {last} is not what it was")]
+    Moved { first: u16, last: u16 },
+    /// An event could not be taken in.
+    #[error("event {index} of the batch could not be handled")]
+    Event {
+        index: usize,
+        #[source]
+        source: BoxError,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("panicked: {0}")]
+struct Panicked(String);
+
+/// The transaction.
+pub(super) struct Committing<P> {
+    pub(super) projection: Arc<Mutex<P>>,
+    pub(super) plan: Plan,
+}
+
+#[async_trait]
+impl<P, Tx> UnitOfWork<Tx> for Committing<P>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
+        let Self { projection, plan } = self;
+        check(&plan.held, transaction.notes()).await?;
+        let mut projection = projection.lock().await;
+        let mut index = plan.handled.max(plan.range.start);
+        let handled = AssertUnwindSafe(handle(&mut *projection, plan, &mut index, transaction.read_model()));
+        let stopped = match handled.catch_unwind().await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.into_source()),
+            Err(panic) => Some(Panicked(said(&*panic)).into()),
+        };
+        if let Some(source) = stopped {
+            return Err(failed(Stop::Event { index, source }));
+        }
+        Ok(note(plan, transaction.notes()).await?)
+    }
+}
+
+async fn handle<P, Tx>(
+    projection: &mut P,
+    plan: &Plan,
+    index: &mut usize,
+    tx: &mut Tx,
+) -> Result<(), ProjectionError>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send,
+{
+    let has_effects = *plan.effects != Effects::Off;
+    while *index < plan.range.end {
+        if plan.role(*index) == Role::Handle {
+            let event = &plan.events[*index];
+            let one = async {
+                projection.handle(event, tx).await?;
+                if has_effects && plan.effects.of(event) {
+                    projection.effect(event).await?;
+                }
+                Ok::<(), ProjectionError>(())
+            };
+            telemetry::handling(event, one).await?;
+        }
+        *index += 1;
+    }
+    Ok(())
+}
+
+/// Nobody else has taken what the worker relies on.
+pub(super) async fn check(held: &[Held], notes: &mut dyn Documents) -> Result<(), WorkError> {
+    for Held { claim, .. } in held {
+        let found: Option<Claim> = CLAIMS.read(notes, &claim.key()).await?;
+        let is_same = found.is_some_and(|found| {
+            (found.last, found.token, found.cursor) == (claim.last, claim.token, claim.cursor)
+        });
+        if !is_same {
+            return Err(failed(Stop::Moved { first: claim.first, last: claim.last }));
+        }
+    }
+    Ok(())
+}
+
+/// Checkpoints, dead letters and what was taken in of each block.
+async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> {
+    for index in plan.range.clone().filter(|index| plan.role(*index) == Role::Wait) {
+        let letter = DeadLetter::waiting(plan.events[index].clone());
+        LETTERS.write(notes, &letter.key(), &letter).await?;
+    }
+    if let Some(letter) = &plan.failed {
+        LETTERS.write(notes, &letter.key(), letter).await?;
+    }
+    let mut tallies: Vec<((Block, u16), Tally)> = Vec::new();
+    let is_one_range = plan.held.len() == 1;
+    for event in plan.taken() {
+        let first_slice = if is_one_range { plan.held[0].claim.first } else { plan.first_slice(event) };
+        let Some(position) = event.position() else { continue };
+        let place = (Block::of(position), first_slice);
+        match tallies.iter_mut().rev().find(|(known, _)| *known == place) {
+            Some((_, tally)) => tally.add(event.id()),
+            None => {
+                let mut tally = Tally::default();
+                tally.add(event.id());
+                tallies.push((place, tally));
+            }
+        }
+    }
+    for ((block, first_slice), tally) in tallies {
+        block.note(notes, first_slice, tally).await?;
+    }
+    for held in plan.held.iter() {
+        let cursor = held.moved(plan.through);
+        if cursor != held.claim.cursor {
+            let claim = Claim { cursor, ..held.claim.clone() };
+            CLAIMS.write(notes, &claim.key(), &claim).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn failed(stop: Stop) -> WorkError {
+    WorkError::Failed(stop.into())
+}
+
+/// What a panic said.
+pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,245 @@
+//! What a worker does again and again, whether there are events or not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+
+use super::blocks::{Block, Tally};
+use super::board::View;
+use super::catalog::{self, BuildState};
+use super::claims::{self, Claim, Sharing, Turn};
+use super::commit::Held;
+use super::letters::Request;
+use super::notes::{CLAIMS, REQUESTS, note};
+use super::state::{Effects, State};
+use super::worker::{Trouble, Worker};
+use super::{ProjectionFailure, ProjectionsError, status};
+use crate::domain::Projection;
+use crate::port::{ProjectionTransaction, UnitOfWork, WorkError};
+use crate::runtime::telemetry;
+use crate::vocabulary::{BoxError, StoreError, StreamId};
+
+/// The log's end is only good to know: nothing waits for it longer than this.
+const HEAD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many blocks are checked at a heartbeat, when there is nothing else to do.
+const BLOCKS_AT_REST: usize = 16;
+
+/// What a heartbeat found.
+pub(super) struct Beat {
+    pub(super) is_paused: bool,
+    /// Whether the worker's claims are others than before.
+    pub(super) has_moved: bool,
+    pub(super) requests: Vec<(StreamId, Request)>,
+}
+
+impl<P, Tx> Worker<P, Tx>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    /// Says that it is there, and sees what is asked for.
+    pub(super) async fn beat(&mut self) -> Result<Beat, Trouble> {
+        let shared = Arc::clone(&self.shared);
+        let entry = catalog::find(&*shared.store, &shared.name).await?.unwrap_or_default();
+        let claimed = self.claim().await?;
+        let is_same = |claim: &Claim, held: &Held| {
+            (claim.first, claim.last, claim.token, claim.cursor)
+                == (held.claim.first, held.claim.last, held.claim.token, held.claim.cursor)
+        };
+        let has_moved = claimed.len() != self.held.len()
+            || claimed.iter().zip(self.held.iter()).any(|(claim, held)| !is_same(claim, held));
+        if has_moved {
+            self.held = Arc::new(claimed.into_iter().map(Held::of).collect());
+            self.passed = None;
+        }
+        let all: Vec<(String, Request)> = REQUESTS.list(&*shared.store, &self.space()).await?;
+        let parsed = all.into_iter().filter_map(|(stream, request)| Some((stream.parse().ok()?, request)));
+        let requests = parsed.filter(|(stream, _)| self.holds(stream)).collect();
+        self.look_at_the_head().await;
+        let (ranges, parked) = (self.ranges(), self.parked.len());
+        self.view(|view| (view.ranges, view.parked) = (ranges, parked));
+        Ok(Beat { is_paused: entry.paused, has_moved, requests })
+    }
+
+    async fn claim(&self) -> Result<Vec<Claim>, Trouble> {
+        let (worker, now) = (self.id.clone(), self.now());
+        let until = self.until(now);
+        let sharing = match self.build.state {
+            BuildState::Building => Sharing::OneWorker,
+            BuildState::Serving | BuildState::Retired => Sharing::Evenly,
+        };
+        let view = self.shared.board.views().get(self.index).cloned().unwrap_or_else(|| View::new(now));
+        let space = self.space();
+        let claimed = note(&*self.shared.store, &space, move |notes| {
+            async move { Ok(Turn { worker: &worker, now, until, sharing, view: &view }.take(notes).await?) }
+                .boxed()
+        });
+        Ok(claimed.await?)
+    }
+
+    pub(super) fn until(&self, now: Timestamp) -> Timestamp {
+        let lease = SignedDuration::try_from(self.shared.settings.lease).unwrap_or(SignedDuration::MAX);
+        now.checked_add(lease).unwrap_or(Timestamp::MAX)
+    }
+
+    pub(super) fn holds(&self, stream: &StreamId) -> bool {
+        let slice = stream.slice();
+        self.held.iter().any(|held| held.claim.includes(slice))
+    }
+
+    async fn look_at_the_head(&self) {
+        let looked = tokio::time::timeout(HEAD_PATIENCE, self.shared.log.head()).await;
+        let error = match looked {
+            Ok(Ok(head)) => {
+                self.view(|view| view.head = view.head.max(head));
+                let views = self.shared.board.views();
+                let summary = status::summary(&views, &self.shared.settings, self.now());
+                let events = status::behind(summary.position, summary.head);
+                telemetry::projection_lag(&self.shared.name, summary.lag, events);
+                return;
+            }
+            Ok(Err(error)) => telemetry::chain(&error),
+            Err(_) => format!("the log did not tell its end within {HEAD_PATIENCE:?}"),
+        };
+        self.view(|view| view.error = Some(error));
+    }
+
+    /// Gives up all claims; a `failure` is noted for those who ask later why nothing goes on.
+    pub(super) async fn sign_off(&self, failure: Option<String>) -> Result<(), ProjectionsError> {
+        let entry = catalog::find(&*self.shared.store, &self.shared.name).await?.unwrap_or_default();
+        if entry.build(self.build.number).is_none() {
+            return Ok(());
+        }
+        let worker = self.id.clone();
+        note(&*self.shared.store, &self.space(), move |notes| {
+            async move {
+                if failure.is_some() {
+                    State { failure, ..State::read(notes).await? }.write(notes).await?;
+                }
+                Ok(claims::release(notes, &worker).await?)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Has the projection make its read model ready, once in the life of a build; and sees which effects it has.
+    pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
+        let state: Option<State> =
+            super::notes::STATE.find(&*self.shared.store, &self.space(), super::state::KEY).await?;
+        let state = match state {
+            Some(state) if state.prepared && state.failure.is_none() => state,
+            before => {
+                let effects = match self.build.state {
+                    BuildState::Building => Effects::Off,
+                    BuildState::Serving | BuildState::Retired => Effects::On,
+                };
+                let projection = Arc::clone(&self.projection);
+                let preparing = Preparing { projection, effects: effects.clone() };
+                let done = self.shared.store.transact(&self.space(), Box::new(preparing)).await;
+                done.map_err(|error| self.not_prepared(error))?;
+                before.filter(|state| state.prepared).unwrap_or(State { effects, ..State::default() })
+            }
+        };
+        self.effects = Arc::new(state.effects);
+        Ok(())
+    }
+
+    fn not_prepared(&self, error: WorkError) -> Trouble {
+        match error {
+            WorkError::Store(error) => error.into(),
+            WorkError::Failed(source) => {
+                ProjectionsError::NotPrepared { name: self.shared.name.clone(), source }.into()
+            }
+        }
+    }
+
+    /// Compares what was handled with what the log has, block by block.
+    pub(super) async fn check_blocks(&self) -> Result<(), Trouble> {
+        // One of the workers does it for all.
+        if self.held.first().is_none_or(|held| held.claim.first != 0) {
+            return Ok(());
+        }
+        let blocks = if self.is_live { BLOCKS_AT_REST } else { 1 };
+        for _ in 0..blocks {
+            if !self.check_block().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the next block, if everything in it was handled.
+    async fn check_block(&self) -> Result<bool, Trouble> {
+        let (store, space) = (&*self.shared.store, self.space());
+        let claims: Vec<(String, Claim)> = CLAIMS.list(store, &space).await?;
+        let low_water = claims.iter().map(|(_, claim)| claim.cursor).min().flatten();
+        let state: State =
+            super::notes::STATE.find(store, &space, super::state::KEY).await?.unwrap_or_default();
+        let block = state.complete;
+        if low_water < Some(block.last()) {
+            return Ok(false);
+        }
+        let expected = Tally::of_log(&*self.shared.log, &self.shared.query, block).await?;
+        let handled = note(store, &space, move |notes| {
+            async move {
+                let handled = block.handled(notes).await?;
+                let state = State::read(notes).await?;
+                if handled == expected && state.complete == block {
+                    block.forget(notes).await?;
+                    State { complete: Block(block.0 + 1), ..state }.write(notes).await?;
+                }
+                Ok(handled)
+            }
+            .boxed()
+        })
+        .await?;
+        if handled == expected {
+            return Ok(true);
+        }
+        telemetry::projection_incomplete(&self.shared.name);
+        let failure = ProjectionFailure::Incomplete {
+            name: self.shared.name.clone(),
+            first: block.first().get(),
+            last: block.last().get(),
+            expected: expected.count,
+            handled: handled.count,
+        };
+        Err(failure.into())
+    }
+}
+
+/// Makes a read model ready for its first event.
+struct Preparing<P> {
+    projection: Arc<Mutex<P>>,
+    effects: Effects,
+}
+
+#[async_trait]
+impl<P, Tx> UnitOfWork<Tx> for Preparing<P>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
+        let state = State { failure: None, ..State::read(transaction.notes()).await? };
+        if state.prepared {
+            return Ok(state.write(transaction.notes()).await?);
+        }
+        let mut projection = self.projection.lock().await;
+        let prepared = projection.prepare(transaction.read_model()).await;
+        prepared.map_err(|error| WorkError::Failed(error.into_source()))?;
+        let state = State { prepared: true, effects: self.effects.clone(), ..state };
+        Ok(state.write(transaction.notes()).await?)
+    }
+}
+
+/// Something that went wrong in another place than it should.
+pub(super) fn ended(source: impl Into<BoxError>) -> StoreError {
+    StoreError::unavailable("run a projection", source)
+}

@@ -1,0 +1,241 @@
+//! Streams that wait behind an event that failed: tried again by themselves, or when a person asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::commit::{Held, Stop, check, failed, said};
+use super::letters::{DeadLetter, LetterState, Request, SkippedLetter, Wish, prefix};
+use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
+use super::state::Effects;
+use super::worker::{Committed, Trouble, Worker};
+use super::{PAGE, ProjectionFailure};
+use crate::domain::{Projection, ProjectionError};
+use crate::port::{ProjectionTransaction, UnitOfWork, WorkError};
+use crate::runtime::telemetry;
+use crate::vocabulary::StreamId;
+
+/// How soon a try that is due by the clock is made, at the latest, where the clock is not the system's.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+impl<P, Tx> Worker<P, Tx>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    /// Finds the letters of the slices that it holds.
+    pub(super) async fn load_parked(&mut self) -> Result<(), Trouble> {
+        self.parked.clear();
+        let mut after = None;
+        loop {
+            let page: Vec<(String, DeadLetter)> =
+                LETTERS.page(&*self.shared.store, &self.space(), "", after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            // The first letter of a stream comes first, and decides when the stream goes on.
+            for (_, letter) in page {
+                if !self.holds(letter.event.stream()) {
+                    continue;
+                }
+                let due = match letter.state {
+                    // The one before it was skipped, and the stream goes on as soon as it can.
+                    LetterState::Waiting => Some(Timestamp::UNIX_EPOCH),
+                    LetterState::Retrying | LetterState::Dead => letter.next_try,
+                };
+                self.parked.entry(letter.event.stream().clone()).or_insert(due);
+            }
+        }
+        let parked = self.parked.len();
+        self.view(|view| view.parked = parked);
+        Ok(())
+    }
+
+    pub(super) fn park(&mut self, stream: &StreamId, due: Option<Timestamp>) -> Result<(), Trouble> {
+        self.parked.insert(stream.clone(), due);
+        telemetry::projection_parked(&self.shared.name, self.parked.len());
+        let (parked, limit) = (self.parked.len(), self.shared.settings.parked_limit);
+        self.view(|view| view.parked = parked);
+        if parked >= limit {
+            let error = "see the dead letters".to_owned();
+            let name = self.shared.name.clone();
+            return Err(ProjectionFailure::TooManyFailures { name, parked, limit, error }.into());
+        }
+        Ok(())
+    }
+
+    /// How long until a try is due.
+    pub(super) fn next_try(&self) -> Option<Duration> {
+        let due = self.parked.values().filter_map(|due| *due).min()?;
+        let left = due.duration_since(self.now());
+        Some(Duration::try_from(left).unwrap_or_default().min(LOOK_AGAIN))
+    }
+
+    /// Tries again what is due.
+    pub(super) async fn retry_due(&mut self) -> Result<(), Trouble> {
+        let now = self.now();
+        let is_due = |due: &Option<Timestamp>| due.is_some_and(|due| due <= now);
+        let due: Vec<StreamId> =
+            self.parked.iter().filter(|(_, due)| is_due(due)).map(|(stream, _)| stream.clone()).collect();
+        for stream in due {
+            self.go_on_with(&stream).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn answer_requests(
+        &mut self,
+        requests: Vec<(StreamId, Request)>,
+    ) -> Result<(), Trouble> {
+        for (stream, request) in requests {
+            if let Wish::Skip(_) = request.wish {
+                self.skip(&stream, request).await?;
+            }
+            self.go_on_with(&stream).await?;
+            let key = stream.as_str().to_owned();
+            note(&*self.shared.store, &self.space(), move |notes| {
+                async move { Ok(REQUESTS.delete(notes, &key).await?) }.boxed()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the first letter of the stream up, if it is the one that was meant.
+    async fn skip(&mut self, stream: &StreamId, request: Request) -> Result<(), Trouble> {
+        let (held, prefix) = (Arc::clone(&self.held), prefix(stream));
+        let space = self.space();
+        let skipped = note(&*self.shared.store, &space, move |notes| {
+            async move {
+                check(&held, notes).await.map_err(moved)?;
+                let Some((key, letter)) = LETTERS.all::<DeadLetter>(notes, &prefix).await?.into_iter().next()
+                else {
+                    return Ok(false);
+                };
+                if request.wish != Wish::Skip(letter.event.version()) {
+                    return Ok(false);
+                }
+                LETTERS.delete(notes, &key).await?;
+                let skipped = SkippedLetter { letter, by: request.by, at: request.at };
+                SKIPPED.write(notes, &key, &skipped).await?;
+                Ok(true)
+            }
+            .boxed()
+        });
+        if skipped.await? {
+            tracing::info!(projection = %self.shared.name, %stream, "a dead letter was skipped");
+        }
+        Ok(())
+    }
+
+    /// Tries the letters of a stream in their order, until one fails or none is left.
+    async fn go_on_with(&mut self, stream: &StreamId) -> Result<(), Trouble> {
+        loop {
+            let prefix = prefix(stream);
+            let page = LETTERS.page(&*self.shared.store, &self.space(), &prefix, None, 1).await?;
+            let Some((_, letter)) = page.into_iter().next() else {
+                self.parked.remove(stream);
+                let parked = self.parked.len();
+                telemetry::projection_parked(&self.shared.name, parked);
+                self.view(|view| view.parked = parked);
+                return Ok(());
+            };
+            if let Committed::Not { error, .. } = self.try_letter(&letter).await? {
+                return self.put_back(stream, letter, error).await;
+            }
+            let now = self.now();
+            self.view(|view| (view.progressed_at, view.handled) = (now, view.handled + 1));
+        }
+    }
+
+    async fn try_letter(&self, letter: &DeadLetter) -> Result<Committed, Trouble> {
+        let work = Retrying {
+            projection: Arc::clone(&self.projection),
+            letter: letter.clone(),
+            held: Arc::clone(&self.held),
+            effects: Arc::clone(&self.effects),
+        };
+        match self.shared.store.transact(&self.space(), Box::new(work)).await {
+            Ok(()) => Ok(Committed::Yes),
+            Err(error) => self.refused(error),
+        }
+    }
+
+    async fn put_back(
+        &mut self,
+        stream: &StreamId,
+        letter: DeadLetter,
+        error: String,
+    ) -> Result<(), Trouble> {
+        let now = self.now();
+        let next = self.shared.settings.retry.next(letter.tries + 1, now);
+        let (letter, held) = (letter.failed_again(error, now, next), Arc::clone(&self.held));
+        if letter.state == LetterState::Dead {
+            telemetry::projection_dead_letter(&self.shared.name);
+            tracing::error!(
+                projection = %self.shared.name, %stream, version = %letter.event.version(),
+                error = letter.error, "an event is a dead letter"
+            );
+        }
+        let space = self.space();
+        let noted = note(&*self.shared.store, &space, move |notes| {
+            async move {
+                check(&held, notes).await.map_err(moved)?;
+                Ok(LETTERS.write(notes, &letter.key(), &letter).await?)
+            }
+            .boxed()
+        });
+        noted.await?;
+        self.parked.insert(stream.clone(), next);
+        Ok(())
+    }
+}
+
+/// A claim that moved shows itself again at the next commit: here it only keeps this one from happening.
+fn moved(error: WorkError) -> super::ProjectionsError {
+    match error {
+        WorkError::Store(error) => error.into(),
+        WorkError::Failed(source) => super::heartbeat::ended(source).into(),
+    }
+}
+
+/// One letter, taken in and removed in one transaction.
+struct Retrying<P> {
+    projection: Arc<Mutex<P>>,
+    letter: DeadLetter,
+    held: Arc<Vec<Held>>,
+    effects: Arc<Effects>,
+}
+
+#[async_trait]
+impl<P, Tx> UnitOfWork<Tx> for Retrying<P>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
+        check(&self.held, transaction.notes()).await?;
+        let mut projection = self.projection.lock().await;
+        let event = &self.letter.event;
+        let one = async {
+            projection.handle(event, transaction.read_model()).await?;
+            if self.effects.of(event) {
+                projection.effect(event).await?;
+            }
+            Ok::<(), ProjectionError>(())
+        };
+        let handled = std::panic::AssertUnwindSafe(telemetry::handling(event, one)).catch_unwind().await;
+        let source = match handled {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.into_source()),
+            Err(panic) => Some(format!("panicked: {}", said(&*panic)).into()),
+        };
+        if let Some(source) = source {
+            return Err(failed(Stop::Event { index: 0, source }));
+        }
+        Ok(LETTERS.delete(transaction.notes(), &self.letter.key()).await?)
+    }
+}

@@ -1,0 +1,414 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde::de::DeserializeOwned;
+
+use super::board::{Activity, View};
+use super::catalog::{self, Build, BuildState, Entry};
+use super::claims::{Claim, Presence};
+use super::letters::{self, DeadLetter, Request, SkippedLetter, Wish};
+use super::notes::{CLAIMS, LETTERS, REQUESTS, SKIPPED, STATE, WORKERS, note};
+use super::settings::Settings;
+use super::state::{KEY, State};
+use super::status::{self, ProjectionHealth, ProjectionState, ProjectionStatus};
+use super::{PAGE, ProjectionsError};
+use crate::port::{DocumentError, EventLog, ProjectionStore, Space};
+use crate::runtime::Receipt;
+use crate::vocabulary::{
+    Clock, Collection, Document, DocumentKey, KeyRange, Position, ProjectionName, Slice, StoreError,
+    StreamId, StreamVersion,
+};
+
+/// How soon what others have committed is seen by who waits for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// All projections of a store, wherever they run: their status, their dead letters, their documents.
+///
+/// It reads what was committed and waits for no writer, so that it answers while projections are busy.
+#[derive(Clone, Debug)]
+pub struct Projections {
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn ProjectionStore>,
+    settings: Settings,
+}
+
+impl Projections {
+    /// The projections of `log` that keep their read models in `store`.
+    pub fn new(log: impl EventLog, store: impl ProjectionStore) -> Self {
+        Self::of(Arc::new(log), Arc::new(store))
+    }
+
+    pub(super) fn of(log: Arc<dyn EventLog>, store: Arc<dyn ProjectionStore>) -> Self {
+        Self { log, store, settings: Settings::default() }
+    }
+
+    /// The same with another clock: that of the runners.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn ProjectionStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// The names of all projections that were ever started, in order.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn names(&self) -> Result<Vec<ProjectionName>, ProjectionsError> {
+        Ok(catalog::all(&*self.store).await?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// How the projection is doing: its read model that serves, and the one that is being built, if there is one.
+    ///
+    /// # Errors
+    /// There is no such projection, or a store fails.
+    pub async fn status(&self, name: &ProjectionName) -> Result<Vec<ProjectionStatus>, ProjectionsError> {
+        let entry = self.entry(name).await?;
+        let head = self.log.head().await?;
+        let mut all = Vec::new();
+        for build in entry.builds.iter().filter(|build| build.state != BuildState::Retired) {
+            all.push(self.status_of(name, &entry, *build, head).await?.0);
+        }
+        Ok(all)
+    }
+
+    /// Whether the read model that serves is as it should be, at the latest after 100 ms: a store that does not answer by
+    /// then counts as stalled.
+    ///
+    /// # Errors
+    /// There is no such projection, or a store fails.
+    pub async fn health(&self, name: &ProjectionName) -> Result<ProjectionHealth, ProjectionsError> {
+        let patience = Duration::from_millis(90);
+        let asked = async {
+            let entry = self.entry(name).await?;
+            let build = self.serving(name, &entry)?;
+            let head = self.log.head().await?;
+            self.status_of(name, &entry, build, head).await.map(|(_, health)| health)
+        };
+        match tokio::time::timeout(patience, asked).await {
+            Ok(health) => health,
+            Err(_) => {
+                let error = Some(format!("the stores did not answer within {patience:?}"));
+                Ok(ProjectionHealth::Stalled { since: patience, error })
+            }
+        }
+    }
+
+    async fn status_of(
+        &self,
+        name: &ProjectionName,
+        entry: &Entry,
+        build: Build,
+        head: Option<Position>,
+    ) -> Result<(ProjectionStatus, ProjectionHealth), ProjectionsError> {
+        let (store, space, now) = (&*self.store, build.space(name), self.settings.clock.now());
+        let claims: Vec<(String, Claim)> = CLAIMS.list(store, &space).await?;
+        let workers: Vec<(String, Presence)> = WORKERS.list(store, &space).await?;
+        let state: State = STATE.find(store, &space, KEY).await?.unwrap_or_default();
+        let (letters, parked) = self.count_letters(&space).await?;
+        let live: Vec<&(String, Presence)> =
+            workers.iter().filter(|(_, presence)| presence.expires > now).collect();
+        let mut views: Vec<View> = live
+            .iter()
+            .map(|(id, presence)| {
+                let own = claims.iter().filter(|(_, claim)| claim.owner.as_ref() == Some(id));
+                let ranges = own.map(|(_, claim)| (claim.first, claim.last, claim.cursor)).collect();
+                let Presence { activity, recorded_at, progressed_at, error, .. } = presence.clone();
+                View { activity, ranges, head, recorded_at, error, ..View::new(progressed_at) }
+            })
+            .collect();
+        if views.is_empty() {
+            let activity = if state.failure.is_some() { Activity::Failed } else { Activity::Stopped };
+            views.push(View { activity, head, error: state.failure.clone(), ..View::new(now) });
+        }
+        let mut summary = status::summary(&views, &self.settings, now);
+        if entry.paused && summary.state != ProjectionState::Failed {
+            summary.state = ProjectionState::Paused;
+        }
+        let position = claims.iter().map(|(_, claim)| claim.cursor).min().flatten();
+        let health = status::health(&summary, &self.settings);
+        let status = ProjectionStatus {
+            name: name.clone(),
+            version: build.version,
+            build: build.number,
+            state: summary.state,
+            position,
+            head,
+            lag_events: status::behind(position, head),
+            lag: summary.lag,
+            last_error: summary.error,
+            dead_letters: letters,
+            parked_streams: parked,
+            workers: live.len() as u64,
+        };
+        Ok((status, health))
+    }
+
+    async fn count_letters(&self, space: &Space) -> Result<(u64, u64), ProjectionsError> {
+        let (mut letters, mut streams, mut after) = (0, 0, None);
+        let mut last_stream: Option<StreamId> = None;
+        loop {
+            let page: Vec<(String, DeadLetter)> = LETTERS.page(&*self.store, space, "", after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok((letters, streams)) };
+            after = Some(last.clone());
+            for (_, letter) in page {
+                letters += 1;
+                if last_stream.as_ref() != Some(letter.event.stream()) {
+                    streams += 1;
+                    last_stream = Some(letter.event.stream().clone());
+                }
+            }
+        }
+    }
+
+    /// Waits until the read model that serves has what `receipt` is for, at most so long; wherever it is made.
+    ///
+    /// # Errors
+    /// [`ProjectionsError::NotYet`] says how far it is instead.
+    pub async fn wait_for(
+        &self,
+        name: &ProjectionName,
+        receipt: &Receipt,
+        patience: Duration,
+    ) -> Result<(), ProjectionsError> {
+        let (position, slice) = (position(receipt)?, receipt.stream.slice());
+        let waiting = async {
+            loop {
+                if self.reached(name, slice).await? >= Some(position) {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        match tokio::time::timeout(patience, waiting).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let statuses = self.status(name).await?;
+                let state = statuses.first().map_or_else(String::new, |status| {
+                    let at =
+                        status.position.map_or_else(|| "nothing".to_owned(), |at| format!("position {at}"));
+                    format!("it has handled {at} of {position}, and is {:?}", status.state)
+                });
+                Err(ProjectionsError::NotYet { name: name.clone(), waited: patience, state })
+            }
+        }
+    }
+
+    /// How far the read model that serves has come with the streams of a slice.
+    async fn reached(
+        &self,
+        name: &ProjectionName,
+        slice: Slice,
+    ) -> Result<Option<Position>, ProjectionsError> {
+        let Some(entry) = catalog::find(&*self.store, name).await? else { return Ok(None) };
+        let Some(build) = entry.serving() else { return Ok(None) };
+        let claims: Vec<(String, Claim)> = CLAIMS.list(&*self.store, &build.space(name)).await?;
+        let of_slice = claims.into_iter().find(|(_, claim)| claim.includes(slice));
+        Ok(of_slice.and_then(|(_, claim)| claim.cursor))
+    }
+
+    /// Pauses the projection, for all its workers wherever they are; they notice at their next heartbeat.
+    ///
+    /// # Errors
+    /// There is no such projection, or the store fails.
+    pub async fn pause(&self, name: &ProjectionName) -> Result<(), ProjectionsError> {
+        self.entry(name).await?;
+        catalog::change(&*self.store, name, |entry| {
+            entry.paused = true;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets a projection go on that was paused.
+    ///
+    /// # Errors
+    /// There is no such projection, or the store fails.
+    pub async fn resume(&self, name: &ProjectionName) -> Result<(), ProjectionsError> {
+        self.entry(name).await?;
+        catalog::change(&*self.store, name, |entry| {
+            entry.paused = false;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The dead letters of the read model that serves, with those that wait behind them: by stream, then by version, at
+    /// most so many after this one.
+    ///
+    /// # Errors
+    /// There is no such projection, or the store fails.
+    pub async fn dead_letters(
+        &self,
+        name: &ProjectionName,
+        after: Option<(&StreamId, StreamVersion)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, ProjectionsError> {
+        let after = after.map(|(stream, version)| letters::key(stream, version));
+        let space = self.serving_space(name).await?;
+        let page = LETTERS.page(&*self.store, &space, "", after, limit).await?;
+        Ok(page.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    /// The letters that were given up, at most so many.
+    ///
+    /// # Errors
+    /// There is no such projection, or the store fails.
+    pub async fn skipped_letters(
+        &self,
+        name: &ProjectionName,
+        limit: usize,
+    ) -> Result<Vec<SkippedLetter>, ProjectionsError> {
+        let space = self.serving_space(name).await?;
+        let page = SKIPPED.page(&*self.store, &space, "", None, limit).await?;
+        Ok(page.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    /// Asks for the dead letters of a stream to be tried again, in order, until one fails. The worker that has the stream
+    /// does it, at once or when it is started; [`answered`](Self::answered) waits for it.
+    ///
+    /// # Errors
+    /// The stream has no dead letter, or the store fails.
+    pub async fn retry(&self, name: &ProjectionName, stream: &StreamId) -> Result<(), ProjectionsError> {
+        self.ask(name, stream, Wish::Retry, None).await
+    }
+
+    /// Asks for the first dead letter of a stream, which has to be the one of this version, to be given up; those behind
+    /// it are then tried. It stays listed among the [`skipped_letters`](Self::skipped_letters), with who asked for it.
+    ///
+    /// # Errors
+    /// The stream has no dead letter, another comes first, or the store fails.
+    pub async fn skip(
+        &self,
+        name: &ProjectionName,
+        stream: &StreamId,
+        version: StreamVersion,
+        by: Option<&str>,
+    ) -> Result<(), ProjectionsError> {
+        self.ask(name, stream, Wish::Skip(version), by.map(str::to_owned)).await
+    }
+
+    async fn ask(
+        &self,
+        name: &ProjectionName,
+        stream: &StreamId,
+        wish: Wish,
+        by: Option<String>,
+    ) -> Result<(), ProjectionsError> {
+        let space = self.serving_space(name).await?;
+        let page: Vec<(String, DeadLetter)> =
+            LETTERS.page(&*self.store, &space, &letters::prefix(stream), None, 1).await?;
+        let Some((_, first)) = page.into_iter().next() else {
+            return Err(ProjectionsError::NoLetter { name: name.clone(), stream: stream.clone() });
+        };
+        let first = first.event.version();
+        if let Wish::Skip(version) = wish
+            && version != first
+        {
+            return Err(ProjectionsError::NotFirst { stream: stream.clone(), version, first });
+        }
+        let (key, request) =
+            (stream.as_str().to_owned(), Request { wish, by, at: self.settings.clock.now() });
+        note(&*self.store, &space, move |notes| {
+            async move { Ok(REQUESTS.write(notes, &key, &request).await?) }.boxed()
+        })
+        .await
+    }
+
+    /// Waits until what was asked for the dead letters of a stream is done, at most so long. Then tells which of them is
+    /// still first, if any is left.
+    ///
+    /// # Errors
+    /// [`ProjectionsError::NotYet`]: nobody has done it yet. Is the projection running?
+    pub async fn answered(
+        &self,
+        name: &ProjectionName,
+        stream: &StreamId,
+        patience: Duration,
+    ) -> Result<Option<DeadLetter>, ProjectionsError> {
+        let space = self.serving_space(name).await?;
+        let waiting = async {
+            while REQUESTS.find::<Request>(&*self.store, &space, stream.as_str()).await?.is_some() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok::<(), StoreError>(())
+        };
+        match tokio::time::timeout(patience, waiting).await {
+            Ok(done) => done?,
+            Err(_) => {
+                let state =
+                    format!("what was asked for stream {stream} is not done: is the projection running?");
+                return Err(ProjectionsError::NotYet { name: name.clone(), waited: patience, state });
+            }
+        }
+        let prefix = letters::prefix(stream);
+        let page: Vec<(String, DeadLetter)> = LETTERS.page(&*self.store, &space, &prefix, None, 1).await?;
+        Ok(page.into_iter().next().map(|(_, letter)| letter))
+    }
+
+    /// A document of the read model that serves, as it was last committed.
+    ///
+    /// # Errors
+    /// There is no such projection, the key is no valid one, what is stored does not fit `T`, or the store fails.
+    pub async fn document<T: DeserializeOwned>(
+        &self,
+        name: &ProjectionName,
+        collection: &Collection,
+        key: &str,
+    ) -> Result<Option<T>, ProjectionsError> {
+        let (space, key) = (self.serving_space(name).await?, DocumentKey::new(key)?);
+        let found = self.store.get(&space, collection, &key).await?;
+        let decoded = found.map(|content| content.decode()).transpose();
+        decoded.map_err(|source| {
+            let error = DocumentError::Decode { collection: collection.clone(), key, source };
+            StoreError::corrupt(format!("a document of projection {name}"), error).into()
+        })
+    }
+
+    /// Documents of the read model that serves, as they were last committed, in the order of their keys.
+    ///
+    /// # Errors
+    /// There is no such projection, or the store fails.
+    pub async fn documents(
+        &self,
+        name: &ProjectionName,
+        collection: &Collection,
+        range: &KeyRange,
+    ) -> Result<Vec<Document>, ProjectionsError> {
+        let space = self.serving_space(name).await?;
+        Ok(self.store.list(&space, collection, range).await?)
+    }
+
+    /// Where the read model that serves is kept.
+    ///
+    /// # Errors
+    /// There is no such projection, or the store fails.
+    pub async fn serving_space(&self, name: &ProjectionName) -> Result<Space, ProjectionsError> {
+        let entry = self.entry(name).await?;
+        Ok(self.serving(name, &entry)?.space(name))
+    }
+
+    fn serving(&self, name: &ProjectionName, entry: &Entry) -> Result<Build, ProjectionsError> {
+        let unknown = || ProjectionsError::Unknown { name: name.clone(), known: Vec::new() };
+        entry.serving().ok_or_else(unknown)
+    }
+
+    async fn entry(&self, name: &ProjectionName) -> Result<Entry, ProjectionsError> {
+        match catalog::find(&*self.store, name).await? {
+            Some(entry) => Ok(entry),
+            None => {
+                let known = self.names().await?;
+                Err(ProjectionsError::Unknown { name: name.clone(), known })
+            }
+        }
+    }
+}
+
+/// What a receipt can be waited for by.
+pub(super) fn position(receipt: &Receipt) -> Result<Position, ProjectionsError> {
+    receipt.position.ok_or_else(|| ProjectionsError::NoPosition { stream: receipt.stream.clone() })
+}

@@ -1,0 +1,263 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::board::Board;
+use super::catalog::{self, Build};
+use super::settings::{Settings, SwitchWhen};
+use super::state::Effects;
+use super::worker::{Shared, Worker};
+use super::{Projections, ProjectionsError, Rebuild, RetrySchedule, RunningProjection};
+use crate::domain::Projection;
+use crate::port::{EventLog, ProjectionStore, ReadModelStore};
+use crate::vocabulary::{Clock, ProjectionName};
+
+/// Runs a projection: follows a log, and keeps a read model up to date.
+///
+/// ```
+/// # use nexus_core::*;
+/// # use std::time::Duration;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize, DomainEvent)]
+/// # enum OrderEvent { Paid { cents: u64 } }
+/// # #[derive(Serialize, Deserialize, Command)]
+/// # struct Pay { cents: u64 }
+/// # #[derive(Default)]
+/// # struct Order;
+/// # impl Aggregate for Order {
+/// #     const CATEGORY: &'static str = "order";
+/// #     type Id = u32;
+/// #     type Event = OrderEvent;
+/// #     fn apply(&mut self, _: &OrderEvent) {}
+/// # }
+/// # impl CommandHandler<Pay> for Order {
+/// #     type Rejection = std::convert::Infallible;
+/// #     fn handle(&self, c: &Pay, _: &CommandContext) -> Result<Vec<OrderEvent>, Self::Rejection> {
+/// #         Ok(vec![OrderEvent::Paid { cents: c.cents }])
+/// #     }
+/// # }
+/// # struct Revenue;
+/// # #[async_trait]
+/// # impl Projection<DocumentTx> for Revenue {
+/// #     fn name(&self) -> &str { "revenue" }
+/// #     fn version(&self) -> u32 { 1 }
+/// #     fn query(&self) -> Query { Query::types(OrderEvent::types().unwrap_or_default()) }
+/// #     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+/// #         let OrderEvent::Paid { cents } = OrderEvent::from_recorded(event)?;
+/// #         let totals = Collection::new("totals")?;
+/// #         let before: u64 = tx.read(&totals, "revenue").await?.unwrap_or(0);
+/// #         Ok(tx.write(&totals, "revenue", &(before + cents)).await?)
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (log, read_models) = (MemoryStore::new(), MemoryProjections::new());
+/// let revenue = ProjectionRunner::new(Revenue, log.clone(), read_models.clone()).start().await?;
+///
+/// let orders = Repository::new(log.clone());
+/// let receipt = orders.execute::<Order, _>(&42, Pay { cents: 1177 }).await?;
+/// revenue.wait_for(&receipt, Duration::from_secs(2)).await?;
+///
+/// let projections = Projections::new(log, read_models);
+/// let name = ProjectionName::new("revenue")?;
+/// let total = projections.document::<u64>(&name, &Collection::new("totals")?, "revenue").await?;
+/// assert_eq!(total, Some(1177));
+/// revenue.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # How it works
+///
+/// Events come in batches; the read model they make, how far that is, and the check that nobody else has taken over, are
+/// one transaction. Any number of runners of a projection may be started, in one process or several: their
+/// workers share the slices among themselves, and who dies is replaced when its lease runs out.
+///
+/// An event that fails is put aside, and with it whatever comes later in its stream, while all other streams go on: see
+/// [`DeadLetter`](super::DeadLetter). A read model of a new [`version`](Projection::version) is built beside the one
+/// that serves, and takes its place when it has come as far.
+#[must_use = "nothing is projected before `start`"]
+pub struct ProjectionRunner<P, Tx: ?Sized> {
+    projections: Vec<P>,
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn ReadModelStore<Tx>>,
+    settings: Settings,
+    written_through: PhantomData<fn(&mut Tx)>,
+}
+
+impl<P, Tx> ProjectionRunner<P, Tx>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    /// Takes the events of `log` into a read model in `store`, with one worker.
+    pub fn new(projection: P, log: impl EventLog, store: impl ReadModelStore<Tx>) -> Self {
+        Self {
+            projections: vec![projection],
+            log: Arc::new(log),
+            store: Arc::new(store),
+            settings: Settings::default(),
+            written_through: PhantomData,
+        }
+    }
+
+    /// So many workers, each with a part of the slices and a copy of the projection; 1 unless told otherwise.
+    pub fn workers(mut self, workers: NonZeroUsize) -> Self
+    where
+        P: Clone,
+    {
+        let first = self.projections.first().cloned();
+        self.projections.extend(first.into_iter().cycle().take(workers.get() - 1));
+        self.projections.truncate(workers.get());
+        self
+    }
+
+    /// So many events a transaction at most; 500 unless told otherwise. Memory is bounded by four times as many.
+    pub fn batch(mut self, events: NonZeroUsize) -> Self {
+        self.settings.batch = events.get();
+        self
+    }
+
+    /// How an event that fails is tried again; see [`RetrySchedule`] for what it is unless told otherwise.
+    pub fn retry(mut self, schedule: RetrySchedule) -> Self {
+        self.settings.retry = schedule;
+        self
+    }
+
+    /// How long a worker that shows no sign of life keeps its slices; 10 s unless told otherwise. It shows one ten times
+    /// in that time, at least once a second.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self.settings.heartbeat = (lease / 10).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        self
+    }
+
+    /// Stops when so many streams wait behind events that failed: then the projection is at fault, not the events. 1,000
+    /// unless told otherwise.
+    pub fn stop_at_parked_streams(mut self, streams: NonZeroUsize) -> Self {
+        self.settings.parked_limit = streams.get();
+        self
+    }
+
+    /// Counts as lagging when it is this far behind; 5 s unless told otherwise.
+    pub fn lagging_after(mut self, lag: Duration) -> Self {
+        self.settings.lagging_after = lag;
+        self
+    }
+
+    /// Counts as stalled when nothing has moved for so long although there is more; 30 s unless told otherwise.
+    pub fn stalled_after(mut self, time: Duration) -> Self {
+        self.settings.stalled_after = time;
+        self
+    }
+
+    /// When a read model of a new version takes the place of the old one: as soon as it has come as far, unless told
+    /// otherwise.
+    pub fn switch_when(mut self, when: SwitchWhen) -> Self {
+        self.settings.switch = when;
+        self
+    }
+
+    /// Where the time comes from: the system's clock unless told otherwise. The clocks of processes that share a
+    /// projection may differ by less than the lease; where they differ more, slices change hands too often, but
+    /// nothing is handled twice.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
+    /// Starts the workers. They go on until [`RunningProjection::stop`], or until what this returns is dropped.
+    ///
+    /// # Errors
+    /// The name is no valid one, a newer version serves already, or a store fails.
+    pub async fn start(self) -> Result<RunningProjection, ProjectionsError> {
+        let (name, version, now) = self.identity()?;
+        let build = catalog::open(&*self.store, &name, version, now).await?;
+        Ok(self.spawn(name, build, false).0)
+    }
+
+    /// Builds the read model once more from all events, beside the one that serves, with effects off.
+    ///
+    /// Only one worker builds. Runners of the same projection take over when it serves.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    pub async fn rebuild(mut self) -> Result<Rebuild, ProjectionsError> {
+        let (name, version, now) = self.identity()?;
+        let build = catalog::start_building(&*self.store, &name, version, now).await?;
+        self.projections.truncate(1);
+        let (running, commands) = self.spawn(name, build, true);
+        Ok(Rebuild::new(running, commands))
+    }
+
+    fn identity(&self) -> Result<(ProjectionName, u32, Timestamp), ProjectionsError> {
+        let unnamed = ("", 0);
+        let (name, version) =
+            self.projections.first().map_or(unnamed, |first| (first.name(), first.version()));
+        Ok((ProjectionName::new(name)?, version, self.settings.clock.now()))
+    }
+
+    fn spawn(
+        self,
+        name: ProjectionName,
+        build: Build,
+        only_builds: bool,
+    ) -> (RunningProjection, mpsc::Sender<super::beside::Command>) {
+        let Self { projections, log, store, settings, .. } = self;
+        let board = Board::new(projections.len(), settings.clock.now());
+        let (stop, stopped) = watch::channel(false);
+        let (commands, asked) = mpsc::channel(4);
+        let nudge = Arc::new(Notify::new());
+        let first = projections.first();
+        let all = Projections::of(Arc::clone(&log), Arc::clone(&store) as Arc<dyn ProjectionStore>)
+            .with_clock(Arc::clone(&settings.clock));
+        let shared = Arc::new(Shared {
+            version: first.map_or(build.version, Projection::version),
+            query: first.map(Projection::query).unwrap_or_default(),
+            name: name.clone(),
+            log,
+            store,
+            settings: settings.clone(),
+            board: board.clone(),
+            nudge: Arc::clone(&nudge),
+            stop: stopped,
+            commands: Mutex::new(asked),
+            only_builds,
+        });
+        let mut workers = JoinSet::new();
+        for (index, projection) in projections.into_iter().enumerate() {
+            let worker = Worker {
+                shared: Arc::clone(&shared),
+                index,
+                id: Uuid::now_v7().to_string(),
+                projection: Arc::new(Mutex::new(projection)),
+                build,
+                held: Arc::default(),
+                effects: Arc::new(Effects::Off),
+                parked: std::collections::HashMap::new(),
+                passed: None,
+                is_live: false,
+            };
+            workers.spawn(worker.run());
+        }
+        let running = RunningProjection { name, build, settings, board, stop, nudge, workers, all };
+        (running, commands)
+    }
+}
+
+impl<P, Tx: ?Sized> fmt::Debug for ProjectionRunner<P, Tx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProjectionRunner")
+            .field("workers", &self.projections.len())
+            .field("store", &self.store)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RetrySchedule;
+use crate::vocabulary::{Clock, SystemClock};
+
+/// How a projection is run; each has a method of [`ProjectionRunner`](super::ProjectionRunner).
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) batch: usize,
+    pub(super) retry: RetrySchedule,
+    pub(super) lease: Duration,
+    pub(super) heartbeat: Duration,
+    pub(super) lagging_after: Duration,
+    pub(super) stalled_after: Duration,
+    pub(super) parked_limit: usize,
+    pub(super) switch: SwitchWhen,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            retry: RetrySchedule::default(),
+            lease: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(1),
+            lagging_after: Duration::from_secs(5),
+            stalled_after: Duration::from_secs(30),
+            parked_limit: 1_000,
+            switch: SwitchWhen::CaughtUp,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// When a read model that was built beside another takes its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SwitchWhen {
+    /// As soon as it has come as far as the old one.
+    #[default]
+    CaughtUp,
+    /// When it has come as far and is equal to the old one; otherwise the old one goes on serving.
+    Equal,
+    /// When [`Rebuild::switch`](super::Rebuild::switch) is called; until then it follows the old one.
+    Told,
+}

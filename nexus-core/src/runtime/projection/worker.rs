@@ -1,0 +1,494 @@
+//! One worker: claims slices, follows the log, and takes events into the read model.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+
+use super::beside::Command;
+use super::board::{Activity, Board};
+use super::catalog::{self, Build, BuildState};
+use super::chunks::{Chunk, Chunks};
+use super::claims::WorkerId;
+use super::commit::{Committing, Held, Plan, Role, Stop, roles};
+use super::letters::DeadLetter;
+use super::settings::Settings;
+use super::state::Effects;
+use super::{ProjectionFailure, ProjectionsError};
+use crate::domain::Projection;
+use crate::port::{EventFeed, EventLog, FeedError, ReadModelStore, Space, WorkError};
+use crate::runtime::{LogFeed, telemetry};
+use crate::vocabulary::{
+    Checkpoint, Position, ProjectionName, Query, RecordedEvent, Remedy, StoreError, StreamId,
+};
+
+/// How long a checkpoint may lag behind that moves over events of others only.
+const CURSOR_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the workers of one runner have in common.
+pub(super) struct Shared<Tx: ?Sized> {
+    pub(super) name: ProjectionName,
+    pub(super) version: u32,
+    pub(super) query: Query,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) store: Arc<dyn ReadModelStore<Tx>>,
+    pub(super) settings: Settings,
+    pub(super) board: Board,
+    /// Something was asked for: look at once.
+    pub(super) nudge: Arc<Notify>,
+    pub(super) stop: watch::Receiver<bool>,
+    /// What is asked of a read model that is being built.
+    pub(super) commands: Mutex<mpsc::Receiver<Command>>,
+    /// Whether it is done when its build serves.
+    pub(super) only_builds: bool,
+}
+
+pub(super) struct Worker<P, Tx: ?Sized> {
+    pub(super) shared: Arc<Shared<Tx>>,
+    pub(super) index: usize,
+    pub(super) id: WorkerId,
+    pub(super) projection: Arc<Mutex<P>>,
+    pub(super) build: Build,
+    pub(super) held: Arc<Vec<Held>>,
+    pub(super) effects: Arc<Effects>,
+    /// Streams that wait behind an event that failed, and when its next try is due.
+    pub(super) parked: HashMap<StreamId, Option<Timestamp>>,
+    /// Handled, but not noted: only events of others were passed over.
+    pub(super) passed: Option<Position>,
+    pub(super) is_live: bool,
+}
+
+/// What comes after a turn.
+pub(super) enum Next {
+    Again,
+    Stopped,
+}
+
+/// Why a turn ended early.
+pub(super) enum Trouble {
+    /// The claims are not what they were: look again.
+    Moved,
+    Store(StoreError),
+    Failed(Box<ProjectionFailure>),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ProjectionFailure> for Trouble {
+    fn from(failure: ProjectionFailure) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+impl From<ProjectionsError> for Trouble {
+    fn from(error: ProjectionsError) -> Self {
+        match error {
+            ProjectionsError::Store(error) => Self::Store(error),
+            error => ProjectionFailure::from(error).into(),
+        }
+    }
+}
+
+impl From<FeedError> for Trouble {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Store(error) => Self::Store(error),
+            error => Self::Store(StoreError::corrupt("a checkpoint", error)),
+        }
+    }
+}
+
+/// What happened to an attempt to commit.
+pub(super) enum Committed {
+    Yes,
+    /// This event could not be taken in; nothing was committed.
+    Not {
+        index: usize,
+        error: String,
+    },
+}
+
+impl<P, Tx> Worker<P, Tx>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    /// Works until it is told to stop, or cannot go on.
+    pub(super) async fn run(mut self) -> Result<(), ProjectionFailure> {
+        let outcome = self.keep_working().await;
+        let (activity, error) = match &outcome {
+            Ok(()) => (Activity::Stopped, None),
+            Err(failure) => (Activity::Failed, Some(telemetry::chain(failure))),
+        };
+        if let Some(error) = &error {
+            tracing::error!(projection = %self.shared.name, error, "the projection stopped by itself");
+        }
+        self.leave(error.clone()).await;
+        self.view(|view| {
+            view.activity = activity;
+            view.ranges.clear();
+            view.error = error.or(view.error.take());
+        });
+        outcome
+    }
+
+    async fn keep_working(&mut self) -> Result<(), ProjectionFailure> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let trouble = match self.turn().await {
+                Ok(Next::Again) => {
+                    pause = Duration::from_millis(20);
+                    continue;
+                }
+                Ok(Next::Stopped) => return Ok(()),
+                Err(trouble) => trouble,
+            };
+            match trouble {
+                Trouble::Moved => tracing::debug!(projection = %self.shared.name, "claims have changed"),
+                Trouble::Failed(failure) => return Err(*failure),
+                Trouble::Store(error) if error.remedy() == Remedy::Retry => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(projection = %self.shared.name, error, "a store does not answer");
+                    telemetry::projection_waits(&self.shared.name);
+                    self.view(|view| (view.activity, view.error) = (Activity::Waiting, Some(error)));
+                    self.pause(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(10));
+                }
+                Trouble::Store(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Claims slices, and works on them until something changes.
+    async fn turn(&mut self) -> Result<Next, Trouble> {
+        let is_built = self.shared.only_builds && self.build.state == BuildState::Serving;
+        if self.is_stopped() || is_built {
+            return Ok(Next::Stopped);
+        }
+        self.open().await?;
+        let is_paused = self.beat().await?.is_paused;
+        if is_paused || self.held.is_empty() {
+            let activity = if is_paused { Activity::Paused } else { Activity::StandingBy };
+            self.view(|view| (view.activity, view.error) = (activity, None));
+            self.pause(self.shared.settings.heartbeat).await;
+            return Ok(Next::Again);
+        }
+        self.load_parked().await?;
+        match self.build.state {
+            BuildState::Building => self.build_beside().await,
+            BuildState::Serving | BuildState::Retired => self.follow().await,
+        }
+    }
+
+    /// Takes events in as they come.
+    async fn follow(&mut self) -> Result<Next, Trouble> {
+        let cursor = self.cursor();
+        self.is_live = false;
+        self.view(|view| (view.activity, view.error) = (Activity::CatchingUp, None));
+        let (log, query) = (Arc::clone(&self.shared.log), self.shared.query.clone());
+        let batch = self.shared.settings.batch;
+        let feed = LogFeed::over(log, query).page_size(batch);
+        let mut chunks = Chunks::of(feed.subscribe(cursor.map(Checkpoint::at)), batch);
+        let mut beat = tokio::time::interval(self.shared.settings.heartbeat);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        beat.tick().await;
+        let mut stop = self.shared.stop.clone();
+        let nudge = Arc::clone(&self.shared.nudge);
+        loop {
+            let due = self.next_try();
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Ok(Next::Stopped),
+                _ = beat.tick() => if self.has_changed().await? { return Ok(Next::Again) },
+                () = nudge.notified() => if self.has_changed().await? { return Ok(Next::Again) },
+                () = after(due) => self.retry_due().await?,
+                chunk = chunks.next() => match chunk {
+                    Some(chunk) => self.take(chunk?).await?,
+                    None => return Ok(Next::Again),
+                },
+                () = after(self.passed.map(|_| CURSOR_PAUSE)) => self.note_passed().await?,
+            }
+        }
+    }
+
+    /// Says that it is there; whether something has changed that matters to what it does.
+    pub(super) async fn has_changed(&mut self) -> Result<bool, Trouble> {
+        self.note_passed().await?;
+        let build = self.build;
+        self.open().await?;
+        if self.build != build {
+            return Ok(true);
+        }
+        let beat = self.beat().await?;
+        if beat.is_paused || beat.has_moved {
+            return Ok(true);
+        }
+        self.answer_requests(beat.requests).await?;
+        self.check_blocks().await?;
+        Ok(false)
+    }
+
+    /// Takes a chunk in. What was handled is committed when this returns, or nothing is known of it.
+    pub(super) async fn take(&mut self, chunk: Chunk) -> Result<(), Trouble> {
+        let through = chunk.through();
+        let is_caught_up = chunk.caught_up.is_some();
+        if chunk.events.is_empty() {
+            self.pass(through);
+        } else {
+            self.absorb(chunk.events, through).await?;
+        }
+        self.is_live = is_caught_up;
+        if is_caught_up {
+            let now = self.now();
+            self.view(|view| {
+                view.progressed_at = now;
+                view.head = view.head.max(through);
+                if view.activity == Activity::CatchingUp {
+                    view.activity = Activity::Live;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn absorb(&mut self, events: Vec<RecordedEvent>, through: Option<Position>) -> Result<(), Trouble> {
+        let takes_back = self.shared.store.takes_back();
+        let events = Arc::new(events);
+        let roles = roles(
+            &events,
+            &self.held,
+            |event| self.parked.contains_key(event.stream()),
+            !self.parked.is_empty(),
+        );
+        let mut roles = roles.map(Arc::new);
+        let (mut from, end) = (0, events.len());
+        while from < end {
+            let mut plan = self.plan(&events, roles.clone());
+            (plan.range, plan.handled, plan.through) = (from..end, from, through);
+            let (mut failed, mut error) = match self.commit(plan).await? {
+                Committed::Yes => return Ok(()),
+                Committed::Not { index, error } => (index, error),
+            };
+            // Everything before the event that failed, and that as a letter. What is handled once more may fail
+            // earlier than before.
+            loop {
+                let letter = self.letter(&events[failed], error);
+                let due = letter.next_try;
+                let mut plan = self.plan(&events, roles.clone());
+                plan.range = from..failed;
+                plan.handled = if takes_back { from } else { failed };
+                plan.through = events[failed].position();
+                plan.failed = Some(letter);
+                match self.commit(plan).await? {
+                    Committed::Yes => {
+                        self.park(events[failed].stream(), due)?;
+                        break;
+                    }
+                    Committed::Not { index, error: earlier } => (failed, error) = (index, earlier),
+                }
+            }
+            from = failed + 1;
+            let rest = roles_after(&events, &self.held, &self.parked);
+            roles = Some(Arc::new(rest));
+        }
+        if through > events.last().and_then(RecordedEvent::position) {
+            self.pass(through);
+        }
+        Ok(())
+    }
+
+    fn plan(&self, events: &Arc<Vec<RecordedEvent>>, roles: Option<Arc<Vec<Role>>>) -> Plan {
+        Plan {
+            events: Arc::clone(events),
+            range: 0..events.len(),
+            handled: 0,
+            roles,
+            failed: None,
+            held: Arc::clone(&self.held),
+            through: None,
+            effects: Arc::clone(&self.effects),
+        }
+    }
+
+    /// Commits what `plan` says, and keeps in mind what is committed.
+    pub(super) async fn commit(&mut self, plan: Plan) -> Result<Committed, Trouble> {
+        let started = std::time::Instant::now();
+        let work = Committing { projection: Arc::clone(&self.projection), plan: plan.clone() };
+        let done = self.shared.store.transact(&self.space(), Box::new(work)).await;
+        match done {
+            Ok(()) => {
+                let taken = plan.range.clone().filter(|index| plan.role(*index) == Role::Handle).count();
+                telemetry::projection_committed(&self.shared.name, taken, started.elapsed());
+                self.moved(&plan, taken as u64);
+                Ok(Committed::Yes)
+            }
+            Err(error) => self.refused(error),
+        }
+    }
+
+    /// What it means that a transaction was not committed.
+    pub(super) fn refused(&self, error: WorkError) -> Result<Committed, Trouble> {
+        let failed = match error {
+            WorkError::Store(error) => return Err(error.into()),
+            WorkError::Failed(failed) => failed,
+        };
+        match failed.downcast::<Stop>() {
+            Ok(stop) => match *stop {
+                Stop::Moved { .. } => Err(Trouble::Moved),
+                Stop::Event { index, source } => {
+                    let error = telemetry::chain(&*source);
+                    telemetry::projection_failed(&self.shared.name);
+                    tracing::warn!(projection = %self.shared.name, error, "an event could not be taken in");
+                    Ok(Committed::Not { index, error })
+                }
+            },
+            Err(other) => {
+                let attempted = format!("commit projection {}", self.shared.name);
+                Err(StoreError::unavailable(attempted, other).into())
+            }
+        }
+    }
+
+    fn moved(&mut self, plan: &Plan, taken: u64) {
+        let mut held = plan.held.as_ref().clone();
+        for held in &mut held {
+            held.claim.cursor = held.moved(plan.through);
+        }
+        self.held = Arc::new(held);
+        self.passed = self.passed.filter(|passed| Some(*passed) > plan.through);
+        let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));
+        let recorded_at = recorded_at.map(RecordedEvent::recorded_at);
+        let (now, ranges) = (self.now(), self.ranges());
+        self.view(|view| {
+            view.ranges = ranges;
+            view.recorded_at = recorded_at.or(view.recorded_at);
+            view.progressed_at = now;
+            view.handled += taken;
+            view.error = None;
+        });
+    }
+
+    /// Everything up to `through` is handled, without anything to note but that.
+    fn pass(&mut self, through: Option<Position>) {
+        if through > self.cursor() {
+            self.passed = self.passed.max(through);
+            let ranges = self.ranges();
+            self.view(|view| view.ranges = ranges);
+        }
+    }
+
+    /// Notes how far it has come, where nothing else is to be noted.
+    pub(super) async fn note_passed(&mut self) -> Result<(), Trouble> {
+        let Some(through) = self.passed else { return Ok(()) };
+        let mut plan = self.plan(&Arc::default(), None);
+        plan.through = Some(through);
+        self.commit(plan).await.map(|_| ())
+    }
+
+    fn letter(&self, event: &RecordedEvent, error: String) -> DeadLetter {
+        let now = self.now();
+        let next = self.shared.settings.retry.next(1, now);
+        if next.is_none() {
+            telemetry::projection_dead_letter(&self.shared.name);
+        }
+        DeadLetter::failed(event.clone(), error, now, next)
+    }
+
+    /// How far everything it holds has come.
+    pub(super) fn cursor(&self) -> Option<Position> {
+        self.held.iter().map(|held| held.claim.cursor).min().flatten()
+    }
+
+    pub(super) fn ranges(&self) -> Vec<(u16, u16, Option<Position>)> {
+        let range = |held: &Held| (held.claim.first, held.claim.last, held.moved(self.passed));
+        self.held.iter().map(range).collect()
+    }
+
+    pub(super) fn space(&self) -> Space {
+        self.build.space(&self.shared.name)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.settings.clock.now()
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.shared.stop.borrow()
+    }
+
+    pub(super) fn view(&self, update: impl FnOnce(&mut super::board::View)) {
+        self.shared.board.update(self.index, update);
+    }
+
+    /// Waits, but not when something is asked for.
+    pub(super) async fn pause(&self, time: Duration) {
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            () = stopped(&mut stop) => {}
+            () = self.shared.nudge.notified() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    /// Gives up what it holds, so that others need not wait for its lease to run out.
+    async fn leave(&mut self, failure: Option<String>) {
+        if let Err(Trouble::Store(error)) = self.note_passed().await {
+            tracing::debug!(projection = %self.shared.name, %error, "the last checkpoint was not noted");
+        }
+        if let Err(error) = self.sign_off(failure).await {
+            tracing::warn!(projection = %self.shared.name, %error, "claims were not given up");
+        }
+    }
+
+    /// Finds the build that it works on.
+    async fn open(&mut self) -> Result<(), Trouble> {
+        let entry = catalog::find(&*self.shared.store, &self.shared.name).await?.unwrap_or_default();
+        let known = entry.build(self.build.number);
+        let build = match known {
+            Some(build) if build.state != BuildState::Retired => build,
+            // What it was building is given up.
+            None if self.build.state == BuildState::Building => {
+                let name = self.shared.name.clone();
+                return Err(ProjectionFailure::from(ProjectionsError::NotRebuilding { name }).into());
+            }
+            _ => {
+                let (name, version) = (&self.shared.name, self.shared.version);
+                catalog::open(&*self.shared.store, name, version, self.now()).await?
+            }
+        };
+        if build.number != self.build.number {
+            self.held = Arc::default();
+            self.passed = None;
+        }
+        self.build = build;
+        self.prepare().await
+    }
+}
+
+fn roles_after(
+    events: &[RecordedEvent],
+    held: &[Held],
+    parked: &HashMap<StreamId, Option<Timestamp>>,
+) -> Vec<Role> {
+    roles(events, held, |event| parked.contains_key(event.stream()), true).unwrap_or_default()
+}
+
+/// Resolves after `time`; never where there is none.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => pending().await,
+    }
+}
+
+/// Resolves when the runner is told to stop, or is gone.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
+}

@@ -1,0 +1,223 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use tokio::sync::Semaphore;
+
+use super::{ProjectionFixture, Shop, eventually, ledger_name};
+use crate::port::{Comparison, DocumentTx, ProjectionStore, ReadModelStore, Space, UnitOfWork, WorkError};
+use crate::runtime::{ProjectionState, RunningProjection};
+use crate::testing::samples::stream;
+use crate::vocabulary::{Collection, Document, DocumentKey, KeyRange, Payload, StoreError, StreamId};
+
+const STREAMS: u64 = 24;
+
+fn streams() -> Vec<StreamId> {
+    (0..STREAMS).map(stream).collect()
+}
+
+async fn is_complete<F: ProjectionFixture>(shop: &Shop<F>, versions: u64) -> bool {
+    for stream in streams() {
+        let found = shop.ledger(&stream).await;
+        let expected: Vec<u64> = (1..=versions).collect();
+        // More than there should be will not go away by waiting.
+        assert!(found.len() <= expected.len() && expected.starts_with(&found), "{stream}: {found:?}");
+        if found != expected {
+            return false;
+        }
+    }
+    true
+}
+
+pub async fn slices_are_shared_by_all_workers<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let mut running = Vec::new();
+    for _ in 0..3 {
+        running.push(shop.run().await);
+    }
+    for _ in 0..5 {
+        for stream in streams() {
+            shop.append(&stream, 2).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    eventually("every event is handled once", async || is_complete(&shop, 10).await).await;
+    eventually("each worker has slices", async || {
+        running.iter().all(|one| one.status().state == ProjectionState::Live)
+    })
+    .await;
+    stop(running).await;
+}
+
+async fn stop(running: Vec<RunningProjection>) {
+    for one in running {
+        one.stop().await.expect("it goes on until it is stopped");
+    }
+}
+
+/// Workers come and go while there is something to do.
+pub async fn the_number_of_workers_may_change<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let mut running = vec![shop.run().await];
+    for round in 0..12_usize {
+        for stream in streams() {
+            shop.append(&stream, 1).await;
+        }
+        match round % 4 {
+            0 | 1 => running.push(shop.run().await),
+            // Gracefully, or as if it had never been there.
+            2 => running.remove(0).stop().await.expect("it goes on until it is stopped"),
+            _ => drop(running.remove(0)),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+    running.push(shop.run().await);
+    eventually("every event is handled once", async || is_complete(&shop, 12).await).await;
+    stop(running).await;
+}
+
+/// A worker claims everything and is not heard of any more: another takes over when the lease has run out, not before.
+pub async fn a_worker_that_is_gone_is_replaced<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let gone = Gated::new(shop.fixture.open().await);
+    let first = shop.runner(gone.clone()).start().await.expect("started");
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    eventually("the first worker is at work", async || is_complete(&shop, 1).await).await;
+    gone.close();
+    eventually("it has stopped in the middle", async || gone.is_waiting()).await;
+
+    let second = shop.run().await;
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    assert!(is_complete(&shop, 1).await, "somebody took over before the lease had run out");
+    shop.clock.advance(SignedDuration::from_secs(60));
+    eventually("another takes over", async || is_complete(&shop, 2).await).await;
+    drop(first);
+    second.stop().await.expect("it goes on until it is stopped");
+}
+
+/// A worker that has lost its slices without noticing writes nothing.
+pub async fn a_worker_that_lost_its_lease_writes_nothing<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let slow = Gated::new(shop.fixture.open().await);
+    let first = shop.runner(slow.clone()).start().await.expect("started");
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    eventually("the first worker is at work", async || is_complete(&shop, 1).await).await;
+    slow.close();
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    // It has events in hand and is about to commit them.
+    eventually("it is about to commit", async || slow.is_waiting()).await;
+    shop.clock.advance(SignedDuration::from_secs(60));
+    let second = shop.run().await;
+    eventually("another takes over", async || is_complete(&shop, 2).await).await;
+    slow.open();
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    eventually("both go on", async || is_complete(&shop, 3).await).await;
+    let projections = shop.projections().await;
+    eventually("both are there", async || {
+        projections.status(&ledger_name()).await.expect("known").iter().any(|status| status.workers == 2)
+    })
+    .await;
+    stop(vec![first, second]).await;
+}
+
+/// A store whose transactions wait at a gate, before they begin.
+#[derive(Debug)]
+struct Gated<S> {
+    inner: Arc<S>,
+    gate: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// As many as may be under way.
+const OPEN: usize = 1_000;
+
+impl<S> Clone for Gated<S> {
+    fn clone(&self) -> Self {
+        let (inner, gate, waiting) = (&self.inner, &self.gate, &self.waiting);
+        Self { inner: Arc::clone(inner), gate: Arc::clone(gate), waiting: Arc::clone(waiting) }
+    }
+}
+
+impl<S> Gated<S> {
+    fn new(inner: S) -> Self {
+        Self { inner: Arc::new(inner), gate: Arc::new(Semaphore::new(OPEN)), waiting: Arc::default() }
+    }
+
+    fn close(&self) {
+        while self.gate.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_ok() {}
+    }
+
+    fn open(&self) {
+        self.gate.add_permits(OPEN);
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    async fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _ = self.gate.acquire().await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: ProjectionStore> ProjectionStore for Gated<S> {
+    async fn note(&self, space: &Space, work: Box<dyn UnitOfWork<()>>) -> Result<(), WorkError> {
+        self.pass().await;
+        self.inner.note(space, work).await
+    }
+
+    async fn get(
+        &self,
+        space: &Space,
+        collection: &Collection,
+        key: &DocumentKey,
+    ) -> Result<Option<Payload>, StoreError> {
+        self.inner.get(space, collection, key).await
+    }
+
+    async fn list(
+        &self,
+        space: &Space,
+        collection: &Collection,
+        range: &KeyRange,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.inner.list(space, collection, range).await
+    }
+
+    async fn remove(&self, space: &Space) -> Result<(), StoreError> {
+        self.inner.remove(space).await
+    }
+
+    async fn compare(&self, old: &Space, new: &Space) -> Result<Comparison, StoreError> {
+        self.inner.compare(old, new).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: ReadModelStore<DocumentTx>> ReadModelStore<DocumentTx> for Gated<S> {
+    async fn transact(&self, space: &Space, work: Box<dyn UnitOfWork<DocumentTx>>) -> Result<(), WorkError> {
+        self.pass().await;
+        self.inner.transact(space, work).await
+    }
+
+    fn takes_back(&self) -> bool {
+        self.inner.takes_back()
+    }
+}

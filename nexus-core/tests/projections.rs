@@ -1,0 +1,12 @@
+//! Projections on the memory store: what is the same on every backend.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+mod projections {
+    mod completeness;
+    mod effects;
+    mod health;
+    mod rebuild;
+    mod running;
+    pub(crate) mod support;
+}

@@ -1,0 +1,166 @@
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nexus_core::{
+    EventStore, ProjectionFailure, ProjectionName, ProjectionState, ProjectionsError, Repository,
+    RetrySchedule,
+};
+
+use super::support::{Counts, House, eventually, name, stream};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_projection_rests_and_goes_on_where_it_was() {
+    let house = House::new();
+    house.append(5).await;
+    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    house.until_total(5).await;
+    running.pause().await.expect("paused");
+    eventually("it rests", async || running.status().state == ProjectionState::Paused).await;
+    house.append(5).await;
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(house.total().await, 5);
+    running.stop().await.expect("stopped");
+    // It stays paused, whoever starts it.
+    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(house.total().await, 5);
+    running.resume().await.expect("resumed");
+    house.until_total(10).await;
+    running.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_workers_handle_everything_once() {
+    let house = House::new();
+    for _ in 0..20 {
+        house.append(50).await;
+    }
+    let running = house
+        .runner(Counts::version(1))
+        .workers(NonZeroUsize::new(4).expect("4"))
+        .batch(NonZeroUsize::new(7).expect("7"))
+        .start()
+        .await
+        .expect("started");
+    house.until_total(1_000).await;
+    house.append(50).await;
+    house.until_total(1_050).await;
+    let status = running.status();
+    assert_eq!((status.workers, status.lag_events), (4, 0), "{status:?}");
+    running.stop().await.expect("stopped");
+    assert_eq!(house.total().await, 1_050);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_is_waited_for_by_receipt() {
+    use nexus_core::{Aggregate, Command, CommandContext, CommandHandler, DomainEvent};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize, DomainEvent)]
+    enum DoorEvent {
+        Opened,
+    }
+    #[derive(Serialize, Deserialize, Command)]
+    struct Open;
+    #[derive(Default)]
+    struct Door;
+    impl Aggregate for Door {
+        const CATEGORY: &'static str = "door";
+        type Id = u32;
+        type Event = DoorEvent;
+        fn apply(&mut self, _: &DoorEvent) {}
+    }
+    impl CommandHandler<Open> for Door {
+        type Rejection = std::convert::Infallible;
+        fn handle(&self, _: &Open, _: &CommandContext) -> Result<Vec<DoorEvent>, Self::Rejection> {
+            Ok(vec![DoorEvent::Opened])
+        }
+    }
+
+    let house = House::new();
+    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    let doors = Repository::new(house.log.clone());
+    for number in 1..=30 {
+        let receipt = doors.execute::<Door, _>(&(number % 4), Open).await.expect("done");
+        running.wait_for(&receipt, Duration::from_secs(5)).await.expect("it comes that far");
+        assert_eq!(house.total().await, u64::from(number));
+        house
+            .projections()
+            .wait_for(&name(), &receipt, Duration::from_secs(5))
+            .await
+            .expect("also from outside");
+    }
+    let receipt = doors.execute::<Door, _>(&1, Open).await.expect("done");
+    running.wait_for(&receipt, Duration::from_secs(5)).await.expect("it comes that far");
+    running.stop().await.expect("stopped");
+    let late = doors.execute::<Door, _>(&1, Open).await.expect("done");
+    let not_yet =
+        house.projections().wait_for(&name(), &late, Duration::from_millis(30)).await.expect_err("stopped");
+    let message = not_yet.to_string();
+    assert!(message.contains("handled position 31 of 32") && message.contains("Stopped"), "{message}");
+    let mut nothing = late;
+    nothing.position = None;
+    let refused = house.projections().wait_for(&name(), &nothing, Duration::from_millis(30)).await;
+    assert!(matches!(refused, Err(ProjectionsError::NoPosition { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_fails_at_everything_stops() {
+    let house = House::new();
+    house.append(30).await;
+    let broken = Counts::version(1);
+    broken.fails.store(true, Ordering::SeqCst);
+    let runner = house.runner(broken.clone()).stop_at_parked_streams(NonZeroUsize::new(10).expect("10"));
+    let mut running = runner.start().await.expect("started");
+    let failure = running.ended().await.expect_err("it stops");
+    assert!(matches!(failure, ProjectionFailure::TooManyFailures { parked: 10, .. }), "{failure:?}");
+    let status = &house.projections().status(&name()).await.expect("known")[0];
+    assert_eq!((status.state, status.parked_streams), (ProjectionState::Failed, 10), "{status:?}");
+    assert!(
+        status.last_error.as_ref().is_some_and(|error| error.contains("10 streams waiting")),
+        "{status:?}"
+    );
+
+    // Mended, it goes on: nothing is lost, and nothing happens twice.
+    broken.fails.store(false, Ordering::SeqCst);
+    let running = house.runner(broken).start().await.expect("started");
+    house.clock.advance(jiff::SignedDuration::from_secs(10));
+    house.until_total(30).await;
+    assert_eq!(house.projections().status(&name()).await.expect("known")[0].last_error, None);
+    running.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let house = House::new();
+    let (projections, unknown) = (house.projections(), ProjectionName::new("nobody").expect("valid"));
+    let message = projections.status(&unknown).await.expect_err("unknown").to_string();
+    assert_eq!(message, "there is no projection nobody: none was started yet");
+    house.runner(Counts::version(3)).start().await.expect("started").stop().await.expect("stopped");
+    let message = projections.retry(&unknown, &stream(1)).await.expect_err("unknown").to_string();
+    assert_eq!(message, "there is no projection nobody: known are counts");
+    let message = house.runner(Counts::version(2)).start().await.expect_err("outdated").to_string();
+    assert_eq!(message, "version 2 of projection counts is outdated: version 3 serves already");
+    let message = projections.retry(&name(), &stream(1)).await.expect_err("no letter").to_string();
+    assert_eq!(message, "stream thing-1 has no dead letter in projection counts");
+    assert_eq!(projections.names().await.expect("listed"), [name()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_due_is_tried_though_the_store_was_gone_meanwhile() {
+    let house = House::new();
+    let broken = Counts::version(1);
+    broken.fails.store(true, Ordering::SeqCst);
+    house.append(1).await;
+    let running =
+        house.runner(broken.clone()).retry(RetrySchedule::default().tries(9)).start().await.expect("started");
+    eventually("it has failed", async || running.status().parked_streams == 1).await;
+    broken.fails.store(false, Ordering::SeqCst);
+    running.stop().await.expect("stopped");
+    let running = house.runner(broken).start().await.expect("started");
+    house.clock.advance(jiff::SignedDuration::from_secs(2));
+    house.until_total(1).await;
+    assert!(house.log.capabilities().conditions());
+    running.stop().await.expect("stopped");
+}
