@@ -66,6 +66,16 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The same where a store was opened already, and one of its files is not as it should be.
+    pub(crate) fn into_store_error(self, attempted: String) -> StoreError {
+        match &self {
+            Self::NotSqlite { .. } | Self::Foreign { .. } | Self::Future { .. } => {
+                StoreError::Corrupt { what: attempted, source: self.into() }
+            }
+            _ => StoreError::Unavailable { attempted, source: self.into() },
+        }
+    }
+
     pub(crate) fn from_sqlite(path: &std::path::Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {

@@ -37,6 +37,7 @@ mod config;
 mod error;
 mod growth;
 mod migrations;
+mod projections;
 mod query;
 mod reader;
 mod readers;
@@ -46,4 +47,6 @@ mod writer;
 
 pub use config::{Durability, ShortReads, SqliteConfig};
 pub use error::OpenError;
+pub use projections::SqliteProjections;
+pub use rusqlite;
 pub use store::SqliteStore;

@@ -6,16 +6,30 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use crate::config::{Role, SqliteConfig};
 use crate::error::OpenError;
 
-/// "NXUS", which marks a file as ours in its header.
-const APPLICATION_ID: i32 = 0x4e58_5553;
+/// What a file is for, and how it is laid out.
+pub(crate) struct Layout {
+    /// Marks a file as ours in its header.
+    application_id: i32,
+    /// Step by step from an empty file; the version of a file is how many of them it has seen.
+    steps: &'static [&'static str],
+}
 
-/// Step by step from an empty file; the version of a file is how many of them it has seen.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+/// Events: "NXUS".
+pub(crate) const EVENTS: Layout =
+    Layout { application_id: 0x4e58_5553, steps: &[include_str!("migrations/0001_events.sql")] };
 
-const CURRENT: i32 = STEPS.len() as i32;
+/// A read model: "NXRM".
+pub(crate) const READ_MODELS: Layout =
+    Layout { application_id: 0x4e58_524d, steps: &[include_str!("migrations/0001_read_models.sql")] };
+
+impl Layout {
+    fn current(&self) -> i32 {
+        i32::try_from(self.steps.len()).unwrap_or(i32::MAX)
+    }
+}
 
 /// Opens the writing connection: makes the file or brings it up to date, or says why it cannot.
-pub(crate) fn open(config: &SqliteConfig) -> Result<Connection, OpenError> {
+pub(crate) fn open(config: &SqliteConfig, layout: &Layout) -> Result<Connection, OpenError> {
     let path = config.path.as_path();
     let failed = |error| OpenError::from_sqlite(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -30,11 +44,11 @@ pub(crate) fn open(config: &SqliteConfig) -> Result<Connection, OpenError> {
     }
     // One view of the file: another process may be making it right now.
     let view = connection.unchecked_transaction().map_err(failed)?;
-    let found = version(&view, path)?;
+    let found = version(&view, path, layout)?;
     view.finish().map_err(failed)?;
-    if found < CURRENT {
+    if found < layout.current() {
         use_write_ahead_log(&connection, path, config.busy_timeout)?;
-        migrate(&mut connection, path)?;
+        migrate(&mut connection, path, layout)?;
     }
     // It may have been switched off by hand since.
     use_write_ahead_log(&connection, path, config.busy_timeout)?;
@@ -54,7 +68,7 @@ pub(crate) fn open_reader(config: &SqliteConfig) -> rusqlite::Result<Connection>
 }
 
 /// The version of the file, if it is ours; 0 for one that is still empty. To be called in a transaction.
-fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+fn version(connection: &Connection, path: &Path, layout: &Layout) -> Result<i32, OpenError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get(0))
@@ -67,24 +81,24 @@ fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
     let path = path.to_owned();
     match (application_id, found) {
         (0, 0) if tables == 0 => Ok(0),
-        (APPLICATION_ID, found) if found > CURRENT => {
-            Err(OpenError::Future { path, found, supported: CURRENT })
+        (id, found) if id == layout.application_id && found > layout.current() => {
+            Err(OpenError::Future { path, found, supported: layout.current() })
         }
-        (APPLICATION_ID, found) if found > 0 => Ok(found),
+        (id, found) if id == layout.application_id && found > 0 => Ok(found),
         (application_id, _) => Err(OpenError::Foreign { path, application_id }),
     }
 }
 
 /// Several processes may start at once: whoever gets the lock migrates, the others find it done.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+fn migrate(connection: &mut Connection, path: &Path, layout: &Layout) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_sqlite(path, error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let found = version(&transaction, path)?;
-    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+    let found = version(&transaction, path, layout)?;
+    for step in layout.steps.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(step).map_err(failed)?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
-    transaction.pragma_update(None, "user_version", CURRENT).map_err(failed)?;
+    transaction.pragma_update(None, "application_id", layout.application_id).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", layout.current()).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 

@@ -98,7 +98,7 @@ impl SqliteStore {
 
 impl Shared {
     fn open(config: &SqliteConfig) -> Result<Self, OpenError> {
-        let connection = migrations::open(config)?;
+        let connection = migrations::open(config, &migrations::EVENTS)?;
         let (alive, ended) = mpsc::channel(1);
         let readers = Readers::start(config, &alive)?;
         let head = Arc::new(watch::Sender::new(None));

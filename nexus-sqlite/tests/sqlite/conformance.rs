@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nexus_core::Clock;
-use nexus_core::testing::StoreFixture;
-use nexus_sqlite::{SqliteConfig, SqliteStore};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
+use nexus_core::{Clock, LogFeed, Query};
+use nexus_sqlite::{SqliteConfig, SqliteProjections, SqliteStore};
 use tempfile::TempDir;
 
 struct Sqlite {
@@ -26,10 +26,52 @@ impl StoreFixture for Sqlite {
     }
 }
 
+impl FeedFixture for Sqlite {
+    type Feed = LogFeed<SqliteStore>;
+
+    async fn feed(&self, query: Query) -> LogFeed<SqliteStore> {
+        LogFeed::new(self.open().await, query)
+    }
+}
+
+struct ReadModels(TempDir);
+
+impl ProjectionFixture for ReadModels {
+    type Store = SqliteProjections;
+
+    async fn start() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    async fn open(&self) -> SqliteProjections {
+        SqliteProjections::open(self.0.path()).await.expect("the directory can be used")
+    }
+}
+
 mod store {
     nexus_core::event_store_conformance!(super::Sqlite);
 }
 
 mod log {
     nexus_core::event_log_conformance!(super::Sqlite);
+}
+
+mod feed {
+    nexus_core::event_feed_conformance!(super::Sqlite);
+}
+
+mod documents {
+    nexus_core::document_conformance!(super::ReadModels);
+}
+
+mod transactions {
+    nexus_core::projection_transaction_conformance!(super::ReadModels);
+}
+
+mod leases {
+    nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod dead_letters {
+    nexus_core::dead_letter_conformance!(super::ReadModels);
 }

@@ -1,0 +1,118 @@
+use std::path::Path;
+
+use nexus_core::Comparison;
+use rusqlite::{Connection, OpenFlags};
+
+/// Compares two files: documents by their keys, and all other tables row by row.
+pub(super) fn compare(old: &Path, new: &Path) -> rusqlite::Result<Comparison> {
+    // Even a reader writes to the shared memory beside the file.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(old, flags)?;
+    connection.execute("ATTACH DATABASE ?1 AS new", [new.to_string_lossy()])?;
+    let view = connection.unchecked_transaction()?;
+    let mut comparison = Comparison::default();
+    documents(&view, &mut comparison)?;
+    for table in tables(&view)? {
+        rows(&view, &table, &mut comparison)?;
+    }
+    Ok(comparison)
+}
+
+fn documents(connection: &Connection, comparison: &mut Comparison) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT coalesce(o.collection, n.collection), coalesce(o.key, n.key), o.content, n.content
+         FROM (SELECT * FROM main.nexus_documents WHERE collection NOT GLOB '$*') o
+         FULL JOIN (SELECT * FROM new.nexus_documents WHERE collection NOT GLOB '$*') n
+         ON o.collection = n.collection AND o.key = n.key ORDER BY 1, 2",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (collection, key): (String, String) = (row.get(0)?, row.get(1)?);
+        match (row.get::<_, Option<String>>(2)?, row.get::<_, Option<String>>(3)?) {
+            (Some(old), Some(new)) if old == new => comparison.same += 1,
+            (Some(old), Some(new)) => {
+                comparison.changed += 1;
+                comparison.show(|| format!("{collection}/{key}: {old} became {new}"));
+            }
+            (Some(old), None) => {
+                comparison.only_old += 1;
+                comparison.show(|| format!("{collection}/{key}: {old} is gone"));
+            }
+            (None, new) => {
+                comparison.only_new += 1;
+                comparison.show(|| format!("{collection}/{key}: {} is new", new.unwrap_or_default()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tables of the read model in either file.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' UNION \
+         SELECT name FROM new.sqlite_schema WHERE type = 'table' ORDER BY name",
+    )?;
+    let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let all = names.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(all.into_iter().filter(|name| name != "nexus_documents" && !name.starts_with("sqlite_")).collect())
+}
+
+fn rows(connection: &Connection, table: &str, comparison: &mut Comparison) -> rusqlite::Result<()> {
+    let (old, new) = (columns(connection, "main", table)?, columns(connection, "new", table)?);
+    let quoted = quoted(table);
+    if old != new {
+        let count = |schema: &str, columns: &[String]| -> rusqlite::Result<u64> {
+            if columns.is_empty() {
+                return Ok(0);
+            }
+            number(connection, &format!("SELECT count(*) FROM {schema}.{quoted}"))
+        };
+        comparison.only_old += count("main", &old)?;
+        comparison.only_new += count("new", &new)?;
+        comparison.show(|| format!("table {table} had columns {old:?}, and has {new:?}"));
+        return Ok(());
+    }
+    let columns: Vec<String> = old.iter().map(|column| self::quoted(column)).collect();
+    let columns = columns.join(", ");
+    // Rows that are there several times count as often.
+    let grouped = |schema: &str| {
+        format!("SELECT {columns}, count(*) AS nexus_count FROM {schema}.{quoted} GROUP BY {columns}")
+    };
+    let (old, new) = (grouped("main"), grouped("new"));
+    let count = |sql: &str| number(connection, &format!("SELECT coalesce(sum(nexus_count), 0) FROM ({sql})"));
+    let only_old = count(&format!("{old} EXCEPT {new}"))?;
+    let only_new = count(&format!("{new} EXCEPT {old}"))?;
+    comparison.same += count(&new)?.saturating_sub(only_new);
+    comparison.only_old += only_old;
+    comparison.only_new += only_new;
+    for (sql, became) in
+        [(format!("{old} EXCEPT {new}"), "is gone"), (format!("{new} EXCEPT {old}"), "is new")]
+    {
+        let mut statement = connection.prepare(&format!("{sql} LIMIT {}", Comparison::EXAMPLES))?;
+        let width = statement.column_count().saturating_sub(1);
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            let values =
+                (0..width).map(|column| Ok(format!("{:?}", row.get::<_, rusqlite::types::Value>(column)?)));
+            let values = values.collect::<rusqlite::Result<Vec<_>>>()?.join(", ");
+            comparison.show(|| format!("{table}: ({values}) {became}"));
+        }
+    }
+    Ok(())
+}
+
+fn number(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
+    let number: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(number.unsigned_abs())
+}
+
+fn columns(connection: &Connection, schema: &str, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1, ?2) ORDER BY cid")?;
+    let names = statement.query_map([table, schema], |row| row.get::<_, String>(0))?;
+    names.collect()
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

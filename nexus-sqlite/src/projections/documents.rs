@@ -1,0 +1,178 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use nexus_core::{
+    Collection, Document, DocumentKey, DocumentTx, Documents, KeyRange, Payload, ProjectionTransaction,
+    StoreError,
+};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+
+use crate::error::store_error;
+
+/// The documents in one file, within the transaction that is open on its connection.
+pub(crate) struct SqliteDocuments {
+    pub(crate) connection: Connection,
+    nothing: (),
+}
+
+impl SqliteDocuments {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, nothing: () }
+    }
+}
+
+#[async_trait]
+impl Documents for SqliteDocuments {
+    async fn get(
+        &mut self,
+        collection: &Collection,
+        key: &DocumentKey,
+    ) -> Result<Option<Payload>, StoreError> {
+        get(&self.connection, collection, key)
+    }
+
+    async fn put(
+        &mut self,
+        collection: &Collection,
+        key: &DocumentKey,
+        content: Payload,
+    ) -> Result<(), StoreError> {
+        let put = || {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO nexus_documents (collection, key, content) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT DO UPDATE SET content = excluded.content",
+                )?
+                .execute((collection.as_str(), key.as_str(), Json(content.as_bytes())))
+        };
+        put().map(drop).map_err(|error| store_error("write a document", error))
+    }
+
+    async fn delete(&mut self, collection: &Collection, key: &DocumentKey) -> Result<(), StoreError> {
+        let delete = || {
+            self.connection
+                .prepare_cached("DELETE FROM nexus_documents WHERE collection = ?1 AND key = ?2")?
+                .execute((collection.as_str(), key.as_str()))
+        };
+        delete().map(drop).map_err(|error| store_error("delete a document", error))
+    }
+
+    async fn list(&mut self, collection: &Collection, range: &KeyRange) -> Result<Vec<Document>, StoreError> {
+        list(&self.connection, collection, range)
+    }
+}
+
+impl ProjectionTransaction<DocumentTx> for SqliteDocuments {
+    fn read_model(&mut self) -> &mut DocumentTx {
+        self
+    }
+
+    fn notes(&mut self) -> &mut dyn Documents {
+        self
+    }
+}
+
+impl ProjectionTransaction<Connection> for SqliteDocuments {
+    fn read_model(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    fn notes(&mut self) -> &mut dyn Documents {
+        self
+    }
+}
+
+impl ProjectionTransaction<()> for SqliteDocuments {
+    fn read_model(&mut self) -> &mut () {
+        &mut self.nothing
+    }
+
+    fn notes(&mut self) -> &mut dyn Documents {
+        self
+    }
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    collection: &Collection,
+    key: &DocumentKey,
+) -> Result<Option<Payload>, StoreError> {
+    let get = || {
+        connection
+            .prepare_cached("SELECT content FROM nexus_documents WHERE collection = ?1 AND key = ?2")?
+            .query_row((collection.as_str(), key.as_str()), |row| content(row, 0))
+            .optional()
+    };
+    get().map_err(|error| store_error("read a document", error))
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    collection: &Collection,
+    range: &KeyRange,
+) -> Result<Vec<Document>, StoreError> {
+    // Text is compared by its bytes, so those with a prefix lie side by side.
+    let after = range.last_seen().map_or("", DocumentKey::as_str);
+    let end = successor(range.prefix());
+    let below = if end.is_some() { "AND key < ?4 " } else { "AND ?4 IS NULL " };
+    let sql = format!(
+        "SELECT key, content FROM nexus_documents WHERE collection = ?1 AND key > ?2 AND key >= ?3 {below}\
+         ORDER BY key LIMIT ?5"
+    );
+    let list = || {
+        let limit = i64::try_from(range.max_documents()).unwrap_or(i64::MAX);
+        let mut statement = connection.prepare_cached(&sql)?;
+        let bounds = (collection.as_str(), after, range.prefix(), end, limit);
+        let rows = statement.query_map(bounds, |row| Ok((row.get::<_, String>(0)?, content(row, 1)?)))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let found = list().map_err(|error| store_error("list documents", error))?;
+    let document = |(key, content)| {
+        let key =
+            DocumentKey::new(key).map_err(|error| StoreError::corrupt("the key of a document", error))?;
+        Ok(Document { key, content })
+    };
+    found.into_iter().map(document).collect()
+}
+
+fn content(row: &Row<'_>, column: usize) -> rusqlite::Result<Payload> {
+    Ok(Payload::from_checked(Bytes::copy_from_slice(row.get_ref(column)?.as_bytes()?)))
+}
+
+/// The first text after all that start with `prefix`; `None` where there is no such text.
+fn successor(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // There are no characters between D7FF and E000.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+/// JSON text that is bound as it is, without a copy.
+struct Json<'a>(&'a [u8]);
+
+impl ToSql for Json<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_text_begins() {
+        for (prefix, end) in
+            [("", None), ("a", Some("b")), ("a\u{10ffff}", Some("b")), ("\u{d7ff}", Some("\u{e000}"))]
+        {
+            assert_eq!(successor(prefix).as_deref(), end);
+        }
+        assert_eq!(successor("\u{10ffff}"), None);
+    }
+}
