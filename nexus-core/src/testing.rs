@@ -50,6 +50,6 @@ mod samples;
 mod scenario;
 
 pub use feed::FeedFixture;
-pub use fixture::{StoreFixture, run};
+pub use fixture::{StoreFixture, be_patient_for, run};
 pub use projections::ProjectionFixture;
 pub use scenario::{Decided, Scenario};

@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
 use super::StoreFixture;
+use super::fixture::soon;
 use super::samples::{Lab, batch, event, event_type, events, ids, stream, tagged};
 use crate::port::{EventFeed, EventLog, EventStore, FeedError, FeedItem, Subscription};
 use crate::vocabulary::{
@@ -24,11 +24,8 @@ pub trait FeedFixture: StoreFixture<Store: EventLog> {
     fn feed(&self, query: Query) -> impl Future<Output = Self::Feed> + Send;
 }
 
-/// Far longer than any feed takes, far shorter than for ever.
-const SOON: Duration = Duration::from_secs(10);
-
 async fn next(subscription: &mut Subscription) -> Result<FeedItem, FeedError> {
-    let item = timeout(SOON, subscription.next()).await.expect("a feed delivers what is there");
+    let item = timeout(soon(), subscription.next()).await.expect("a feed delivers what is there");
     item.expect("a subscription goes on for ever")
 }
 
@@ -127,7 +124,7 @@ pub async fn a_feed_misses_nothing_under_concurrent_writers<F: FeedFixture>() {
     let log = lab.log().await;
     assert!(log.len() > 100, "only {} events were stored", log.len());
     for reader in readers {
-        let seen = timeout(SOON, reader).await.expect("a reader comes to the end").expect("no panic");
+        let seen = timeout(soon(), reader).await.expect("a reader comes to the end").expect("no panic");
         assert_eq!(seen.len(), log.len(), "a reader missed events, or saw some twice");
         assert_eq!(seen, ids(&log), "a reader saw another order");
     }

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::port::EventStore;
@@ -20,6 +21,20 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
 
 /// A case that has not ended by then never will.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long the cases wait for what has to happen, in milliseconds: far longer than anything takes.
+static PATIENT_FOR: AtomicU64 = AtomicU64::new(20_000);
+
+/// How long the cases wait for what has to happen.
+pub(super) fn soon() -> Duration {
+    Duration::from_millis(PATIENT_FOR.load(Ordering::Relaxed))
+}
+
+/// Has the cases of this process wait no longer than this: for tests that they find what is broken.
+#[doc(hidden)]
+pub fn be_patient_for(time: Duration) {
+    PATIENT_FOR.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
 
 /// Runs one case on a runtime of its own with several threads.
 ///

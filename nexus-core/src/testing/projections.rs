@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
+use super::fixture::soon;
 use super::samples::{batch, events};
 use crate::domain::{Projection, ProjectionError};
 use crate::memory::MemoryStore;
@@ -43,9 +44,6 @@ pub trait ProjectionFixture: Send + Sync + Sized + 'static {
     /// another handle on the same one.
     fn open(&self) -> impl Future<Output = Self::Store> + Send;
 }
-
-/// Far longer than anything takes, far shorter than for ever.
-const SOON: Duration = Duration::from_secs(20);
 
 fn collection(name: &str) -> Collection {
     Collection::new(name).expect("a valid collection")
@@ -222,7 +220,7 @@ fn ledger_name() -> ProjectionName {
 
 /// Waits until something holds; it has to, soon.
 async fn eventually(what: impl std::fmt::Display, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + SOON;
+    let deadline = tokio::time::Instant::now() + soon();
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "it never came to pass that {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

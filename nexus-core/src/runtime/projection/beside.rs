@@ -201,7 +201,7 @@ where
         })
         .await?;
         let uptos = marks.iter().map(|mark| mark.cursor);
-        let held = aligned.into_iter().zip(uptos).map(|(claim, upto)| Held { claim, upto });
+        let held = aligned.into_iter().zip(uptos).map(|(claim, upto)| Held { claim, upto: Some(upto) });
         self.held = Arc::new(held.collect());
         Ok(())
     }

@@ -22,8 +22,8 @@ use crate::vocabulary::{BoxError, Position, RecordedEvent, StoreError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) claim: Claim,
-    /// Events after this one are left alone, for the time being.
-    pub(super) upto: Option<Position>,
+    /// Events after this one are left alone, for the time being: all of them, where it is `Some(None)`.
+    pub(super) upto: Option<Option<Position>>,
 }
 
 impl Held {
@@ -33,17 +33,14 @@ impl Held {
 
     /// How far it has come when everything up to `through` is handled.
     pub(super) fn moved(&self, through: Option<Position>) -> Option<Position> {
-        let through = match (through, self.upto) {
-            (Some(through), Some(upto)) => Some(through.min(upto)),
-            (through, _) => through,
-        };
+        let through = self.upto.map_or(through, |upto| upto.min(through));
         through.max(self.claim.cursor)
     }
 
     fn takes(&self, event: &RecordedEvent) -> bool {
         self.claim.includes(event.slice())
             && event.position() > self.claim.cursor
-            && self.upto.is_none_or(|upto| event.position() <= Some(upto))
+            && self.upto.is_none_or(|upto| event.position() <= upto)
     }
 }
 

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Failure, ProjectionFixture, SOON, Shop, eventually, ledger_name};
+use super::{Failure, ProjectionFixture, Shop, eventually, ledger_name};
 use crate::port::EventStore;
 use crate::runtime::{DeadLetter, LetterState, ProjectionsError};
+use crate::testing::fixture::soon;
 use crate::testing::samples::{stream, version};
 
 async fn letters<F: ProjectionFixture>(shop: &Shop<F>) -> Vec<DeadLetter> {
@@ -119,13 +120,13 @@ pub async fn dead_letters_are_retried_in_order<F: ProjectionFixture>() {
     shop.ledger.fail_at(&one, 4, Failure::Error);
     let (projections, name) = (shop.projections().await, ledger_name());
     running.retry(&one).await.expect("it is asked for");
-    let first = projections.answered(&name, &one, SOON).await.expect("it is done");
+    let first = projections.answered(&name, &one, soon()).await.expect("it is done");
     assert_eq!(first.map(|letter| (letter.event.version(), letter.tries)), Some((version(4), 1)));
     assert_eq!(shop.ledger(&one).await, [1, 2, 3], "those before it were taken in, in order");
     shop.append(&one, 1).await;
     shop.ledger.recover();
     running.retry(&one).await.expect("it is asked for");
-    assert_eq!(projections.answered(&name, &one, SOON).await.expect("it is done"), None);
+    assert_eq!(projections.answered(&name, &one, soon()).await.expect("it is done"), None);
     shop.until(&one, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]).await;
     let none = projections.retry(&name, &one).await.expect_err("there is nothing to retry");
     assert!(matches!(none, ProjectionsError::NoLetter { .. }), "{none:?}");
@@ -146,7 +147,7 @@ pub async fn a_dead_letter_can_be_skipped<F: ProjectionFixture>() {
         "{refused:?}"
     );
     running.skip(&one, version(2), Some("ada")).await.expect("it is asked for");
-    assert_eq!(projections.answered(&name, &one, SOON).await.expect("it is done"), None);
+    assert_eq!(projections.answered(&name, &one, soon()).await.expect("it is done"), None);
     assert_eq!(shop.ledger(&one).await, [1, 3, 4], "those behind it go on");
     let skipped = projections.skipped_letters(&name, 10).await.expect("they can be listed");
     assert_eq!(skipped.len(), 1);
@@ -174,7 +175,7 @@ pub async fn dead_letters_survive_a_restart<F: ProjectionFixture>() {
     shop.append(&one, 1).await;
     shop.ledger.recover();
     let running = shop.run().await;
-    assert_eq!(projections.answered(&name, &one, SOON).await.expect("it is done"), None);
+    assert_eq!(projections.answered(&name, &one, soon()).await.expect("it is done"), None);
     shop.until(&one, &[1, 2, 3]).await;
     running.stop().await.expect("it goes on until it is stopped");
 }

@@ -6,11 +6,12 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{ProjectionFixture, SOON, collection, json, key, space, stored, transact};
+use super::{ProjectionFixture, collection, json, key, space, stored, transact};
 use crate::port::{
     DocumentError, DocumentTx, DocumentsExt, ProjectionStore, ProjectionTransaction, ReadModelStore,
     UnitOfWork, WorkError,
 };
+use crate::testing::fixture::soon;
 use crate::vocabulary::{Collection, Payload};
 
 const ROUNDS: u64 = 25;
@@ -69,13 +70,13 @@ pub async fn a_dropped_transaction_leaves_all_or_nothing<F: ProjectionFixture>()
             async move {
                 let documents = transaction.read_model();
                 documents.put(&collection("c"), &key("a"), content.clone()).await?;
-                tokio::time::sleep(Duration::from_micros(50)).await;
+                tokio::time::sleep(Duration::from_millis(3)).await;
                 documents.put(&collection("c"), &key("b"), content).await?;
                 Ok(())
             }
             .boxed()
         });
-        let _ = timeout(Duration::from_micros(round * 37), both).await;
+        let _ = timeout(Duration::from_micros(round * 200), both).await;
         // What is still going on is over when another one is done.
         let last = transact(&store, 1, |_| async move { Ok(()) }.boxed());
         last.await.expect("the store goes on");
@@ -155,7 +156,7 @@ pub async fn reading_waits_for_no_transaction<F: ProjectionFixture>() {
     entered.acquire().await.expect("open").forget();
     let other = fixture.open().await;
     for store in [&*store, &other] {
-        let read = timeout(SOON, stored(store, &space(1), &collection("c"), "k")).await;
+        let read = timeout(soon(), stored(store, &space(1), &collection("c"), "k")).await;
         assert_eq!(
             read.expect("reading waits for a transaction"),
             Some(json("1")),
