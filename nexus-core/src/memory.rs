@@ -1,5 +1,6 @@
 //! The reference implementation: every rule in its plainest form, kept in memory.
 
+mod inline;
 mod log;
 mod projections;
 mod store;

@@ -6,6 +6,7 @@ mod projections {
     mod completeness;
     mod effects;
     mod health;
+    mod inline;
     mod rebuild;
     mod running;
     pub(crate) mod support;

@@ -3,9 +3,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexus_core::{Clock, SystemClock};
+use nexus_core::{Clock, Projection, SystemClock};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+
+use crate::inline::{InlineProjections, InlineTx};
 
 /// What an acknowledged append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct SqliteConfig {
     pub(crate) busy_timeout: Duration,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) inline: InlineProjections,
+    pub(crate) removed: Vec<String>,
 }
 
 impl SqliteConfig {
@@ -60,6 +64,8 @@ impl SqliteConfig {
             busy_timeout: Duration::from_secs(5),
             max_bytes: None,
             clock: Arc::new(SystemClock),
+            inline: InlineProjections::default(),
+            removed: Vec::new(),
         }
     }
 
@@ -100,6 +106,34 @@ impl SqliteConfig {
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// A projection that is written in the transaction of each append: what `append` has acknowledged is in its read
+    /// model, which is in the store's own file. For what must never lag, such as a list of names that are taken.
+    ///
+    /// - An error or a panic of the projection refuses the append with
+    ///   [`StoreError::Refused`](nexus_core::StoreError::Refused) and leaves nothing of it; others of the same group
+    ///   go on.
+    /// - All appends wait while it is written, so it may wait for nothing but its transaction, and should be brief.
+    /// - It is noted in the file: from then on only who opens the store with it, in the same version, may append. Opened
+    ///   with a new projection, or a newer version, a store first takes in all it has, in one transaction; `prepare`
+    ///   has to remove what an earlier version made.
+    /// - It has no effects ([`Projection::effect`]): an append that is taken back could not take them back.
+    ///
+    /// Read its documents with [`SqliteStore::document`](crate::SqliteStore::document), its tables through a
+    /// connection of your own.
+    #[must_use]
+    pub fn inline<P: Projection<Tx>, Tx: InlineTx + ?Sized>(mut self, projection: P) -> Self {
+        self.inline.add(projection);
+        self
+    }
+
+    /// Gives an inline projection up that the file has: from now on who opens the store has to do without it. Its read
+    /// model stays in the file as it is.
+    #[must_use]
+    pub fn without_inline(mut self, name: impl Into<String>) -> Self {
+        self.removed.push(name.into());
+        self
     }
 
     /// Settings of one connection that last as long as it does.

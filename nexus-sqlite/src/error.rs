@@ -54,6 +54,44 @@ pub enum OpenError {
         /// The journal mode SQLite fell back to.
         found: String,
     },
+    /// The file has an inline projection that this program does not know: what it appended would be missing there.
+    #[error(
+        "{} has the inline projection {name}, version {version}, without which nothing may be appended: open it with \
+         that (SqliteConfig::inline), or give it up for good (SqliteConfig::without_inline)", path.display()
+    )]
+    InlineMissing {
+        /// The file.
+        path: PathBuf,
+        /// The projection.
+        name: String,
+        /// Its version.
+        version: u32,
+    },
+    /// The file has a newer version of an inline projection.
+    #[error(
+        "{} has version {found} of the inline projection {name}: version {version} is outdated", path.display()
+    )]
+    InlineOutdated {
+        /// The file.
+        path: PathBuf,
+        /// The projection.
+        name: String,
+        /// The version that was given.
+        version: u32,
+        /// The version that the file has.
+        found: u32,
+    },
+    /// A new inline projection could not take in what is stored already.
+    #[error("the inline projection {name} could not be brought up to date with {}", path.display())]
+    InlineFailed {
+        /// The file.
+        path: PathBuf,
+        /// The projection.
+        name: String,
+        /// What went wrong.
+        #[source]
+        source: BoxError,
+    },
     /// Anything else: no such directory, no permission, a full disk, a file that another process keeps locked.
     #[error("could not open {}", path.display())]
     Unavailable {

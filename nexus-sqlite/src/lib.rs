@@ -36,6 +36,7 @@ mod commits;
 mod config;
 mod error;
 mod growth;
+mod inline;
 mod migrations;
 mod projections;
 mod query;
@@ -47,6 +48,7 @@ mod writer;
 
 pub use config::{Durability, ShortReads, SqliteConfig};
 pub use error::OpenError;
+pub use inline::InlineTx;
 pub use projections::SqliteProjections;
 pub use rusqlite;
 pub use store::SqliteStore;

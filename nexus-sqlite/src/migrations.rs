@@ -15,8 +15,13 @@ pub(crate) struct Layout {
 }
 
 /// Events: "NXUS".
-pub(crate) const EVENTS: Layout =
-    Layout { application_id: 0x4e58_5553, steps: &[include_str!("migrations/0001_events.sql")] };
+pub(crate) const EVENTS: Layout = Layout {
+    application_id: 0x4e58_5553,
+    steps: &[
+        include_str!("migrations/0001_events.sql"),
+        include_str!("migrations/0002_inline_projections.sql"),
+    ],
+};
 
 /// A read model: "NXRM".
 pub(crate) const READ_MODELS: Layout =

@@ -4,6 +4,10 @@ mod comparison;
 mod documents;
 mod space;
 
+pub(crate) use self::documents::SqliteDocuments;
+pub(crate) use self::documents::{get as document, list as documents_within};
+pub(crate) use self::space::statement;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,7 +21,6 @@ use nexus_core::{
 use rusqlite::Connection;
 use tokio::sync::Mutex;
 
-use self::documents::SqliteDocuments;
 use self::space::OpenSpace;
 use crate::config::SqliteConfig;
 use crate::error::store_error;

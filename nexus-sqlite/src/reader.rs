@@ -25,6 +25,10 @@ impl Reader {
         Ok(Self { connection: migrations::open_reader(config)?, decoder: Decoder::default() })
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     pub(crate) fn head(&self) -> Result<Option<Position>, StoreError> {
         let position: Option<i64> = self
             .connection

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use nexus_core::{
-    AppendBatch, Appended, Capabilities, Commit, EventId, EventLog, EventStore, EventStream, Position, Query,
-    ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion, pages,
+    AppendBatch, Appended, Capabilities, Collection, Commit, Document, DocumentKey, EventId, EventLog,
+    EventStore, EventStream, KeyRange, Payload, Position, Query, ReadOptions, RecordedEvent, StoreError,
+    StreamId, StreamVersion, pages,
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -14,6 +15,7 @@ use crate::config::SqliteConfig;
 use crate::error::{Closed, OpenError};
 use crate::growth::Growth;
 use crate::migrations;
+use crate::projections::{SqliteDocuments, document, documents_within};
 use crate::readers::Readers;
 use crate::writer::Writer;
 
@@ -64,6 +66,35 @@ impl SqliteStore {
         &self.shared.path
     }
 
+    /// A document of an inline projection, as of the last append: see [`SqliteConfig::inline`].
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn document(
+        &self,
+        collection: &Collection,
+        key: &DocumentKey,
+    ) -> Result<Option<Payload>, StoreError> {
+        let (collection, key) = (collection.clone(), key.clone());
+        self.shared.readers.ask_briefly(move |reader| document(reader.connection(), &collection, &key)).await
+    }
+
+    /// Documents of an inline projection, as of the last append, in the order of their keys.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn documents(
+        &self,
+        collection: &Collection,
+        range: &KeyRange,
+    ) -> Result<Vec<Document>, StoreError> {
+        let (collection, range) = (collection.clone(), range.clone());
+        self.shared
+            .readers
+            .ask(move |reader| documents_within(reader.connection(), &collection, &range))
+            .await
+    }
+
     /// Finishes what is in hand and lets go of the file; the last process to do so folds the write-ahead log into
     /// it. Without it the same happens in the background when the last clone is dropped.
     ///
@@ -98,11 +129,12 @@ impl SqliteStore {
 
 impl Shared {
     fn open(config: &SqliteConfig) -> Result<Self, OpenError> {
-        let connection = migrations::open(config, &migrations::EVENTS)?;
+        let mut documents = SqliteDocuments::new(migrations::open(config, &migrations::EVENTS)?);
+        config.inline.settle(&mut documents, &config.path, &config.removed)?;
         let (alive, ended) = mpsc::channel(1);
         let readers = Readers::start(config, &alive)?;
         let head = Arc::new(watch::Sender::new(None));
-        let writer = Writer::start(config, connection, Arc::clone(&head), alive)?;
+        let writer = Writer::start(config, documents, Arc::clone(&head), alive)?;
         let (looked_at, ended) = (std::sync::Mutex::new(Instant::now()), Mutex::new(ended));
         Ok(Self { path: config.path.clone(), writer, readers, head, looked_at, ended })
     }

@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("port", &["vocabulary"]),
     ("domain", &["vocabulary", "port"]),
     ("runtime", &["vocabulary", "port", "domain"]),
-    ("memory", &["vocabulary", "port"]),
+    ("memory", &["vocabulary", "port", "domain"]),
     ("testing", &["vocabulary", "port", "domain", "runtime", "memory"]),
 ];
 

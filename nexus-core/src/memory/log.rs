@@ -80,6 +80,31 @@ impl Log {
         commit
     }
 
+    /// Takes the last commit back.
+    pub(super) fn undo(&mut self) {
+        let Some(commit) = self.committed.pop() else { return };
+        let stored = commit.streams.iter().map(|part| part.events.len()).sum::<usize>();
+        for event in self.events.split_off(self.events.len().saturating_sub(stored)) {
+            self.ids.remove(&event.id());
+            if let Some(indexes) = self.streams.get_mut(event.stream()) {
+                indexes.pop();
+                if indexes.is_empty() {
+                    self.streams.remove(event.stream());
+                }
+            }
+        }
+        self.commits.truncate(self.events.len());
+    }
+
+    /// The events of the last commit.
+    pub(super) fn last_commit(&self) -> &[RecordedEvent] {
+        let stored = self
+            .committed
+            .last()
+            .map_or(0, |commit| commit.streams.iter().map(|part| part.events.len()).sum::<usize>());
+        &self.events[self.events.len().saturating_sub(stored)..]
+    }
+
     pub(super) fn find_commit(&self, stream: &StreamId, first: EventId) -> Option<Commit> {
         let commit = &self.committed[self.commits[*self.ids.get(&first)?]];
         let part = commit.stream(stream)?;

@@ -23,13 +23,17 @@ pub struct MemoryProjections {
 }
 
 #[derive(Default)]
-struct SpaceContents {
+pub(super) struct SpaceContents {
     /// Held by the one transaction there is.
     turn: tokio::sync::Mutex<()>,
     committed: RwLock<Contents>,
 }
 
 impl SpaceContents {
+    pub(super) fn document(&self, collection: &Collection, key: &DocumentKey) -> Option<Payload> {
+        self.reading(|committed| committed.get(&(collection.clone(), key.clone())).cloned())
+    }
+
     fn reading<T>(&self, read: impl FnOnce(&Contents) -> T) -> T {
         read(&self.committed.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -60,8 +64,7 @@ impl MemoryProjections {
     {
         let contents = self.space(space);
         let _turn = contents.turn.lock().await;
-        let mut transaction =
-            Transaction { contents: Arc::clone(&contents), changes: BTreeMap::new(), nothing: () };
+        let mut transaction = Transaction::new(Arc::clone(&contents));
         let ran = std::panic::AssertUnwindSafe(work.run(&mut transaction)).catch_unwind().await;
         ran.unwrap_or_else(|_| Err(WorkError::Failed("the work panicked".into())))?;
         transaction.commit();
@@ -84,7 +87,11 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    fn commit(self) {
+    pub(super) fn new(contents: Arc<SpaceContents>) -> Self {
+        Self { contents, changes: BTreeMap::new(), nothing: () }
+    }
+
+    pub(super) fn commit(self) {
         let mut committed = self.contents.committed.write().unwrap_or_else(PoisonError::into_inner);
         for (address, change) in self.changes {
             match change {

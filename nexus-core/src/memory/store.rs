@@ -1,14 +1,16 @@
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::inline::Inline;
 use super::log::Log;
-use crate::port::{Capabilities, EventLog, EventStore, EventStream, Page, pages};
+use crate::domain::Projection;
+use crate::port::{Capabilities, DocumentTx, EventLog, EventStore, EventStream, Page, pages};
 use crate::vocabulary::{
-    AppendBatch, Appended, Clock, Commit, Direction, EventId, Place, Position, Query, ReadOptions,
-    RecordedEvent, StoreError, StreamId, StreamVersion, SystemClock,
+    AppendBatch, Appended, Clock, Collection, Commit, Direction, DocumentKey, EventId, Payload, Place,
+    Position, Query, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion, SystemClock,
 };
 
 /// Keeps events in memory: the reference that backends are compared with, for tests and first steps.
@@ -30,6 +32,7 @@ pub struct MemoryStore {
     log: Arc<RwLock<Log>>,
     head: Arc<watch::Sender<Option<Position>>>,
     clock: Arc<dyn Clock>,
+    inline: Arc<Mutex<Inline>>,
 }
 
 impl MemoryStore {
@@ -45,7 +48,7 @@ impl MemoryStore {
 
     /// An empty store with a clock that others hold, too.
     pub fn sharing_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { log: Arc::default(), head: Arc::new(watch::Sender::new(None)), clock }
+        Self { log: Arc::default(), head: Arc::new(watch::Sender::new(None)), clock, inline: Arc::default() }
     }
 
     /// Another store with the same events, which goes its own way from here.
@@ -56,7 +59,28 @@ impl MemoryStore {
             head: Arc::new(watch::Sender::new(log.head())),
             log: Arc::new(RwLock::new(log)),
             clock: Arc::clone(&self.clock),
+            inline: Arc::default(),
         }
+    }
+
+    /// Writes `projection` with each append from now on, in all clones of this store; what is there already it takes in
+    /// at once. An error or a panic of the projection refuses the append, and leaves nothing of it. It may wait for
+    /// nothing but its transaction, and has no effects.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where it does not take in what is there.
+    pub fn with_inline(self, projection: impl Projection<DocumentTx>) -> Result<Self, StoreError> {
+        // In the order in which an append takes the two.
+        let log = self.log.write().unwrap_or_else(PoisonError::into_inner);
+        let mut inline = self.inline.lock().unwrap_or_else(PoisonError::into_inner);
+        inline.add(Box::new(projection), log.all(&ReadOptions::forwards()))?;
+        drop((log, inline));
+        Ok(self)
+    }
+
+    /// A document of an inline projection, as of the last append.
+    pub fn document(&self, collection: &Collection, key: &DocumentKey) -> Option<Payload> {
+        self.inline.lock().unwrap_or_else(PoisonError::into_inner).document(collection, key)
     }
 
     /// Nothing panics while it holds the lock, so a poisoned log is whole.
@@ -98,6 +122,13 @@ impl EventStore for MemoryStore {
         let now = self.clock.now();
         let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
         let appended = log.append(&batch, now)?;
+        if let Appended::Stored(_) = &appended {
+            let mut inline = self.inline.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(refused) = inline.take(log.last_commit()) {
+                log.undo();
+                return Err(refused);
+            }
+        }
         self.head.send_replace(log.head());
         Ok(appended)
     }

@@ -38,6 +38,15 @@ pub enum StoreError {
         #[source]
         source: BoxError,
     },
+    /// Somebody who has a say refused the append: an inline projection could not take its events in.
+    #[error("the append was refused by {by}")]
+    Refused {
+        /// Who refused.
+        by: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
     /// The call itself is wrong; the same call will fail again.
     #[error(transparent)]
     Invalid(#[from] InvalidAppend),
@@ -144,7 +153,7 @@ impl StoreError {
         match self {
             Self::Conflict(_) => Remedy::Reload,
             Self::Unavailable { .. } => Remedy::Retry,
-            Self::Unsupported { .. } | Self::Invalid(_) => Remedy::Change,
+            Self::Unsupported { .. } | Self::Invalid(_) | Self::Refused { .. } => Remedy::Change,
             Self::Corrupt { .. } => Remedy::Repair,
         }
     }

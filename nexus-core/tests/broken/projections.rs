@@ -330,7 +330,7 @@ impl ProjectionStore for BrokenProjections {
         for (address, content) in &old {
             match new.get(address) {
                 Some(other) if other == content || self.fault == Fault::ComparesNothing => {
-                    comparison.same += 1
+                    comparison.same += 1;
                 }
                 Some(other) => {
                     comparison.changed += 1;

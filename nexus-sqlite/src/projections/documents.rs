@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use crate::error::store_error;
 
 /// The documents in one file, within the transaction that is open on its connection.
-pub(crate) struct SqliteDocuments {
+#[derive(Debug)]
+pub struct SqliteDocuments {
     pub(crate) connection: Connection,
     nothing: (),
 }
@@ -92,7 +93,7 @@ impl ProjectionTransaction<()> for SqliteDocuments {
     }
 }
 
-pub(super) fn get(
+pub(crate) fn get(
     connection: &Connection,
     collection: &Collection,
     key: &DocumentKey,
@@ -106,7 +107,7 @@ pub(super) fn get(
     get().map_err(|error| store_error("read a document", error))
 }
 
-pub(super) fn list(
+pub(crate) fn list(
     connection: &Connection,
     collection: &Collection,
     range: &KeyRange,

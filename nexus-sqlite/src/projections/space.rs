@@ -123,7 +123,7 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
     statement(connection, "BEGIN IMMEDIATE")
 }
 
-fn statement(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+pub(crate) fn statement(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 

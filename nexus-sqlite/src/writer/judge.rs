@@ -41,7 +41,17 @@ impl<'a> Group<'a> {
         let head: Option<i64> =
             connection.prepare_cached("SELECT max(position) FROM events")?.query_row([], |row| row.get(0))?;
         let head = head.map(|head| Position::try_from(head).unwrap_or(Position::LAST));
-        Ok(Self { connection, kinds, now, head })
+        Ok(Self::at(connection, kinds, now, head))
+    }
+
+    /// The same where the last position is known.
+    pub(super) fn at(
+        connection: &'a Connection,
+        kinds: &'a mut Kinds,
+        now: Timestamp,
+        head: Option<Position>,
+    ) -> Self {
+        Self { connection, kinds, now, head }
     }
 
     /// The last position that is stored by now.

@@ -5,6 +5,8 @@
 mod conformance;
 mod crash;
 mod files;
+mod inline;
 mod processes;
+mod projections;
 mod readme;
 mod support;
