@@ -9,6 +9,7 @@
 
 mod domain;
 mod measure;
+mod projecting;
 mod raw;
 mod table;
 mod workload;
@@ -26,6 +27,9 @@ struct Options {
     /// How many events the log has that `read_all` goes through.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
+    /// How many events the log has that projections catch up with.
+    #[arg(long, default_value_t = 200_000)]
+    projected: u64,
     /// How many commands are sent one after the other; eight times as many at 64 at once.
     #[arg(long, default_value_t = 3_000)]
     commands: u64,
@@ -46,6 +50,12 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     println!("SQLite, write-ahead log, synchronous=FULL; {} rounds, medians", options.rounds);
     let rows = runtime.block_on(workload::all(&options, temporary.path()))?;
-    table::print(&rows);
+    if !rows.is_empty() {
+        table::print(&rows);
+    }
+    if "latency".contains(&options.only) {
+        runtime.block_on(projecting::latency(&options, temporary.path(), false))?;
+        runtime.block_on(projecting::latency(&options, temporary.path(), true))?;
+    }
     Ok(())
 }

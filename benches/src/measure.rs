@@ -71,11 +71,19 @@ fn status(field: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Latencies in microseconds, from many tasks.
+/// The 99th percentile of latencies.
 pub(crate) fn p99(latencies: impl IntoIterator<Item = Duration>) -> anyhow::Result<Duration> {
+    quantiles(latencies).map(|(_, p99)| p99)
+}
+
+/// The median and the 99th percentile of latencies, in microseconds.
+pub(crate) fn quantiles(
+    latencies: impl IntoIterator<Item = Duration>,
+) -> anyhow::Result<(Duration, Duration)> {
     let mut histogram = Histogram::<u64>::new(3)?;
     for latency in latencies {
         histogram.record(u64::try_from(latency.as_micros())?)?;
     }
-    Ok(Duration::from_micros(histogram.value_at_quantile(0.99)))
+    let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
+    Ok((at(0.5), at(0.99)))
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use uuid::Uuid;
 
 use crate::domain::{AddLine, Order, OrderEvent};
+use crate::projecting::{SPEND, UPSERT};
 
 pub(crate) struct Raw {
     connection: Connection,
@@ -73,6 +74,53 @@ impl Raw {
             order.fold(&typed(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_bytes()?)?);
         }
         Ok(order)
+    }
+
+    /// Every event of the log, taken into a table in another file with one upsert each, so many in each commit, together
+    /// with how far it has come.
+    pub(crate) fn project(&self, path: &Path, per_commit: u64) -> anyhow::Result<u64> {
+        let target = Connection::open(path)?;
+        target.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        target.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32768;",
+        )?;
+        target.execute_batch(SPEND)?;
+        target
+            .execute_batch("CREATE TABLE checkpoint (id INTEGER PRIMARY KEY, position INTEGER NOT NULL)")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT position, stream, type, payload FROM events ORDER BY position")?;
+        let mut rows = statement.query([])?;
+        let (mut events, mut position) = (0, 0_i64);
+        let commit = |position: i64| -> rusqlite::Result<()> {
+            target
+                .prepare_cached("INSERT OR REPLACE INTO checkpoint (id, position) VALUES (1, ?1)")?
+                .execute([position])?;
+            target.execute_batch("COMMIT")
+        };
+        target.execute_batch("BEGIN IMMEDIATE")?;
+        while let Some(row) = rows.next()? {
+            position = row.get(0)?;
+            let stream: String = row.get(1)?;
+            if let OrderEvent::LineAdded { cents, .. } =
+                typed(row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_bytes()?)?
+            {
+                target.prepare_cached(UPSERT)?.execute((stream, cents.cast_signed()))?;
+            }
+            events += 1;
+            if events % per_commit == 0 {
+                commit(position)?;
+                target.execute_batch("BEGIN IMMEDIATE")?;
+            }
+        }
+        commit(position)?;
+        Ok(events)
+    }
+
+    /// What [`project`](Self::project) made.
+    pub(crate) fn spent(&self, path: &Path) -> anyhow::Result<(i64, i64)> {
+        let sums = "SELECT sum(lines), sum(cents) FROM spend";
+        Ok(Connection::open(path)?.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
     /// Every event of the log, with its place and as its type.

@@ -15,6 +15,7 @@ use nexus_sqlite::SqliteStore;
 use crate::Options;
 use crate::domain::{AddLine, Order, OrderEvent};
 use crate::measure::{MemoryWatch, Sample, Stopwatch, p99};
+use crate::projecting;
 use crate::raw::Raw;
 use crate::table::Row;
 
@@ -34,6 +35,12 @@ pub(crate) async fn all(options: &Options, directory: &Path) -> anyhow::Result<V
     }
     if "read_all".contains(&options.only) {
         rows.push(read_all(options, directory).await?);
+    }
+    if "catch up, counting".contains(&options.only) {
+        rows.push(projecting::catch_up(options, directory).await?);
+    }
+    if "catch up, SQL read model".contains(&options.only) {
+        rows.push(projecting::read_model(options, directory).await?);
     }
     Ok(rows)
 }
@@ -163,7 +170,11 @@ async fn read_all(options: &Options, directory: &Path) -> anyhow::Result<Row> {
 }
 
 /// The same events as [`Raw::fill`], each with the metadata of a command of its own.
-async fn fill(store: &SqliteStore, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
+pub(crate) async fn fill(
+    store: &SqliteStore,
+    events: u64,
+    stream: impl Fn(u64) -> u64,
+) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let mut lines = std::collections::HashMap::<u64, u32>::new();
     for chunk in 0..events.div_ceil(10_000) {

@@ -9,6 +9,9 @@ const FIRST: usize = 32;
 /// So many events are read on the thread that asks before it is given back: about a fifth of a millisecond.
 const BRIEF: usize = 256;
 
+/// The number of a page from which pages are as large as they are asked for.
+const WHOLE: usize = 16;
+
 /// What takes longer has waited for the disk.
 const PATIENCE: Duration = Duration::from_millis(1);
 
@@ -33,6 +36,11 @@ impl Growth {
         Self { pages: AtomicUsize::new(0), waits: AtomicBool::new(true) }
     }
 
+    /// Of a part of a long read, which others are read beside.
+    pub(crate) fn whole() -> Self {
+        Self { pages: AtomicUsize::new(WHOLE), waits: AtomicBool::new(true) }
+    }
+
     /// Whether the next page is read on the thread that asks.
     pub(crate) fn is_here(&self) -> bool {
         !self.waits.load(Ordering::Relaxed)
@@ -46,7 +54,7 @@ impl Growth {
     /// The options with the size of the next page, which is never more than they ask for.
     pub(crate) fn next<At: Place>(&self, options: ReadOptions<At>) -> ReadOptions<At> {
         let number = self.pages.fetch_add(1, Ordering::Relaxed);
-        let size = FIRST << number.min(16);
+        let size = FIRST << number.min(WHOLE);
         options.page_size_at_most(if self.is_here() { size.min(BRIEF) } else { size })
     }
 

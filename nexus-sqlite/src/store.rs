@@ -22,6 +22,9 @@ use crate::writer::Writer;
 /// How often the file is looked at for commits of other processes, while somebody waits for them.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(3);
 
+/// So many events are passed over faster than another thread is woken.
+const NEAR: u64 = 100;
+
 /// An event store in one SQLite file. Clones share its threads, which end with the last clone.
 ///
 /// See the [crate's documentation](crate) for guarantees and an example.
@@ -106,6 +109,21 @@ impl SqliteStore {
         }
     }
 
+    /// How a read of the log grows.
+    fn growth(&self, query: &Query, options: &ReadOptions<Position>) -> Growth {
+        let number = |position: Option<Position>| position.map_or(0, Position::get);
+        let first = number(options.first());
+        if number(options.last()).saturating_sub(first) >= options.events_per_page() as u64 - 1
+            && options.last().is_some()
+        {
+            return Growth::whole();
+        }
+        // A filter may pass over much before it finds the first event, but not near the end.
+        let head = number(*self.shared.head.borrow());
+        let is_near = head > 0 && first > 0 && head.saturating_sub(first) < NEAR;
+        if query.is_all() || is_near { self.shared.readers.growth() } else { Growth::on_threads() }
+    }
+
     /// Looks at the file again and again, and tells all who wait. Whoever waits does so, but none where another has just
     /// looked; nothing is held meanwhile, since a waiter may not be polled for long.
     async fn look_out(&self) -> Result<std::convert::Infallible, StoreError> {
@@ -188,7 +206,7 @@ impl EventStore for SqliteStore {
 impl EventLog for SqliteStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
         let (shared, query) = (Arc::clone(&self.shared), Arc::new(query));
-        let growth = Arc::new(if query.is_all() { shared.readers.growth() } else { Growth::on_threads() });
+        let growth = Arc::new(self.growth(&query, &options));
         pages(options, RecordedEvent::position, move |options| {
             let (query, options) = (Arc::clone(&query), growth.next(options));
             shared.readers.page(&growth, move |reader| reader.log_page(&query, &options))

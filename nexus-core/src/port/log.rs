@@ -25,6 +25,8 @@ pub trait EventLog: EventStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static>;
 
     /// The position of the last event; `None` in an empty store.
+    ///
+    /// Who has been told it has seen it: nothing is found later at or before it. (`what_head_tells_is_settled`)
     async fn head(&self) -> Result<Option<Position>, StoreError>;
 
     /// Resolves when there is an event after `position` (`None`: any event), at once where there is one already.

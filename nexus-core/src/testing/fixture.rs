@@ -159,6 +159,7 @@ macro_rules! __event_log_cases {
             positions_follow_commits,
             a_reader_never_misses_an_event,
             head_is_the_last_position,
+            what_head_tells_is_settled,
             waiting_ends_when_there_is_more,
             waiting_goes_on_while_there_is_no_more,
             queries_find_what_they_match,

@@ -107,6 +107,7 @@ pub(crate) fn fault_for(case: &str) -> Option<Fault> {
         "answers_agree_with_the_model" => Fault::AcceptsPastVersions,
         "positions_follow_commits" => Fault::OrdersByStream,
         "a_reader_never_misses_an_event" => Fault::ShowsSomeEventsLate,
+        "what_head_tells_is_settled" => Fault::ShowsSomeEventsLate,
         "head_is_the_last_position" => Fault::HeadLagsBehind,
         "waiting_ends_when_there_is_more" => Fault::NeverWakes,
         "waiting_goes_on_while_there_is_no_more" => Fault::AlwaysWakes,

@@ -7,6 +7,7 @@ mod crash;
 mod files;
 mod inline;
 mod processes;
+mod projection_crash;
 mod projections;
 mod readme;
 mod support;

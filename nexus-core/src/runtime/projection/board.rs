@@ -12,6 +12,9 @@ pub(super) struct View {
     pub(super) activity: Activity,
     /// The ranges it holds, and how far each has come.
     pub(super) ranges: Vec<(u16, u16, Option<Position>)>,
+    /// How far the ranges have come that none of this runner's workers holds, as it was last seen; `None`: there are
+    /// none.
+    pub(super) others: Option<Option<Position>>,
     /// The end of the log, as it was last seen.
     pub(super) head: Option<Position>,
     /// When the event was recorded that was handled last.
@@ -50,6 +53,7 @@ impl View {
         Self {
             activity: Activity::Starting,
             ranges: Vec::new(),
+            others: None,
             head: None,
             recorded_at: None,
             progressed_at: now,

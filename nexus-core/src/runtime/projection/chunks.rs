@@ -1,11 +1,11 @@
 //! Reads ahead of a worker: while it handles some events, the next ones are fetched.
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::port::{FeedError, FeedItem, Subscription};
-use crate::vocabulary::{Position, RecordedEvent};
+use crate::port::{Delivery, FeedError, FeedItem, Subscription};
+use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
 /// So many chunks wait for the worker at most, each of one batch at most.
 const AHEAD: usize = 2;
@@ -70,47 +70,44 @@ impl Drop for Chunks {
     }
 }
 
+/// A feed says when there is nothing more: until then a chunk is filled.
 async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender<Result<Chunk, FeedError>>) {
     loop {
-        let Some(first) = subscription.next().await else { return };
         let mut chunk = Chunk::default();
-        let mut item = Some(first);
         let ended = loop {
-            match item {
+            match subscription.next().await {
                 Some(Ok(FeedItem::Event(delivery))) => chunk.events.push(delivery.into_event()),
                 Some(Ok(FeedItem::CaughtUp(through))) => {
-                    chunk.caught_up = chunk.caught_up.max(through.and_then(|at| at.position()));
+                    chunk.caught_up = through.and_then(|at| at.position());
                     break None;
                 }
-                Some(Err(error)) => break Some(error),
-                None => break None,
+                Some(Err(error)) => break Some(Err(error)),
+                None => break Some(Ok(())),
             }
             if chunk.events.len() >= size {
                 break None;
             }
-            match subscription.next().now_or_never() {
-                Some(next) => item = next,
-                None => break None,
-            }
         };
-        if (!chunk.events.is_empty() || chunk.caught_up.is_some()) && send.send(Ok(chunk)).await.is_err() {
+        let is_empty = chunk.events.is_empty() && chunk.caught_up.is_none();
+        if !is_empty && send.send(Ok(chunk)).await.is_err() {
             return;
         }
-        if let Some(error) = ended {
-            let _ = send.send(Err(error)).await;
-            return;
+        match ended {
+            None => {}
+            Some(Ok(())) => return,
+            Some(Err(error)) => {
+                let _ = send.send(Err(error)).await;
+                return;
+            }
         }
     }
 }
 
 /// A read of the log as far as it goes, in the form of a subscription.
 pub(super) fn bounded(
-    events: impl Stream<Item = Result<RecordedEvent, crate::vocabulary::StoreError>> + Send + 'static,
+    events: impl Stream<Item = Result<RecordedEvent, StoreError>> + Send + 'static,
     through: Position,
 ) -> Subscription {
-    use crate::port::Delivery;
-    use crate::vocabulary::Checkpoint;
-
     let events = events.map(move |event| {
         let event = event?;
         let at = Checkpoint::at(event.position().unwrap_or(through));

@@ -56,7 +56,7 @@ impl Claim {
         self.owner.is_none() || self.expires <= now
     }
 
-    fn is_of(&self, worker: &str) -> bool {
+    pub(super) fn is_of(&self, worker: &str) -> bool {
         self.owner.as_deref() == Some(worker)
     }
 
@@ -88,7 +88,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Says that the worker is there, and shares out; answers what is the worker's now.
+    /// Says that the worker is there, and shares out; answers all claims as they are now.
     pub(super) async fn take(&self, notes: &mut dyn Documents) -> Result<Vec<Claim>, StoreError> {
         let mut workers: Vec<(WorkerId, Presence)> = WORKERS.all(notes, "").await?;
         for (gone, _) in workers.iter().filter(|(_, presence)| presence.expires <= self.now) {
@@ -103,7 +103,7 @@ impl Turn<'_> {
         let before = read(notes).await?;
         let after = self.shared_out(before.clone(), &live);
         replace(notes, &before, &after).await?;
-        Ok(after.into_iter().filter(|claim| claim.is_of(self.worker)).collect())
+        Ok(after)
     }
 
     fn share(&self, live: &[&str]) -> u32 {

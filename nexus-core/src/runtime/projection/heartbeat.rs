@@ -46,7 +46,10 @@ where
     pub(super) async fn beat(&mut self) -> Result<Beat, Trouble> {
         let shared = Arc::clone(&self.shared);
         let entry = catalog::find(&*shared.store, &shared.name).await?.unwrap_or_default();
-        let claimed = self.claim().await?;
+        let all = self.claim().await?;
+        let is_ours = |claim: &&Claim| shared.workers.iter().any(|worker| claim.is_of(worker));
+        let others = all.iter().filter(|claim| !is_ours(claim)).map(|claim| claim.cursor).min();
+        let claimed: Vec<Claim> = all.into_iter().filter(|claim| claim.is_of(&self.id)).collect();
         let is_same = |claim: &Claim, held: &Held| {
             (claim.first, claim.last, claim.token, claim.cursor)
                 == (held.claim.first, held.claim.last, held.claim.token, held.claim.cursor)
@@ -57,12 +60,15 @@ where
             self.held = Arc::new(claimed.into_iter().map(Held::of).collect());
             self.passed = None;
         }
+        // Both at once: what is ours now is no longer others'.
+        let ranges = self.ranges();
+        self.view(|view| (view.ranges, view.others) = (ranges, others));
         let all: Vec<(String, Request)> = REQUESTS.list(&*shared.store, &self.space()).await?;
         let parsed = all.into_iter().filter_map(|(stream, request)| Some((stream.parse().ok()?, request)));
         let requests = parsed.filter(|(stream, _)| self.holds(stream)).collect();
         self.look_at_the_head().await;
-        let (ranges, parked) = (self.ranges(), self.parked.len());
-        self.view(|view| (view.ranges, view.parked) = (ranges, parked));
+        let parked = self.parked.len();
+        self.view(|view| view.parked = parked);
         Ok(Beat { is_paused: entry.paused, has_moved, requests })
     }
 

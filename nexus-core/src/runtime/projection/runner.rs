@@ -215,6 +215,7 @@ where
         let (stop, stopped) = watch::channel(false);
         let (commands, asked) = mpsc::channel(4);
         let nudge = Arc::new(Notify::new());
+        let ids: Vec<String> = projections.iter().map(|_| Uuid::now_v7().to_string()).collect();
         let first = projections.first();
         let all = Projections::of(Arc::clone(&log), Arc::clone(&store) as Arc<dyn ProjectionStore>)
             .with_clock(Arc::clone(&settings.clock));
@@ -225,6 +226,7 @@ where
             log,
             store,
             settings: settings.clone(),
+            workers: ids.clone(),
             board: board.clone(),
             nudge: Arc::clone(&nudge),
             stop: stopped,
@@ -232,11 +234,11 @@ where
             only_builds,
         });
         let mut workers = JoinSet::new();
-        for (index, projection) in projections.into_iter().enumerate() {
+        for (index, (projection, id)) in projections.into_iter().zip(ids).enumerate() {
             let worker = Worker {
                 shared: Arc::clone(&shared),
                 index,
-                id: Uuid::now_v7().to_string(),
+                id,
                 projection: Arc::new(Mutex::new(projection)),
                 build,
                 held: Arc::default(),

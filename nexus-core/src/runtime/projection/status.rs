@@ -115,7 +115,8 @@ pub(super) fn summary(views: &[View], settings: &Settings, now: Timestamp) -> Su
     let head = views.iter().filter_map(|view| view.head).max();
     // Those that hold nothing say nothing about how far the read model is.
     let at_work = || views.iter().filter(|view| !view.ranges.is_empty());
-    let position = at_work().map(View::low_water).min().flatten();
+    let others = views.iter().filter_map(|view| view.others);
+    let position = at_work().map(View::low_water).chain(others).min().flatten();
     let is_behind = at_work().count() > 0 && position < head;
     let recorded_at = at_work().filter_map(|view| view.recorded_at).min();
     let lag =

@@ -37,6 +37,8 @@ pub(super) struct Shared<Tx: ?Sized> {
     pub(super) store: Arc<dyn ReadModelStore<Tx>>,
     pub(super) settings: Settings,
     pub(super) board: Board,
+    /// All workers of the runner.
+    pub(super) workers: Vec<WorkerId>,
     /// Something was asked for: look at once.
     pub(super) nudge: Arc<Notify>,
     pub(super) stop: watch::Receiver<bool>,

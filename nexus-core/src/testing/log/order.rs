@@ -116,3 +116,48 @@ pub async fn head_is_the_last_position<F: StoreFixture<Store: EventLog>>() {
         }
     }
 }
+
+/// Writers race; whoever is told the last position reads up to it, and finds all that there will ever be.
+pub async fn what_head_tells_is_settled<F: StoreFixture<Store: EventLog>>() {
+    let lab = Lab::<F>::new().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let (store, done) = (lab.another().await, Arc::clone(&done));
+        readers.push(tokio::spawn(async move {
+            let (mut from, mut seen) = (None, Vec::new());
+            loop {
+                let is_last_turn = done.load(Ordering::SeqCst);
+                if let Some(head) = store.head().await.expect("the store can be asked") {
+                    let options = ReadOptions::forwards().after(from).to(head).page_size(3);
+                    let range = store.read_all(Query::all(), options);
+                    seen.extend(
+                        range.map_ok(|event| event.id()).try_collect::<Vec<_>>().await.expect("read"),
+                    );
+                    from = Some(head);
+                }
+                if is_last_turn {
+                    return seen;
+                }
+                tokio::task::yield_now().await;
+            }
+        }));
+    }
+    let mut writers = Vec::new();
+    for writer in 0..4_usize {
+        let store = lab.another().await;
+        writers.push(async move {
+            for number in 0..25_usize {
+                let expected = if number % 3 == 0 { ExpectedVersion::NoStream } else { ExpectedVersion::Any };
+                let _ =
+                    store.append(batch(&stream(number * writer % 5), expected, events(1 + number % 3))).await;
+            }
+        });
+    }
+    race(writers).await;
+    done.store(true, Ordering::SeqCst);
+    let log = ids(&lab.log().await);
+    for reader in readers {
+        assert_eq!(reader.await.expect("no panic"), log, "something came later at or before the head");
+    }
+}
