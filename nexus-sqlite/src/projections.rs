@@ -134,6 +134,14 @@ impl SqliteProjections {
         migrations::open_reader(&config).map_err(|error| store_error(&format!("open {space}"), error))
     }
 
+    /// Finishes what is in hand and lets go of all files. Without it the same happens in the background when the last
+    /// clone is dropped.
+    pub async fn close(self) {
+        for (_, open) in self.shared.spaces.lock().await.drain() {
+            open.close().await;
+        }
+    }
+
     fn path(&self, space: &Space) -> PathBuf {
         let name = match space {
             Space::Catalog => "catalog.db".to_owned(),

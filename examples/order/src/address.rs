@@ -6,11 +6,30 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use nexus_core::{EventLog, MemoryStore, Repository};
-use nexus_sqlite::SqliteStore;
+use nexus_core::{
+    DocumentTx, EventLog, MemoryProjections, MemoryStore, Projections, ReadModelStore, Repository,
+};
+use nexus_sqlite::{SqliteProjections, SqliteStore};
 
 /// Any store with a total order: the program does not know which.
 pub type Store = Arc<dyn EventLog>;
+
+/// Where read models of documents are kept.
+pub type ReadModelsAt = Arc<dyn ReadModelStore<DocumentTx>>;
+
+/// The orders, and what is made of them.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    pub orders: Repository<Store>,
+    pub read_models: ReadModelsAt,
+}
+
+impl Shop {
+    /// All projections, wherever they run.
+    pub fn projections(&self) -> Projections {
+        Projections::new(self.orders.store().clone(), self.read_models.clone())
+    }
+}
 
 /// `sqlite:PATH`, `memory:`, or a bare path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +72,20 @@ impl fmt::Display for Address {
 
 impl Address {
     /// Opens the store, or makes it.
-    pub async fn open(&self) -> anyhow::Result<Repository<Store>> {
-        let store: Store = match self {
-            Self::Memory => Arc::new(MemoryStore::new()),
-            Self::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+    pub async fn open(&self) -> anyhow::Result<Shop> {
+        let (store, read_models): (Store, ReadModelsAt) = match self {
+            Self::Memory => (Arc::new(MemoryStore::new()), Arc::new(MemoryProjections::new())),
+            Self::Sqlite(path) => {
+                let store = SqliteStore::open(path).await?;
+                let read_models = SqliteProjections::beside(&store).await?;
+                (Arc::new(store), Arc::new(read_models))
+            }
         };
-        Ok(Repository::new(store))
+        Ok(Shop { orders: Repository::new(store), read_models })
     }
 
     /// Opens a store to look at it: one that is not there is not made.
-    pub async fn open_existing(&self) -> anyhow::Result<Repository<Store>> {
+    pub async fn open_existing(&self) -> anyhow::Result<Shop> {
         if let Self::Sqlite(path) = self {
             std::fs::metadata(path).with_context(|| {
                 format!(

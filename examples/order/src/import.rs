@@ -19,8 +19,9 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use self::lines::{Lines, ReadLine};
-use crate::address::Store;
+use crate::address::{Shop, Store};
 use crate::order::{Deliver, Order, Pay, Place, Refused, Ship};
+use crate::read_models::ReadModels;
 use crate::show::{dollars, thousands};
 use crate::stats::Stats;
 
@@ -52,13 +53,17 @@ struct Sent {
 
 /// Reads the file and sends its purchases, 64 at a time. Lines that are wrong are reported on standard error and passed
 /// over; a store that fails ends the import, and the same file can be imported again to finish it.
-pub async fn import(orders: &Repository<Store>, file: &Path) -> anyhow::Result<Report> {
+///
+/// The read models follow live, and are up to date when this returns.
+pub async fn import(shop: &Shop, file: &Path) -> anyhow::Result<Report> {
+    let orders = &shop.orders;
     let started = Instant::now();
     let source = File::open(file).with_context(|| format!("could not open {}", file.display()))?;
     let length = source.metadata().map_or(0, |metadata| metadata.len());
     if source.metadata()?.is_dir() {
         bail!("{} is a directory: expected a file of purchases", file.display());
     }
+    let read_models = ReadModels::start(shop).await?;
     let mut lines = Lines::new(source);
     let progress = progress_bar(length);
     let (mut commands, mut executed, mut rejected_lines) = (0, 0, 0);
@@ -100,6 +105,8 @@ pub async fn import(orders: &Repository<Store>, file: &Path) -> anyhow::Result<R
         }
     }
     progress.finish_and_clear();
+    read_models.caught_up(shop).await?;
+    read_models.stop().await?;
     let Stats { orders, customers, units, revenue_cents, .. } = Stats::of(orders).await?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Report { orders, customers, units, revenue_cents, commands, executed, rejected_lines, seconds })

@@ -3,9 +3,14 @@
 //! Read [`order`] first: it is all that a user of Nexus has to write.
 
 pub mod address;
+pub mod deadletters;
 pub mod history;
 pub mod import;
+pub mod list;
 pub mod order;
+pub mod read_models;
+pub mod rebuild;
 pub mod show;
 pub mod stats;
+pub mod status;
 pub mod story;

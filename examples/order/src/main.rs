@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use nexus_core::ProjectionName;
 use order::address::Address;
 use order::history::Point;
+use order::list::Part;
 use order::order::OrderId;
 
 /// Customers order CDs. Without a subcommand, tells a story on a fresh store.
@@ -42,6 +44,49 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+    /// Lists orders, from a read model.
+    List {
+        #[command(flatten)]
+        part: Part,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lists what customers have ordered and paid, from a read model.
+    Spend {
+        #[command(flatten)]
+        part: Part,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lists what the orders of each day have come to, from a read model.
+    Revenue {
+        #[command(flatten)]
+        part: Part,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Shows how the projections are doing.
+    Status {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lists events that a projection could not take in; retries or skips them.
+    Deadletters {
+        #[command(subcommand)]
+        action: order::deadletters::Action,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Makes a read model anew beside the one that serves, compares the two, and switches.
+    Rebuild {
+        /// Such as order-list.
+        projection: ProjectionName,
+        /// Switches only if nothing differs.
+        #[arg(long)]
+        only_if_equal: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Counts over all orders, from the stored events.
     Stats {
         #[command(flatten)]
@@ -52,10 +97,10 @@ enum Action {
 #[derive(Debug, Args)]
 struct Common {
     /// Where the events are: sqlite:PATH, memory:, or a path.
-    #[arg(long, default_value = "sqlite:orders.db")]
+    #[arg(long, global = true, default_value = "sqlite:orders.db")]
     store: Address,
-    /// Prints one JSON object.
-    #[arg(long)]
+    /// Prints JSON.
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -83,13 +128,32 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Action::Show { id, common }) => {
-            order::show::show(&common.store.open_existing().await?, &id, common.json).await
+            order::show::show(&common.store.open_existing().await?.orders, &id, common.json).await
         }
         Some(Action::History { id, as_of, common }) => {
-            order::history::history(&common.store.open_existing().await?, &id, as_of, common.json).await
+            order::history::history(&common.store.open_existing().await?.orders, &id, as_of, common.json)
+                .await
         }
         Some(Action::Stats { common }) => {
-            order::stats::stats(&common.store.open_existing().await?, common.json).await
+            order::stats::stats(&common.store.open_existing().await?.orders, common.json).await
+        }
+        Some(Action::List { part, common }) => {
+            order::list::orders(&common.store.open_existing().await?, &part, common.json).await
+        }
+        Some(Action::Spend { part, common }) => {
+            order::list::customers(&common.store.open_existing().await?, &part, common.json).await
+        }
+        Some(Action::Revenue { part, common }) => {
+            order::list::days(&common.store.open_existing().await?, &part, common.json).await
+        }
+        Some(Action::Status { common }) => {
+            order::status::status(&common.store.open_existing().await?, common.json).await
+        }
+        Some(Action::Deadletters { action, common }) => {
+            order::deadletters::run(&common.store.open_existing().await?, &action, common.json).await
+        }
+        Some(Action::Rebuild { projection, only_if_equal, common }) => {
+            order::rebuild::rebuild(&common.store.open_existing().await?, &projection, only_if_equal).await
         }
     }
 }

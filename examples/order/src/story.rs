@@ -1,19 +1,26 @@
 //! `order` without a subcommand: the life of some orders on a fresh embedded store, told step by step.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use anyhow::Context;
 use futures::TryStreamExt;
 use futures::future::join_all;
 use jiff::civil::date;
 use nexus_core::{
-    Aggregate, AsOf, Command, CommandHandler, CommandId, CommandOptions, EventStore, ExecuteError, Loaded,
-    Outcome, ReadOptions, Receipt, Repository, StreamVersion, Timestamp,
+    Aggregate, AsOf, Category, Collection, Command, CommandHandler, CommandId, CommandOptions, DocumentTx,
+    DocumentsExt, DomainEvent, EventStore, ExecuteError, KeyRange, LetterState, Loaded, Outcome, Projection,
+    ProjectionError, ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent,
+    Repository, RetrySchedule, StreamVersion, Timestamp, async_trait,
 };
 
-use crate::address::{Address, Store};
+use crate::address::{Address, Shop, Store};
 use crate::history::print_event;
 use crate::order::{
-    AddLine, Cancel, Deliver, Line, Order, OrderId, Pay, Place, Refund, Refused, RemoveLine, Ship,
+    AddLine, Cancel, Deliver, Line, Order, OrderEvent, OrderId, Pay, Place, Refund, Refused, RemoveLine, Ship,
 };
+use crate::read_models::{CustomerSpend, Listed, OrderList, ReadModels, Spend};
 use crate::show::{dollars, print_order};
 use crate::stats::Stats;
 
@@ -21,7 +28,8 @@ use crate::stats::Stats;
 pub async fn tell() -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("could not make a temporary directory")?;
     let address = Address::Sqlite(directory.path().join("orders.db"));
-    let orders = address.open().await?;
+    let shop = address.open().await?;
+    let orders = shop.orders.clone();
     println!("Customers order CDs. The events go to a fresh SQLite file, {address}");
 
     let id: OrderId = "1001".parse()?;
@@ -31,6 +39,8 @@ pub async fn tell() -> anyhow::Result<()> {
     a_command_has_one_effect(&orders, &id).await?;
     the_past_can_be_asked(&orders, &id).await?;
     an_order_is_called_off(&orders).await?;
+    read_models_follow(&shop).await?;
+    a_failing_event_holds_up_its_stream_alone(&shop).await?;
 
     chapter("What it all comes to, counted from the events");
     Stats::of(&orders).await?.print();
@@ -146,6 +156,105 @@ async fn an_order_is_called_off(orders: &Repository<Store>) -> anyhow::Result<()
     let kept = orders.load::<Order>(&id).await?.state.kept_cents();
     println!("  the shop keeps {}", dollars(kept));
     Ok(())
+}
+
+async fn read_models_follow(shop: &Shop) -> anyhow::Result<()> {
+    chapter("Projections keep read models, each event once");
+    let running = ReadModels::start(shop).await?;
+    running.caught_up(shop).await?;
+    running.stop().await?;
+    let projections = shop.projections();
+    let list = ProjectionName::new("order-list")?;
+    let orders = Collection::new(OrderList::ORDERS)?;
+    for document in projections.documents(&list, &orders, &KeyRange::all()).await? {
+        let order: Listed = document.content.decode()?;
+        let total = dollars(order.total_cents());
+        println!("  order {}  {:<8} {:<10} {total:>10}", document.key, order.customer, order.state);
+    }
+    let spend = ProjectionName::new("customer-spend")?;
+    let customers = Collection::new(CustomerSpend::CUSTOMERS)?;
+    let ada: Option<Spend> = projections.document(&spend, &customers, "ada").await?;
+    println!("  ada has paid {}", dollars(ada.unwrap_or_default().cents));
+    Ok(())
+}
+
+/// Writes labels for parcels; knows no carrier but the post, until it is taught.
+#[derive(Clone)]
+struct Labels(Arc<AtomicBool>);
+
+#[async_trait]
+impl Projection<DocumentTx> for Labels {
+    fn name(&self) -> &str {
+        "labels"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Category::new(Order::CATEGORY).map_or_else(|_| Query::all(), |orders| Query::categories([orders]))
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+        let (labels, id) = (Collection::new("labels")?, event.stream().id());
+        match OrderEvent::from_recorded(event)? {
+            OrderEvent::Shipped { carrier } if carrier == "post" || self.0.load(Ordering::SeqCst) => {
+                Ok(tx.write(&labels, id, &format!("by {carrier}, on its way")).await?)
+            }
+            OrderEvent::Shipped { carrier } => {
+                Err(ProjectionError::new(format!("no label is known for the carrier {carrier:?}")))
+            }
+            OrderEvent::Delivered => Ok(tx.write(&labels, id, "delivered").await?),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn a_failing_event_holds_up_its_stream_alone(shop: &Shop) -> anyhow::Result<()> {
+    chapter("A projection fails: one stream waits, the others go on");
+    let orders = &shop.orders;
+    let (pigeon, post): (OrderId, OrderId) = ("1004".parse()?, "1005".parse()?);
+    for (id, carrier) in [(&pigeon, "pigeon"), (&post, "post")] {
+        let lines = vec![Line::new("blue-train", 1, 1_177)];
+        let place = Place { customer: "dora".into(), ordered_on: date(1997, 3, 1), lines };
+        orders.execute::<Order, _>(id, place).await?;
+        orders.execute::<Order, _>(id, Pay { cents: 1_177 }).await?;
+        orders.execute::<Order, _>(id, Ship { carrier: carrier.into() }).await?;
+        orders.execute::<Order, _>(id, Deliver).await?;
+    }
+    let is_taught = Arc::new(AtomicBool::new(false));
+    let brisk =
+        RetrySchedule::default().tries(2).pauses(Duration::from_millis(10), Duration::from_millis(20));
+    let runner =
+        ProjectionRunner::new(Labels(is_taught.clone()), orders.store().clone(), shop.read_models.clone());
+    let running = runner.retry(brisk).start().await?;
+    let (projections, name) = (shop.projections(), running.name().clone());
+    let stream = Order::stream(&pigeon)?;
+    let letters = loop {
+        let letters = projections.dead_letters(&name, None, 10).await?;
+        let is_dead = letters.first().is_some_and(|letter| letter.state == LetterState::Dead);
+        if is_dead && letters.len() == 2 {
+            break letters;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    for letter in &letters {
+        let error = letter.error.as_deref().unwrap_or("waits behind it");
+        println!("  {} version {}: {error}", letter.event.stream(), letter.event.version());
+    }
+    let labels = Collection::new("labels")?;
+    let label = async |id: &OrderId| projections.document::<String>(&name, &labels, &id.to_string()).await;
+    println!("  the label of order {post}: {}", label(&post).await?.unwrap_or_default());
+    anyhow::ensure!(label(&pigeon).await?.is_none(), "the pigeon's parcel has no label yet");
+
+    is_taught.store(true, Ordering::SeqCst);
+    running.retry(&stream).await?;
+    let left = projections.answered(&name, &stream, Duration::from_secs(10)).await?;
+    anyhow::ensure!(left.is_none(), "{left:?} still waits");
+    println!("  the projection is mended and its dead letters retried, in order");
+    println!("  the label of order {pigeon}: {}", label(&pigeon).await?.unwrap_or_default());
+    Ok(running.stop().await?)
 }
 
 fn chapter(title: &str) {

@@ -70,7 +70,13 @@ fn the_story_is_told() {
         "order 1001, placed (version 2)",
         "order 1001, delivered (version 6)",
         "the shop keeps $0.00",
-        "19 events",
+        "order 1003  carla    cancelled      $18.99",
+        "ada has paid $58.85",
+        "order-1004 version 3: no label is known for the carrier \"pigeon\"",
+        "order-1004 version 4: waits behind it",
+        "the label of order 1005: delivered",
+        "the label of order 1004: delivered",
+        "27 events",
     ] {
         assert!(story.contains(part), "the story does not tell {part:?}:\n{story}");
     }
@@ -178,6 +184,12 @@ fn what_cannot_be_done_is_said() {
         (vec!["history", "1", "--as-of", "yesterday"], "a version such as 3, or a time"),
         (vec!["import", "missing.txt"], "could not open missing.txt"),
         (vec!["import", "."], "is a directory"),
+        (
+            vec!["deadletters", "retry", "order-list", "order-nobody"],
+            "has no dead letter in projection order-list",
+        ),
+        (vec!["deadletters", "list", "nobody"], "known are customer-spend, daily-revenue, order-list"),
+        (vec!["rebuild", "Nobody"], "cannot name a projection"),
         (vec!["stats", "--store", "redis://x"], "expected sqlite:PATH, memory: or a path"),
         (vec!["import", "x", "--store", "missing/orders.db"], "could not open missing/orders.db"),
     ] {
@@ -188,4 +200,96 @@ fn what_cannot_be_done_is_said() {
         shop.file("foreign.db", b"this is no database, but a text of some length that goes on and on");
     let message = shop.fails(&["stats", "--store", foreign.to_str().expect("a path")]);
     assert!(message.contains("is not a SQLite database"), "{message}");
+}
+
+#[test]
+fn an_import_fills_the_read_models() {
+    let shop = Shop::new();
+    shop.says(&["import", &sample()]);
+    let (orders, customers, _, revenue) = SAMPLE;
+    for status in shop.json(&["status"]).as_array().expect("a list") {
+        assert_eq!(
+            (&status["position"], &status["dead_letters"]),
+            (&json!(orders * 4), &json!(0)),
+            "{status}"
+        );
+        assert_eq!((&status["lag_events"], &status["state"]), (&json!(0), &json!("stopped")), "{status}");
+    }
+    let entries = |arguments: &[&str]| shop.json(arguments).as_array().expect("a list").clone();
+    let sum = |entries: &[Value], field: &str| -> u64 {
+        entries.iter().map(|entry| entry["entry"][field].as_u64().expect("a number")).sum()
+    };
+    let spent = entries(&["spend", "--limit", "1000"]);
+    assert_eq!(
+        (spent.len() as u64, sum(&spent, "orders"), sum(&spent, "cents")),
+        (customers, orders, revenue)
+    );
+    let days = entries(&["revenue", "--limit", "1000"]);
+    assert_eq!((sum(&days, "orders"), sum(&days, "cents")), (orders, revenue));
+    let listed = entries(&["list", "--limit", "1000"]);
+    assert_eq!(listed.len() as u64, orders);
+    assert!(listed.iter().all(|order| order["entry"]["state"] == json!("delivered")));
+    assert!(shop.says(&["list", "00002-"]).contains("1997-01-12 delivered          $77.00"));
+    // Imported once more, nothing is counted twice.
+    shop.says(&["import", &sample()]);
+    assert_eq!(entries(&["spend", "--limit", "1000"]), spent);
+}
+
+#[test]
+fn a_dead_letter_is_listed_retried_and_skipped() {
+    let shop = Shop::new();
+    shop.says(&["import", &sample()]);
+    let stream = "order-00002-19970112-5-7700-1";
+    append_malformed(&shop.directory.path().join("orders.db"), stream);
+    shop.says(&["list"]);
+    let letters = shop.json(&["deadletters", "list", "order-list"]);
+    let letter = &letters[0];
+    assert_eq!(
+        (&letter["stream"], &letter["version"], &letter["state"]),
+        (&json!(stream), &json!(5), &json!("retrying"))
+    );
+    let error = letter["error"].as_str().expect("text");
+    assert!(error.contains("does not fit its type \"OrderPaid\""), "{error}");
+    let told = shop.says(&["deadletters", "retry", "order-list", stream]);
+    assert!(told.contains("waits again") && told.contains("after 2 tries"), "{told}");
+    let refused = shop.fails(&["deadletters", "skip", "order-list", stream, "4"]);
+    assert!(refused.contains("event 4 of stream") && refused.contains("waits behind event 5"), "{refused}");
+    let told = shop.says(&["deadletters", "skip", "order-list", stream, "5"]);
+    assert!(told.contains("goes on"), "{told}");
+    assert_eq!(shop.says(&["deadletters", "list"]), "no dead letters\n");
+}
+
+/// An event that no version of the program could have written.
+fn append_malformed(path: &Path, stream: &str) {
+    use nexus_core::{AppendBatch, EventId, EventStore, EventType, ExpectedVersion, NewEvent, Payload};
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let store = nexus_sqlite::SqliteStore::open(path).await.expect("opened");
+        let payload = Payload::from_json(r#"{"dollars":1}"#).expect("JSON");
+        let paid =
+            NewEvent::new(EventId::from_bytes([7; 16]), EventType::new("OrderPaid").expect("valid"), payload);
+        let stream = stream.parse().expect("a stream");
+        let batch = AppendBatch::new(stream, ExpectedVersion::StreamExists, vec![paid]).expect("valid");
+        store.append(batch).await.map(drop).expect("stored");
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_read_model_is_rebuilt_beside_the_one_that_serves() {
+    let shop = Shop::new();
+    shop.says(&["import", &sample()]);
+    let before = shop.says(&["spend", "--limit", "1000", "--json"]);
+    let told = shop.says(&["rebuild", "customer-spend", "--only-if-equal"]);
+    // Customers, and what is known of each order.
+    assert!(told.contains("equal to the one that serves: 430 entries"), "{told}");
+    assert!(told.contains("the new read model of customer-spend serves"), "{told}");
+    assert_eq!(shop.says(&["spend", "--limit", "1000", "--json"]), before);
+    let status = shop.json(&["status"]);
+    assert!(
+        status.as_array().expect("a list").iter().all(|one| one["state"] == json!("stopped")),
+        "{status}"
+    );
+    assert!(shop.fails(&["rebuild", "nothing"]).contains("it has order-list, customer-spend, daily-revenue"));
 }

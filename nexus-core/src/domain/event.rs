@@ -140,7 +140,7 @@ pub struct EncodeError {
 pub enum DecodeError {
     /// No kind has this name and version.
     #[error(
-        "event {version} of stream {stream} is of type {event_type:?}, schema version {schema_version}, which \
+        "event {version} of stream {stream} is of type \"{event_type}\", schema version {schema_version}, which \
          {reader} does not know: it knows {known}"
     )]
     Unknown {
@@ -159,7 +159,7 @@ pub enum DecodeError {
     },
     /// The content does not fit the type.
     #[error(
-        "event {version} of stream {stream} has content that does not fit its type {event_type:?}, schema version \
+        "event {version} of stream {stream} has content that does not fit its type \"{event_type}\", schema version \
          {schema_version}"
     )]
     Malformed {

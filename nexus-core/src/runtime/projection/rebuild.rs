@@ -4,7 +4,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::beside::Command;
 use super::catalog;
-use super::{ProjectionFailure, ProjectionState, ProjectionStatus, ProjectionsError, RunningProjection};
+use super::{
+    ProjectionFailure, ProjectionHealth, ProjectionState, ProjectionStatus, ProjectionsError,
+    RunningProjection,
+};
 use crate::port::Comparison;
 use crate::vocabulary::Position;
 
@@ -48,6 +51,11 @@ impl Rebuild {
         self.running.status()
     }
 
+    /// Whether it is at work, from memory.
+    pub fn health(&self) -> ProjectionHealth {
+        self.running.health()
+    }
+
     /// How far it has come, from memory.
     pub fn progress(&self) -> RebuildProgress {
         let status = self.running.status();
@@ -72,7 +80,10 @@ impl Rebuild {
     /// # Errors
     /// The rebuild has ended, or does not wait to be told: see [`SwitchWhen::Told`](super::SwitchWhen::Told).
     pub async fn switch(self) -> Result<(), ProjectionsError> {
-        self.ask(Command::Switch).await
+        self.ask(Command::Switch).await?;
+        // It serves; what is left is to give up the slices, which others may be waiting for.
+        let _ = self.running.stop().await;
+        Ok(())
     }
 
     /// Gives the new read model up and removes it; the old one goes on serving.
