@@ -13,11 +13,13 @@
 //!
 //! - *vocabulary*: [`StreamId`], [`StreamVersion`], [`Position`], [`NewEvent`], [`RecordedEvent`], [`AppendBatch`],
 //!   [`Query`], [`Clock`], [`StoreError`] and what they are made of;
-//! - *ports*: [`EventStore`] and [`EventLog`], which backends implement and which state the guarantees;
-//! - *domain*: [`DomainEvent`], [`Command`], [`Aggregate`], [`CommandHandler`], [`DecisionModel`], which you implement:
-//!   pure and synchronous;
-//! - *runtime*: [`Repository`], which brings the two together;
-//! - *memory*: [`MemoryStore`], the reference implementation, for tests and first steps;
+//! - *ports*: [`EventStore`], [`EventLog`], [`EventFeed`], [`Documents`] and [`ReadModelStore`], which backends implement
+//!   and which state the guarantees;
+//! - *domain*: [`DomainEvent`], [`Command`], [`Aggregate`], [`CommandHandler`], [`DecisionModel`], pure and synchronous,
+//!   and [`Projection`], which you implement;
+//! - *runtime*: [`Repository`], which brings the two together; [`LogFeed`], [`ProjectionRunner`] and [`Projections`] for
+//!   what is made of the events; [`telemetry`] for what all of it tells about itself;
+//! - *memory*: [`MemoryStore`] and [`MemoryProjections`], the reference implementation, for tests and first steps;
 //! - *testing* (feature `testing`): [`Scenario`](testing::Scenario) for your aggregates, the conformance suite for
 //!   backends.
 
@@ -40,6 +42,9 @@ pub use memory::{MemoryProjections, MemoryStore};
 pub use port::*;
 pub use runtime::*;
 pub use vocabulary::*;
+
+#[doc = include_str!("../docs/telemetry.md")]
+pub mod telemetry {}
 
 /// What the derive macros write refers to this; it is no part of the interface.
 #[doc(hidden)]

@@ -1,0 +1,201 @@
+//! What is measured is what is documented, and a trace goes from command to read model.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use nexus_core::{
+    Aggregate, Category, Command, CommandContext, CommandHandler, CommandOptions, DocumentTx, DomainEvent,
+    LetterState, MemoryProjections, MemoryStore, Projection, ProjectionError, ProjectionRunner, Projections,
+    Query, RecordedEvent, Repository, RetrySchedule, RunningProjection, async_trait,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, DomainEvent)]
+enum DoorEvent {
+    Opened,
+}
+
+#[derive(Serialize, Deserialize, Command)]
+struct Open;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is open")]
+struct IsOpen;
+
+#[derive(Default)]
+struct Door(bool);
+
+impl Aggregate for Door {
+    const CATEGORY: &'static str = "door";
+    type Id = u32;
+    type Event = DoorEvent;
+
+    fn apply(&mut self, _: &DoorEvent) {
+        self.0 = true;
+    }
+}
+
+impl CommandHandler<Open> for Door {
+    type Rejection = IsOpen;
+
+    fn handle(&self, _: &Open, _: &CommandContext) -> Result<Vec<DoorEvent>, IsOpen> {
+        if self.0 { Err(IsOpen) } else { Ok(vec![DoorEvent::Opened]) }
+    }
+}
+
+struct Openings(Arc<AtomicBool>);
+
+#[async_trait]
+impl Projection<DocumentTx> for Openings {
+    fn name(&self) -> &str {
+        "openings"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::categories([Category::new("door").expect("valid")])
+    }
+
+    async fn handle(&mut self, _: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+        if self.0.load(Ordering::SeqCst) { Err(ProjectionError::new("broken")) } else { Ok(()) }
+    }
+}
+
+async fn projecting(log: &MemoryStore, fails: bool) -> (RunningProjection, Projections) {
+    let (fails, store) = (Arc::new(AtomicBool::new(fails)), MemoryProjections::new());
+    let runner = ProjectionRunner::new(Openings(fails), log.clone(), store.clone())
+        .lease(Duration::from_millis(50))
+        .retry(RetrySchedule::default().tries(2).pauses(Duration::from_millis(1), Duration::from_millis(2)));
+    (runner.start().await.expect("started"), Projections::new(log.clone(), store))
+}
+
+/// Whether anybody listens to a span is decided for the whole process: one test after the other.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_measured_is_documented() {
+    let _turn = TURN.lock().await;
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    recorder.install().expect("there is no other recorder");
+
+    let log = MemoryStore::new();
+    let doors = Repository::new(log.clone());
+    let (running, projections) = projecting(&log, true).await;
+    for door in 1..=3 {
+        doors.execute::<Door, _>(&door, Open).await.expect("opened");
+        doors.execute::<Door, _>(&door, Open).await.expect_err("it is open");
+    }
+    doors.batch(CommandOptions::default()).command::<Door, _>(&9, Open).execute().await.expect("opened");
+    loop {
+        let letters = projections.dead_letters(running.name(), None, 10).await.expect("listed");
+        if letters.len() == 4 && letters.iter().all(|letter| letter.state == LetterState::Dead) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.stop().await.expect("stopped");
+
+    let mut seen: BTreeSet<(String, Vec<String>)> = BTreeSet::new();
+    let mut value = std::collections::BTreeMap::new();
+    for (key, _, _, found) in snapshotter.snapshot().into_vec() {
+        let name = key.key().name().to_owned();
+        let labels: Vec<String> = key.key().labels().map(|label| label.key().to_owned()).collect();
+        let text: Vec<String> = key.key().labels().map(|label| label.value().to_owned()).collect();
+        if let DebugValue::Counter(count) = found {
+            value.insert(format!("{name}{{{}}}", text.join(",")), count);
+        }
+        seen.insert((name, labels));
+    }
+    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&3), "{value:?}");
+    assert_eq!(value.get("nexus_commands_total{door,Open,rejected}"), Some(&3));
+    assert_eq!(value.get("nexus_commands_total{batch,batch,stored}"), Some(&1));
+    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&4));
+    assert_eq!(value.get("nexus_projection_dead_letters_total{openings}"), Some(&4));
+    assert_eq!(value.get("nexus_projection_failures_total{openings}"), Some(&8));
+    assert_eq!(value.get("nexus_feed_events_total{}"), Some(&4));
+
+    // The table names what is measured, with its labels, and nothing else.
+    let documented: BTreeSet<(String, Vec<String>)> = include_str!("../docs/telemetry.md")
+        .lines()
+        .filter(|line| line.starts_with("| `nexus_"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let names = |cell: &str| -> Vec<String> {
+                cell.split(',')
+                    .map(|name| name.trim().trim_matches('`').to_owned())
+                    .filter(|name| !name.is_empty())
+                    .collect()
+            };
+            (names(cells[1]).remove(0), names(cells[3]))
+        })
+        .collect();
+    let undocumented: Vec<_> = seen.difference(&documented).collect();
+    assert!(undocumented.is_empty(), "not in docs/telemetry.md: {undocumented:?}");
+    // These take a rival, a store that fails, and a loss.
+    let rare = [
+        "nexus_command_retries_total",
+        "nexus_projection_store_errors_total",
+        "nexus_projection_incomplete_total",
+    ];
+    let unseen = documented.difference(&seen).filter(|(name, _)| !rare.contains(&name.as_str()));
+    assert_eq!(
+        unseen.collect::<Vec<_>>(),
+        Vec::<&(String, Vec<String>)>::new(),
+        "documented, but not measured"
+    );
+}
+
+#[cfg(feature = "opentelemetry")]
+#[tokio::test]
+async fn one_trace_spans_command_append_and_projection() {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let _turn = TURN.lock().await;
+    // The other test counts what happens.
+    let _quiet = metrics::set_default_local_recorder(&metrics::NoopRecorder);
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("nexus"));
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+
+    let log = MemoryStore::new();
+    let doors = Repository::new(log.clone());
+    // The event is stored before anybody projects: only its metadata connects the two.
+    doors.execute::<Door, _>(&1, Open).await.expect("opened");
+    let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let trace = nexus_core::TraceContext { parent: given.to_owned(), state: Some("vendor=1".to_owned()) };
+    let options = CommandOptions::default().trace(trace);
+    let receipt = doors.execute_with::<Door, _>(&2, Open, options).await.expect("opened");
+    let (running, _) = projecting(&log, false).await;
+    running.wait_for(&receipt, Duration::from_secs(5)).await.expect("it comes that far");
+    running.stop().await.expect("stopped");
+
+    let spans = exporter.get_finished_spans().expect("spans");
+    let named = |name: &str| -> Vec<&SpanData> { spans.iter().filter(|span| span.name == name).collect() };
+    let (commands, appends, handled) = (named("nexus.command"), named("nexus.append"), named("nexus.handle"));
+    assert_eq!((commands.len(), appends.len(), handled.len()), (2, 2, 2), "{spans:?}");
+    for number in 0..2 {
+        let (command, append, handle) = (commands[number], appends[number], handled[number]);
+        let trace = command.span_context.trace_id();
+        assert_eq!(append.span_context.trace_id(), trace);
+        assert_eq!(append.parent_span_id, command.span_context.span_id());
+        assert_eq!(handle.span_context.trace_id(), trace);
+        assert_eq!(handle.parent_span_id, command.span_context.span_id());
+    }
+    // The second continues its sender's.
+    assert_eq!(commands[1].span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(commands[1].parent_span_id.to_string(), "b7ad6b7169203331");
+    assert_ne!(commands[0].span_context.trace_id(), commands[1].span_context.trace_id());
+    assert_eq!(handled[1].span_context.trace_state().header(), "vendor=1");
+}
