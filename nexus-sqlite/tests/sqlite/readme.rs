@@ -10,7 +10,10 @@ fn the_readme_shows_the_example_that_is_compiled() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read =
         |path: &str| std::fs::read_to_string(root.join(path)).expect("it is there").replace("\r\n", "\n");
-    assert!(read("../README.md").contains(&format!("```rust\n{}```", read("examples/readme.rs"))));
+    for example in ["examples/readme.rs", "examples/projection.rs"] {
+        let shown = read("../README.md").contains(&format!("```rust\n{}```", read(example)));
+        assert!(shown, "the README does not show {example} as it is");
+    }
 }
 
 #[test]
@@ -22,5 +25,18 @@ fn the_example_pays_once_and_remembers() {
         let output =
             Command::new(&example).current_dir(directory.path()).output().expect("cargo test builds it");
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    }
+}
+
+#[test]
+fn the_projection_adds_up_across_runs() {
+    let this = std::env::current_exe().expect("this program");
+    let example =
+        this.parent().and_then(Path::parent).expect("the target directory").join("examples/projection");
+    let directory = directory();
+    for total in [1_177, 2_354] {
+        let output = Command::new(&example).current_dir(directory.path()).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(said.trim(), format!("sold for {total} cents so far; Healthy"), "{output:?}");
     }
 }
