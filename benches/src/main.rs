@@ -36,6 +36,9 @@ struct Options {
     /// Where the databases go; a temporary directory unless given. It should be on the disk that counts.
     #[arg(long)]
     directory: Option<PathBuf>,
+    /// The other process of the measurement across processes: projects this store.
+    #[arg(long, hide = true)]
+    project: Option<PathBuf>,
     /// Only workloads whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
@@ -48,14 +51,17 @@ fn main() -> anyhow::Result<()> {
         None => tempfile::tempdir()?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(path) = &options.project {
+        return runtime.block_on(projecting::project(&options, path));
+    }
     println!("SQLite, write-ahead log, synchronous=FULL; {} rounds, medians", options.rounds);
     let rows = runtime.block_on(workload::all(&options, temporary.path()))?;
     if !rows.is_empty() {
         table::print(&rows);
     }
     if "latency".contains(&options.only) {
-        runtime.block_on(projecting::latency(&options, temporary.path(), false))?;
-        runtime.block_on(projecting::latency(&options, temporary.path(), true))?;
+        runtime.block_on(projecting::latency(&options, temporary.path()))?;
+        runtime.block_on(projecting::latency_across_processes(&options, temporary.path()))?;
     }
     Ok(())
 }

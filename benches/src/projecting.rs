@@ -1,5 +1,6 @@
 //! Projections, beside what one would write by hand: a typed scan, upserts in transactions of the same size, a channel.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use nexus_core::{
 };
 use nexus_sqlite::rusqlite::Connection;
 use nexus_sqlite::{SqliteProjections, SqliteStore};
+use tokio::io::AsyncBufReadExt;
 use tokio::sync::mpsc;
 
 use crate::Options;
@@ -172,7 +174,7 @@ async fn log(options: &Options, directory: &Path) -> anyhow::Result<(Raw, Sqlite
 /// Tells when each event arrived.
 struct Arriving {
     name: String,
-    arrived: mpsc::UnboundedSender<(u64, Instant)>,
+    arrived: mpsc::UnboundedSender<(u64, u64)>,
 }
 
 #[async_trait]
@@ -191,62 +193,119 @@ impl Projection<()> for Arriving {
 
     async fn handle(&mut self, event: &RecordedEvent, (): &mut ()) -> Result<(), ProjectionError> {
         let number: u64 = event.stream().id().parse()?;
-        let _ = self.arrived.send((number, Instant::now()));
+        let _ = self.arrived.send((number, now_micros()));
         Ok(())
     }
 }
 
-/// How long it takes from a command to the handler of a projection, at a steady rate; `across` processes through another
-/// handle on the same file, which hears of events as another process does.
-pub(crate) async fn latency(options: &Options, directory: &Path, across: bool) -> anyhow::Result<()> {
-    let path = directory.join(if across { "latency-across.db" } else { "latency.db" });
-    let store = SqliteStore::open(&path).await?;
-    let watched = if across { SqliteStore::open(&path).await? } else { store.clone() };
+/// How long it takes from a command to the handler of a projection, at a steady rate.
+pub(crate) async fn latency(options: &Options, directory: &Path) -> anyhow::Result<()> {
+    let store = SqliteStore::open(directory.join("latency.db")).await?;
     let read_models = SqliteProjections::beside(&store).await?;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let projection = Arriving { name: "arriving".to_owned(), arrived };
-    let running = ProjectionRunner::new(projection, watched, read_models).start().await?;
-    let orders = Repository::new(store);
-    let count = options.commands;
-    let sender = tokio::spawn(async move {
-        let mut tick = tokio::time::interval(Duration::from_millis(1));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-        let mut tasks = Vec::new();
-        for number in 0..count {
-            tick.tick().await;
-            let orders = orders.clone();
-            tasks.push(tokio::spawn(async move {
-                let sent = Instant::now();
-                orders.execute::<Order, _>(&number, AddLine::sample(number)).await?;
-                anyhow::Ok((number, sent, Instant::now()))
-            }));
-        }
-        let mut times = Vec::new();
-        for task in tasks {
-            times.push(task.await??);
-        }
-        anyhow::Ok(times)
-    });
-    let mut at = std::collections::HashMap::new();
-    while (at.len() as u64) < count {
+    let running = ProjectionRunner::new(projection, store.clone(), read_models).start().await?;
+    let sender = tokio::spawn(send(Repository::new(store), options.commands));
+    let mut at = HashMap::new();
+    while (at.len() as u64) < options.commands {
         let arrival = tokio::time::timeout(Duration::from_secs(30), arrivals.recv()).await?;
         let (number, arrival) = arrival.ok_or_else(|| anyhow::anyhow!("the projection ended"))?;
         at.insert(number, arrival);
     }
-    let times = sender.await??;
+    tell("in process", &sender.await??, &at)?;
+    Ok(running.stop().await?)
+}
+
+/// The same where the projection runs in another process.
+pub(crate) async fn latency_across_processes(options: &Options, directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join("latency-across.db");
+    let store = SqliteStore::open(&path).await?;
+    let mut other = tokio::process::Command::new(std::env::current_exe()?)
+        .arg("--project")
+        .arg(&path)
+        .args(["--commands", &options.commands.to_string()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let output = other.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe"))?;
+    let mut lines = tokio::io::BufReader::new(output).lines();
+    anyhow::ensure!(lines.next_line().await?.as_deref() == Some("ready"), "the other process does not start");
+    let sent = send(Repository::new(store), options.commands).await?;
+    let mut at = HashMap::new();
+    while let Some(line) = lines.next_line().await? {
+        let (number, at_micros) = line.split_once(' ').ok_or_else(|| anyhow::anyhow!("{line:?}"))?;
+        at.insert(number.parse()?, at_micros.parse::<u64>()?);
+    }
+    anyhow::ensure!(
+        at.len() as u64 == options.commands && other.wait().await?.success(),
+        "some never arrived"
+    );
+    tell("across processes", &sent, &at)
+}
+
+/// The other process: says when each event arrived, after the last.
+pub(crate) async fn project(options: &Options, path: &Path) -> anyhow::Result<()> {
+    let store = SqliteStore::open(path).await?;
+    let read_models = SqliteProjections::beside(&store).await?;
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let projection = Arriving { name: "arriving".to_owned(), arrived };
+    let running = ProjectionRunner::new(projection, store, read_models).start().await?;
+    while running.status().state != nexus_core::ProjectionState::Live {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!("ready");
+    let mut all = Vec::new();
+    while (all.len() as u64) < options.commands {
+        let arrival = tokio::time::timeout(Duration::from_secs(60), arrivals.recv()).await?;
+        all.push(arrival.ok_or_else(|| anyhow::anyhow!("the projection ended"))?);
+    }
     running.stop().await?;
-    let from_sending = times.iter().map(|(number, sent, _)| at[number].saturating_duration_since(*sent));
-    let from_answer =
-        times.iter().map(|(number, _, answered)| at[number].saturating_duration_since(*answered));
-    let (sending, answer) = (quantiles(from_sending)?, quantiles(from_answer)?);
+    all.iter().for_each(|(number, at)| println!("{number} {at}"));
+    Ok(())
+}
+
+/// When a command was sent, and when it was answered.
+struct Sent {
+    number: u64,
+    sent: u64,
+    answered: u64,
+}
+
+/// One command a millisecond, whether or not the one before was answered.
+async fn send(orders: Repository<SqliteStore>, count: u64) -> anyhow::Result<Vec<Sent>> {
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+    let mut tasks = Vec::new();
+    for number in 0..count {
+        tick.tick().await;
+        let orders = orders.clone();
+        tasks.push(tokio::spawn(async move {
+            let sent = now_micros();
+            orders.execute::<Order, _>(&number, AddLine::sample(number)).await?;
+            anyhow::Ok(Sent { number, sent, answered: now_micros() })
+        }));
+    }
+    let mut all = Vec::new();
+    for task in tasks {
+        all.push(task.await??);
+    }
+    Ok(all)
+}
+
+fn tell(how: &str, sent: &[Sent], at: &HashMap<u64, u64>) -> anyhow::Result<()> {
+    let since = |from: fn(&Sent) -> u64| {
+        sent.iter().map(move |one| Duration::from_micros(at[&one.number].saturating_sub(from(one))))
+    };
+    let (answer, sending) = (quantiles(since(|one| one.answered))?, quantiles(since(|one| one.sent))?);
     println!(
-        "append to handler at 1,000 a second, {}: {:?} median, {:?} p99 after the append was answered; \
-         {:?} median, {:?} p99 after the command was sent",
-        if across { "across processes" } else { "in process" },
-        answer.0,
-        answer.1,
-        sending.0,
-        sending.1,
+        "append to handler at 1,000 a second, {how}: {:?} median, {:?} p99 after the append was answered; {:?} median, \
+         {:?} p99 after the command was sent",
+        answer.0, answer.1, sending.0, sending.1,
     );
     Ok(())
+}
+
+/// The clock that processes share.
+fn now_micros() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
