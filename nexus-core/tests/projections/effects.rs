@@ -44,6 +44,37 @@ async fn effects_happen_once_across_a_rebuild_and_a_new_version() {
     next.stop().await.expect("stopped");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn effects_of_events_that_were_put_aside_come_after_the_switch() {
+    let house = House::new();
+    let first = Counts::version(1);
+    first.effect_fails.store(true, Ordering::SeqCst);
+    house.append(5).await;
+    house.append(5).await;
+    let never = RetrySchedule::default().tries(1);
+    let old = house.runner(first.clone()).retry(never).start().await.expect("started");
+    eventually("one stream waits", async || old.status().parked_streams == 1).await;
+    house.until_total(8).await;
+    // The new version can do what the old one could not.
+    let mended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let second = Counts { version: 2, effect_fails: mended, ..first.clone() };
+    let new = house.runner(second).start().await.expect("started");
+    eventually("the new version serves", async || {
+        house.projections().status(&name()).await.expect("known")[0].version == 2
+    })
+    .await;
+    house.append(5).await;
+    house.until_total(15).await;
+    eventually("nothing waits any more", async || {
+        house.projections().dead_letters(&name(), None, 10).await.expect("listed").is_empty()
+    })
+    .await;
+    assert_eq!(first.effects(), all(5, 3), "an effect was left out, or happened twice");
+    assert_eq!(house.total().await, 15, "nothing was counted twice for its effect");
+    new.stop().await.expect("stopped");
+    assert!(old.stop().await.is_err(), "the first version is outdated");
+}
+
 /// Does something elsewhere; fails at one event until it is mended.
 #[derive(Clone, Default)]
 struct Mails {

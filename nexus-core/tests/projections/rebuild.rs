@@ -63,12 +63,9 @@ async fn the_old_one_serves_and_goes_on_until_the_switch() {
 async fn equal_read_models_are_found_equal_while_events_come() {
     let house = House::new();
     house.append(30).await;
-    let old = house
-        .runner(Counts::version(1))
-        .workers(NonZeroUsize::new(3).expect("3"))
-        .start()
-        .await
-        .expect("started");
+    let counts = Counts::version(1);
+    let three = NonZeroUsize::new(3).expect("3");
+    let old = house.runner(counts.clone()).workers(three).batch(three).start().await.expect("started");
     let writing = tokio::spawn({
         let house = house.clone();
         async move {
@@ -78,16 +75,56 @@ async fn equal_read_models_are_found_equal_while_events_come() {
             }
         }
     });
-    let rebuild =
-        house.runner(Counts::version(1)).switch_when(SwitchWhen::Told).rebuild().await.expect("started");
-    for _ in 0..5 {
+    let runner = house.runner(counts.clone()).switch_when(SwitchWhen::Told);
+    let rebuild = runner.rebuild().await.expect("started");
+    for round in 0..12 {
+        // Sometimes at once again, before the old one has gone on.
+        if round % 3 == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let comparison = rebuild.compare().await.expect("compared");
         assert!(comparison.is_equal(), "{comparison:?}");
     }
     writing.await.expect("no panic");
     rebuild.switch().await.expect("switched");
-    house.until_total(30 * 21).await;
+    house.append(30).await;
+    house.until_total(30 * 22).await;
     old.stop().await.expect("stopped");
+    let effects = counts.effects();
+    assert_eq!(effects.len(), 30 * 22, "an effect was left out, or happened twice");
+    assert!(effects.windows(2).all(|pair| pair[0] != pair[1]), "an effect happened twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_of_what_is_being_built_leaves_its_runner_going() {
+    let house = House::new();
+    house.append(10).await;
+    let first = house.runner(Counts::version(1)).start().await.expect("started");
+    house.until_total(10).await;
+    let second =
+        house.runner(Counts::version(2)).switch_when(SwitchWhen::Told).start().await.expect("started");
+    eventually("it is being built", async || {
+        house.projections().status(&name()).await.expect("known").len() == 2
+    })
+    .await;
+    let rebuild = house.runner(Counts::version(2)).rebuild().await.expect("started");
+    house.until_total(10).await;
+    eventually("the new version serves", async || {
+        house.projections().status(&name()).await.expect("known")[0].version == 2
+    })
+    .await;
+    drop(rebuild);
+    house.append(10).await;
+    house.until_total(20).await;
+    second.stop().await.expect("it went on with the other build");
+    assert!(first.stop().await.is_err(), "the first version is outdated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_started_is_not_rebuilt() {
+    let house = House::new();
+    let refused = house.runner(Counts::version(1)).rebuild().await.expect_err("there is nothing to rebuild");
+    assert!(matches!(refused, ProjectionsError::Unknown { .. }), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,3 +164,36 @@ async fn a_letter_that_is_due_is_tried_though_the_store_was_gone_meanwhile() {
     assert!(house.log.capabilities().conditions());
     running.stop().await.expect("stopped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_takes_long_is_committed_in_parts() {
+    let house = House::new();
+    house.append(60).await;
+    let slow = Counts { pause: Duration::from_millis(3), ..Counts::version(1) };
+    let running = house.runner(slow.clone()).start().await.expect("started");
+    let mut seen = std::collections::BTreeSet::new();
+    eventually("all are handled", async || {
+        let total = house.total().await;
+        seen.insert(total);
+        total == 60
+    })
+    .await;
+    assert!(seen.len() > 3, "one transaction took longer than the lease: {seen:?}");
+    assert_eq!(slow.handled.load(Ordering::SeqCst), 60, "nothing was handled again for that");
+    running.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nothing_to_do_a_projection_is_live_and_never_stalled() {
+    let house = House::new();
+    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    eventually("it is live on an empty log", async || running.status().state == ProjectionState::Live).await;
+    house.clock.advance(jiff::SignedDuration::from_hours(5));
+    eventually("it is well", async || running.health().is_healthy()).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    house.append(3).await;
+    let first = running.health();
+    assert!(first.is_healthy(), "after hours of rest it is {first:?}");
+    house.until_total(3).await;
+    running.stop().await.expect("stopped");
+}

@@ -17,6 +17,9 @@ pub(crate) struct Counts {
     /// Each event counts so often.
     pub(crate) weight: u64,
     pub(crate) fails: Arc<AtomicBool>,
+    pub(crate) effect_fails: Arc<AtomicBool>,
+    /// How long it takes for an event.
+    pub(crate) pause: Duration,
     /// The events whose effects have happened.
     pub(crate) effects: Arc<Mutex<Vec<(String, u64)>>>,
     pub(crate) handled: Arc<AtomicU32>,
@@ -58,6 +61,9 @@ impl Projection<DocumentTx> for Counts {
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
         self.handled.fetch_add(1, Ordering::SeqCst);
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
         if self.fails.load(Ordering::SeqCst) {
             return Err(ProjectionError::new("broken"));
         }
@@ -66,6 +72,9 @@ impl Projection<DocumentTx> for Counts {
     }
 
     async fn effect(&mut self, event: &RecordedEvent) -> Result<(), ProjectionError> {
+        if self.effect_fails.load(Ordering::SeqCst) && event.stream().id() == "3" {
+            return Err(ProjectionError::new("the mail server does not answer"));
+        }
         let happened = (event.stream().to_string(), event.version().get());
         self.effects.lock().expect("not poisoned").push(happened);
         Ok(())

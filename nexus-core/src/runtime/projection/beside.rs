@@ -10,18 +10,19 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
-use super::ProjectionFailure;
 use super::board::Activity;
 use super::catalog::{self, Build, BuildState};
 use super::chunks::{Chunks, bounded};
 use super::claims::{self, Claim};
-use super::commit::Held;
-use super::notes::{CLAIMS, note};
+use super::commit::{Held, check};
+use super::letters::{DeadLetter, Owed};
+use super::notes::{CLAIMS, LETTERS, note};
 use super::settings::SwitchWhen;
 use super::state::{Effects, State};
 use super::worker::{Next, Trouble, Worker, stopped};
+use super::{PAGE, ProjectionFailure};
 use crate::domain::Projection;
-use crate::port::Comparison;
+use crate::port::{Comparison, WorkError};
 use crate::vocabulary::{Position, ReadOptions};
 
 /// What somebody asks of a read model that is being built.
@@ -38,7 +39,7 @@ where
     pub(super) async fn build_beside(&mut self) -> Result<Next, Trouble> {
         let entry = catalog::find(&*self.shared.store, &self.shared.name).await?.unwrap_or_default();
         let Some(old) = entry.serving() else {
-            self.switch().await?;
+            catalog::switch(&*self.shared.store, &self.shared.name, self.build.number, self.now()).await?;
             return Ok(Next::Again);
         };
         let target = self.low_water(old).await?;
@@ -48,18 +49,17 @@ where
         }
         match self.shared.settings.switch {
             SwitchWhen::CaughtUp => {
-                let marks = self.seize(old).await?;
-                self.advance_to_end(lowest(&marks)).await?;
-                self.switch().await?;
+                let marks = self.come_as_far(old).await?;
+                self.switch(old, &marks).await?;
             }
             SwitchWhen::Equal => {
-                let comparison = self.compare_with(old).await?;
-                if !comparison.is_equal() {
+                let marks = self.come_as_far(old).await?;
+                if !self.compared(old, &marks).await?.is_equal() {
                     self.give_back(old).await?;
                     let name = self.shared.name.clone();
                     return Err(ProjectionFailure::Differs { name }.into());
                 }
-                self.switch().await?;
+                self.switch(old, &marks).await?;
             }
             SwitchWhen::Told => self.do_as_told(old).await?,
         }
@@ -70,14 +70,14 @@ where
         let command = self.shared.commands.lock().await.try_recv();
         match command {
             Ok(Command::Compare(reply)) => {
-                let comparison = self.compare_with(old).await?;
+                let marks = self.come_as_far(old).await?;
+                let comparison = self.compared(old, &marks).await?;
                 self.give_back(old).await?;
                 let _ = reply.send(comparison);
             }
             Ok(Command::Switch(reply)) => {
-                let marks = self.seize(old).await?;
-                self.advance_to_end(lowest(&marks)).await?;
-                self.switch().await?;
+                let marks = self.come_as_far(old).await?;
+                self.switch(old, &marks).await?;
                 let _ = reply.send(());
             }
             Err(_) => self.pause(self.shared.settings.heartbeat).await,
@@ -126,6 +126,22 @@ where
         }
     }
 
+    /// Ends the old build's work wherever it is done, and comes exactly as far with every slice; answers how far that is.
+    async fn come_as_far(&mut self, old: Build) -> Result<Vec<Claim>, Trouble> {
+        let marks = self.seize(old).await?;
+        let reached = self.reach(&marks).await;
+        // The limits that were set for this are over: the next heartbeat finds what is held.
+        (self.held, self.passed) = (Arc::default(), None);
+        reached.map(|()| marks)
+    }
+
+    async fn reach(&mut self, marks: &[Claim]) -> Result<(), Trouble> {
+        let cursors = || marks.iter().map(|mark| mark.cursor);
+        self.advance_to_end(cursors().min().flatten()).await?;
+        self.align(marks).await?;
+        self.advance_to_end(cursors().max().flatten()).await
+    }
+
     /// Takes in everything up to `target`, which the old build has reached and cannot pass any more.
     async fn advance_to_end(&mut self, target: Option<Position>) -> Result<(), Trouble> {
         let Some(target) = target.filter(|target| self.cursor() < Some(*target)) else { return Ok(()) };
@@ -139,7 +155,7 @@ where
         self.note_passed().await
     }
 
-    /// Ends the old build's work wherever it is done, and notes after what effects begin.
+    /// Takes the old build's claims, and notes after what effects begin.
     async fn seize(&mut self, old: Build) -> Result<Vec<Claim>, Trouble> {
         let (worker, until) = (self.id.clone(), self.until(self.now()));
         let marks = note(&*self.shared.store, &old.space(&self.shared.name), move |notes| {
@@ -147,14 +163,21 @@ where
         })
         .await?;
         let effects = Effects::after(&marks);
-        let noted = effects.clone();
         note(&*self.shared.store, &self.space(), move |notes| {
-            async move { Ok(State { effects: noted, ..State::read(notes).await? }.write(notes).await?) }
-                .boxed()
+            async move { Ok(State { effects, ..State::read(notes).await? }.write(notes).await?) }.boxed()
         })
         .await?;
-        self.effects = Arc::new(effects);
         Ok(marks)
+    }
+
+    /// Keeps what was seized; an error where somebody else has it by now.
+    async fn keep(&self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
+        let (marks, until) = (marks.to_vec(), self.until(self.now()));
+        let space = old.space(&self.shared.name);
+        let kept = note(&*self.shared.store, &space, move |notes| {
+            async move { Ok(claims::renew(notes, &marks, until).await?) }.boxed()
+        });
+        if kept.await? { Ok(()) } else { Err(Trouble::Moved) }
     }
 
     /// Lets the old build's workers go on.
@@ -167,58 +190,139 @@ where
         Ok(given.await?)
     }
 
-    /// Compares with the old build, both of them exactly as far.
-    async fn compare_with(&mut self, old: Build) -> Result<Comparison, Trouble> {
-        let marks = self.seize(old).await?;
-        self.advance_to_end(lowest(&marks)).await?;
-        if marks.len() > 1 {
-            self.align(&marks).await?;
-            let highest = marks.iter().map(|mark| mark.cursor).max().flatten();
-            self.advance_to_end(highest).await?;
+    /// Compares with the old build, which rests for as long as it takes.
+    async fn compared(&self, old: Build, marks: &[Claim]) -> Result<Comparison, Trouble> {
+        let (name, own) = (&self.shared.name, self.space());
+        let serving = old.space(name);
+        let mut comparing = self.shared.store.compare(&serving, &own);
+        loop {
+            tokio::select! {
+                compared = &mut comparing => return Ok(compared?),
+                () = tokio::time::sleep(self.shared.settings.lease / 3) => self.keep(old, marks).await?,
+            }
         }
-        let name = &self.shared.name;
-        Ok(self.shared.store.compare(&old.space(name), &self.space()).await?)
     }
 
-    /// Claims the same ranges as the old build, each no further than that has come.
+    /// Splits what it holds along the old build's ranges, none of which it may pass.
     async fn align(&mut self, marks: &[Claim]) -> Result<(), Trouble> {
         let (worker, until) = (self.id.clone(), self.until(self.now()));
-        let (ranges, held) = (marks.to_vec(), Arc::clone(&self.held));
+        let (marks, held) = (marks.to_vec(), Arc::clone(&self.held));
         let aligned = note(&*self.shared.store, &self.space(), move |notes| {
             async move {
+                match check(&held, notes).await {
+                    Ok(()) => {}
+                    Err(WorkError::Store(error)) => return Err(error.into()),
+                    Err(_) => return Ok(None),
+                }
                 let before = claims::read(notes).await?;
                 let highest = before.iter().map(|claim| claim.token).max().unwrap_or(0);
-                let cursor = held.iter().map(|held| held.claim.cursor).min().flatten();
-                let claim = |(token, range)| {
-                    let owner = Some(worker.clone());
-                    Claim { cursor, token, owner, expires: until, ..range }
-                };
-                let after: Vec<Claim> = (highest + 1..).zip(ranges).map(claim).collect();
+                let parts = refined(&held, &marks);
+                let claimed = (highest + 1..).zip(parts).map(|(token, part)| Held {
+                    claim: Claim { token, owner: Some(worker.clone()), expires: until, ..part.claim },
+                    ..part
+                });
+                let aligned: Vec<Held> = claimed.collect();
+                let after: Vec<Claim> = aligned.iter().map(|held| held.claim.clone()).collect();
+                claims::check(&after)?;
                 claims::replace(notes, &before, &after).await?;
-                Ok(after)
+                Ok(Some(aligned))
             }
             .boxed()
         })
         .await?;
-        let uptos = marks.iter().map(|mark| mark.cursor);
-        let held = aligned.into_iter().zip(uptos).map(|(claim, upto)| Held { claim, upto: Some(upto) });
-        self.held = Arc::new(held.collect());
+        self.held = Arc::new(aligned.ok_or(Trouble::Moved)?);
         Ok(())
     }
 
-    /// Has this build serve.
-    async fn switch(&mut self) -> Result<(), Trouble> {
+    /// Has this build serve, if the old one has rested since it was seized.
+    async fn switch(&mut self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
+        self.take_over_letters(old).await?;
+        self.keep(old, marks).await?;
         catalog::switch(&*self.shared.store, &self.shared.name, self.build.number, self.now()).await?;
         self.build.state = BuildState::Serving;
-        self.held = Arc::default();
         tracing::info!(
             projection = %self.shared.name, build = self.build.number, version = self.build.version,
             "a new read model serves"
         );
         Ok(())
     }
+
+    /// The effects of what the old build has put aside are still to come: its letters become this one's.
+    async fn take_over_letters(&self, old: Build) -> Result<(), Trouble> {
+        let (mut after, mut last_stream) = (None, None);
+        loop {
+            let space = old.space(&self.shared.name);
+            let page: Vec<(String, DeadLetter)> =
+                LETTERS.page(&*self.shared.store, &space, "", after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let now = self.now();
+            let mut owing = Vec::with_capacity(page.len());
+            for (key, letter) in page {
+                let stream = Some(letter.event.stream().clone());
+                let is_first = stream != last_stream;
+                last_stream = stream;
+                owing.push((key, letter.owing(is_first, now)));
+            }
+            note(&*self.shared.store, &self.space(), move |notes| {
+                async move {
+                    for (key, letter) in owing {
+                        // What this build has put aside, too, is handled and has its effect in one.
+                        let own: Option<DeadLetter> = LETTERS.read(notes, &key).await?;
+                        let owing = match own {
+                            Some(own) if own.owed != Some(Owed::Effect) => {
+                                DeadLetter { owed: Some(Owed::Both), ..own }
+                            }
+                            _ => letter,
+                        };
+                        LETTERS.write(notes, &key, &owing).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await?;
+        }
+    }
 }
 
-fn lowest(claims: &[Claim]) -> Option<Position> {
-    claims.iter().map(|claim| claim.cursor).min().flatten()
+/// The parts into which two divisions of the slices fall: each as far as it is held to be, up to the mark on it.
+fn refined(held: &[Held], marks: &[Claim]) -> Vec<Held> {
+    let mut parts: Vec<Held> = Vec::with_capacity(held.len() + marks.len());
+    for Held { claim, .. } in held {
+        for mark in marks {
+            let (first, last) = (claim.first.max(mark.first), claim.last.min(mark.last));
+            if first <= last {
+                parts.push(Held { claim: Claim { first, last, ..claim.clone() }, upto: Some(mark.cursor) });
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_is_set_back_and_none_passes_its_mark() {
+        let position = |number| Position::new(number).ok();
+        let claim = |first, last, cursor| Claim { first, last, cursor, ..claims::everything() };
+        let held = [Held::of(claim(0, 99, position(10))), Held::of(claim(100, 1_023, position(20)))];
+        let marks = [claim(0, 49, position(10)), claim(50, 499, position(25)), claim(500, 1_023, None)];
+        let parts = refined(&held, &marks);
+        let seen: Vec<_> = parts
+            .iter()
+            .map(|part| (part.claim.first, part.claim.last, part.claim.cursor, part.upto))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (0, 49, position(10), Some(position(10))),
+                (50, 99, position(10), Some(position(25))),
+                (100, 499, position(20), Some(position(25))),
+                (500, 1_023, position(20), Some(None)),
+            ]
+        );
+    }
 }

@@ -19,6 +19,8 @@ pub(super) struct View {
     pub(super) head: Option<Position>,
     /// When the event was recorded that was handled last.
     pub(super) recorded_at: Option<Timestamp>,
+    /// When it last had handled everything there was.
+    pub(super) caught_up_at: Option<Timestamp>,
     /// When it last got on, or had nothing left to do.
     pub(super) progressed_at: Timestamp,
     pub(super) error: Option<String>,
@@ -56,6 +58,7 @@ impl View {
             others: None,
             head: None,
             recorded_at: None,
+            caught_up_at: None,
             progressed_at: now,
             error: None,
             parked: 0,

@@ -18,6 +18,9 @@ pub(super) struct Entry {
     made: u32,
     #[serde(default)]
     pub(super) paused: bool,
+    /// Builds whose spaces are still to be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gone: Vec<Build>,
 }
 
 /// One read model of a projection.
@@ -93,9 +96,15 @@ impl Entry {
 
     /// A new build beside the one that serves, in place of another that was being made.
     fn start_building(&mut self, version: u32, now: Timestamp) -> Build {
-        let added = self.add(version, BuildState::Building, now);
-        self.builds.retain(|build| build.state != BuildState::Building || build.number == added.number);
-        added
+        self.drop_those_that_are(BuildState::Building);
+        self.add(version, BuildState::Building, now)
+    }
+
+    /// Their spaces are removed afterwards, and tried again if that fails.
+    fn drop_those_that_are(&mut self, state: BuildState) {
+        let (dropped, kept) = self.builds.iter().partition(|build| build.state == state);
+        self.builds = kept;
+        self.gone.extend::<Vec<Build>>(dropped);
     }
 }
 
@@ -145,9 +154,9 @@ pub(super) async fn open(
     version: u32,
     now: Timestamp,
 ) -> Result<Build, ProjectionsError> {
-    let (of, before) = (name.clone(), find(store, name).await?.unwrap_or_default());
+    let of = name.clone();
     let build = change(store, name, move |entry| entry.open(&of, version, now)).await?;
-    remove_replaced(store, name, &before).await?;
+    remove_what_is_gone(store, name).await;
     Ok(build)
 }
 
@@ -158,45 +167,35 @@ pub(super) async fn start_building(
     version: u32,
     now: Timestamp,
 ) -> Result<Build, ProjectionsError> {
-    let (of, before) = (name.clone(), find(store, name).await?.unwrap_or_default());
+    let of = name.clone();
     let build = change(store, name, move |entry| match entry.serving() {
-        None => entry.open(&of, version, now),
+        None => Err(ProjectionsError::Unknown { name: of, known: Vec::new() }),
         Some(serving) if serving.version > version => {
             Err(ProjectionsError::Superseded { name: of, version, serving: serving.version })
         }
         Some(_) => Ok(entry.start_building(version, now)),
     })
     .await?;
-    remove_replaced(store, name, &before).await?;
+    remove_what_is_gone(store, name).await;
     Ok(build)
 }
 
-/// Removes what was being made, and is not any more.
-async fn remove_replaced(
-    store: &(impl ProjectionStore + ?Sized),
-    name: &ProjectionName,
-    before: &Entry,
-) -> Result<(), ProjectionsError> {
-    let after = find(store, name).await?.unwrap_or_default();
-    for gone in before.builds.iter().filter(|build| after.build(build.number).is_none()) {
-        store.remove(&gone.space(name)).await?;
-    }
-    Ok(())
-}
-
-/// Has `number`, which is being made, serve from now on; the one that served retires.
+/// Has `number`, which is being made, serve from now on, if it does not already; the one that served retires.
 pub(super) async fn switch(
     store: &(impl ProjectionStore + ?Sized),
     name: &ProjectionName,
     number: u32,
     now: Timestamp,
 ) -> Result<(), ProjectionsError> {
-    let (of, before) = (name.clone(), find(store, name).await?.unwrap_or_default());
+    let of = name.clone();
     change(store, name, move |entry| {
+        if entry.serving().is_some_and(|build| build.number == number) {
+            return Ok(());
+        }
         if entry.building().is_none_or(|build| build.number != number) {
             return Err(ProjectionsError::NotRebuilding { name: of });
         }
-        entry.builds.retain(|build| build.state != BuildState::Retired);
+        entry.drop_those_that_are(BuildState::Retired);
         for build in &mut entry.builds {
             match build.state {
                 BuildState::Serving => (build.state, build.since) = (BuildState::Retired, now),
@@ -207,24 +206,48 @@ pub(super) async fn switch(
         Ok(())
     })
     .await?;
-    remove_replaced(store, name, &before).await
+    remove_what_is_gone(store, name).await;
+    Ok(())
 }
 
-/// Gives up what is being made; what serves goes on serving.
+/// Gives up `number`, which is being made; what serves goes on serving.
 pub(super) async fn cancel(
     store: &(impl ProjectionStore + ?Sized),
     name: &ProjectionName,
+    number: u32,
 ) -> Result<(), ProjectionsError> {
-    let (of, before) = (name.clone(), find(store, name).await?.unwrap_or_default());
+    let of = name.clone();
     change(store, name, move |entry| {
-        if entry.building().is_none() {
+        if entry.building().is_none_or(|build| build.number != number) {
             return Err(ProjectionsError::NotRebuilding { name: of });
         }
-        entry.builds.retain(|build| build.state != BuildState::Building);
+        entry.drop_those_that_are(BuildState::Building);
         Ok(())
     })
     .await?;
-    remove_replaced(store, name, &before).await
+    remove_what_is_gone(store, name).await;
+    Ok(())
+}
+
+/// Removes the spaces of builds that are gone; what cannot be removed now is tried again the next time.
+async fn remove_what_is_gone(store: &(impl ProjectionStore + ?Sized), name: &ProjectionName) {
+    let removed = async {
+        let gone = find(store, name).await?.unwrap_or_default().gone;
+        for build in &gone {
+            store.remove(&build.space(name)).await?;
+        }
+        if !gone.is_empty() {
+            change(store, name, move |entry| {
+                entry.gone.retain(|build| !gone.contains(build));
+                Ok(())
+            })
+            .await?;
+        }
+        Ok::<(), ProjectionsError>(())
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(projection = %name, %error, "a read model that is not needed any more was not removed");
+    }
 }
 
 #[cfg(test)]

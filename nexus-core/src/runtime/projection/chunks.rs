@@ -14,8 +14,10 @@ const AHEAD: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) events: Vec<RecordedEvent>,
-    /// There is nothing more right now, up to this position.
+    /// Everything up to here was delivered, where that is further than the last event.
     pub(super) caught_up: Option<Position>,
+    /// There is nothing more right now.
+    pub(super) is_last: bool,
 }
 
 impl Chunk {
@@ -56,6 +58,7 @@ impl Chunks {
                 Ok(more) if whole.events.len() + more.events.len() <= self.size => {
                     whole.events.extend(more.events);
                     whole.caught_up = whole.caught_up.max(more.caught_up);
+                    whole.is_last = more.is_last;
                 }
                 other => self.kept = Some(other),
             }
@@ -79,6 +82,7 @@ async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender
                 Some(Ok(FeedItem::Event(delivery))) => chunk.events.push(delivery.into_event()),
                 Some(Ok(FeedItem::CaughtUp(through))) => {
                     chunk.caught_up = through.and_then(|at| at.position());
+                    chunk.is_last = true;
                     break None;
                 }
                 Some(Err(error)) => break Some(Err(error)),
@@ -88,7 +92,7 @@ async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender
                 break None;
             }
         };
-        let is_empty = chunk.events.is_empty() && chunk.caught_up.is_none();
+        let is_empty = chunk.events.is_empty() && !chunk.is_last;
         if !is_empty && send.send(Ok(chunk)).await.is_err() {
             return;
         }

@@ -35,6 +35,7 @@ pub(super) struct Presence {
     pub(super) expires: Timestamp,
     pub(super) activity: Activity,
     pub(super) recorded_at: Option<Timestamp>,
+    pub(super) caught_up_at: Option<Timestamp>,
     pub(super) progressed_at: Timestamp,
     pub(super) error: Option<String>,
 }
@@ -95,8 +96,9 @@ impl Turn<'_> {
             WORKERS.delete(notes, gone).await?;
         }
         workers.retain(|(id, presence)| presence.expires > self.now && id != self.worker);
-        let View { activity, recorded_at, progressed_at, error, .. } = self.view.clone();
-        let presence = Presence { expires: self.until, activity, recorded_at, progressed_at, error };
+        let View { activity, recorded_at, caught_up_at, progressed_at, error, .. } = self.view.clone();
+        let expires = self.until;
+        let presence = Presence { expires, activity, recorded_at, caught_up_at, progressed_at, error };
         WORKERS.write(notes, self.worker, &presence).await?;
         let mut live: Vec<&str> = workers.iter().map(|(id, _)| id.as_str()).chain([self.worker]).collect();
         live.sort_unstable();
@@ -110,7 +112,8 @@ impl Turn<'_> {
         let all = u32::from(Slice::COUNT);
         match self.sharing {
             Sharing::Evenly => all.div_ceil(u32::try_from(live.len().max(1)).unwrap_or(1)),
-            Sharing::OneWorker if live.first() == Some(&self.worker) => all,
+            // The last that came: ids grow with time, and who asks for a rebuild comes last.
+            Sharing::OneWorker if live.last() == Some(&self.worker) => all,
             Sharing::OneWorker => 0,
         }
     }
@@ -253,6 +256,22 @@ pub(super) async fn release(notes: &mut dyn Documents, worker: &str) -> Result<(
     }
     replace(notes, &before, &after).await?;
     WORKERS.delete(notes, worker).await
+}
+
+/// Renews what was seized, if nothing of it has changed since.
+pub(super) async fn renew(
+    notes: &mut dyn Documents,
+    seized: &[Claim],
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let before = read(notes).await?;
+    let key = |claim: &Claim| (claim.first, claim.last, claim.token, claim.cursor, claim.owner.clone());
+    if !before.iter().map(key).eq(seized.iter().map(key)) {
+        return Ok(false);
+    }
+    let after: Vec<Claim> = before.iter().cloned().map(|claim| Claim { expires: until, ..claim }).collect();
+    replace(notes, &before, &after).await?;
+    Ok(true)
 }
 
 /// Takes everything, whoever holds it: for who switches from one build to another.

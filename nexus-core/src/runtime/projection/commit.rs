@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -44,6 +46,9 @@ impl Held {
     }
 }
 
+/// So many events are handled between two looks at the clock.
+const LOOK_EVERY: usize = 8;
+
 /// What becomes of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -62,6 +67,8 @@ pub(super) struct Plan {
     pub(super) range: Range<usize>,
     /// Those before this one were handled already, by means that no transaction takes back.
     pub(super) handled: usize,
+    /// Those before this one have had their effects, though the transaction was taken back.
+    pub(super) effected: usize,
     /// What becomes of each; `None`: all are handled.
     pub(super) roles: Option<Arc<Vec<Role>>>,
     /// The event after the last one failed.
@@ -70,9 +77,29 @@ pub(super) struct Plan {
     /// How far everything is handled with this.
     pub(super) through: Option<Position>,
     pub(super) effects: Arc<Effects>,
+    /// How long it may take: then what is handled by then is committed, so that the lease does not run out.
+    pub(super) patience: Duration,
+    /// How many events it came to.
+    pub(super) reached: Arc<AtomicUsize>,
 }
 
 impl Plan {
+    /// The same, as far as it came.
+    pub(super) fn done(mut self) -> Self {
+        let reached = self.reached.load(Ordering::SeqCst);
+        if reached < self.range.end {
+            self.cut(reached);
+        }
+        self
+    }
+
+    fn cut(&mut self, end: usize) {
+        self.range.end = end;
+        self.failed = None;
+        self.through =
+            end.checked_sub(1).and_then(|last| self.events.get(last)).and_then(RecordedEvent::position);
+    }
+
     pub(super) fn role(&self, index: usize) -> Role {
         self.roles.as_ref().and_then(|roles| roles.get(index).copied()).unwrap_or(Role::Handle)
     }
@@ -163,6 +190,10 @@ where
         if let Some(source) = stopped {
             return Err(failed(Stop::Event { index, source }));
         }
+        plan.reached.store(index.max(plan.range.start), Ordering::SeqCst);
+        if index < plan.range.end {
+            plan.cut(index);
+        }
         Ok(note(plan, transaction.notes()).await?)
     }
 }
@@ -178,12 +209,14 @@ where
     Tx: ?Sized + Send,
 {
     let has_effects = *plan.effects != Effects::Off;
+    let (first, started) = (*index, Instant::now());
     while *index < plan.range.end {
         if plan.role(*index) == Role::Handle {
             let event = &plan.events[*index];
+            let is_due = has_effects && *index >= plan.effected;
             let one = async {
                 projection.handle(event, tx).await?;
-                if has_effects && plan.effects.of(event) {
+                if is_due && plan.effects.of(event) {
                     projection.effect(event).await?;
                 }
                 Ok::<(), ProjectionError>(())
@@ -191,6 +224,10 @@ where
             telemetry::handling(event, one).await?;
         }
         *index += 1;
+        // Looked at now and then: the time costs more than a brief handler.
+        if (*index - first).is_multiple_of(LOOK_EVERY) && started.elapsed() > plan.patience {
+            break;
+        }
     }
     Ok(())
 }

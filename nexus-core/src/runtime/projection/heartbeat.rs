@@ -59,6 +59,11 @@ where
         if has_moved {
             self.held = Arc::new(claimed.into_iter().map(Held::of).collect());
             self.passed = None;
+        } else {
+            // With the leases that were just renewed: a commit writes them back.
+            let uptos = self.held.iter().map(|held| held.upto);
+            let renewed = claimed.into_iter().zip(uptos).map(|(claim, upto)| Held { claim, upto });
+            self.held = Arc::new(renewed.collect());
         }
         // Both at once: what is ours now is no longer others'.
         let ranges = self.ranges();
@@ -102,7 +107,15 @@ where
         let looked = tokio::time::timeout(HEAD_PATIENCE, self.shared.log.head()).await;
         let error = match looked {
             Ok(Ok(head)) => {
-                self.view(|view| view.head = view.head.max(head));
+                let (position, now) =
+                    (self.ranges().iter().map(|(_, _, cursor)| *cursor).min().flatten(), self.now());
+                self.view(|view| {
+                    view.head = view.head.max(head);
+                    // Nothing to do is as good as getting on.
+                    if position >= head {
+                        view.progressed_at = now;
+                    }
+                });
                 let views = self.shared.board.views();
                 let summary = status::summary(&views, &self.shared.settings, self.now());
                 let events = status::behind(summary.position, summary.head);
@@ -152,7 +165,9 @@ where
                 before.filter(|state| state.prepared).unwrap_or(State { effects, ..State::default() })
             }
         };
-        self.effects = Arc::new(state.effects);
+        // What has been noted for the time after the switch does not hold yet.
+        let is_building = self.build.state == BuildState::Building;
+        self.effects = Arc::new(if is_building { Effects::Off } else { state.effects });
         Ok(())
     }
 
@@ -196,15 +211,20 @@ where
             async move {
                 let handled = block.handled(notes).await?;
                 let state = State::read(notes).await?;
-                if handled == expected && state.complete == block {
+                if state.complete != block {
+                    // Another worker has checked it meanwhile, and forgotten the notes.
+                    return Ok(None);
+                }
+                if handled == expected {
                     block.forget(notes).await?;
                     State { complete: Block(block.0 + 1), ..state }.write(notes).await?;
                 }
-                Ok(handled)
+                Ok(Some(handled))
             }
             .boxed()
         })
         .await?;
+        let Some(handled) = handled else { return Ok(false) };
         if handled == expected {
             return Ok(true);
         }

@@ -29,6 +29,19 @@ pub struct DeadLetter {
     /// When it is tried again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Timestamp>,
+    /// What its trying does, where the build before this one has left the event's effect undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owed: Option<Owed>,
+}
+
+/// An effect that the build before this one has not come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Owed {
+    /// This build has handled the event: only the effect is left.
+    Effect,
+    /// It has not handled it, either.
+    Both,
 }
 
 /// What is to become of a [`DeadLetter`].
@@ -46,16 +59,22 @@ pub enum LetterState {
 
 impl DeadLetter {
     pub(super) fn waiting(event: RecordedEvent) -> Self {
-        let (first_failed, last_failed, next_try) = (None, None, None);
         Self {
             event,
             state: LetterState::Waiting,
             tries: 0,
             error: None,
-            first_failed,
-            last_failed,
-            next_try,
+            first_failed: None,
+            last_failed: None,
+            next_try: None,
+            owed: None,
         }
+    }
+
+    /// A letter of the build before this one, of which the effect is left: the first of its stream is due.
+    pub(super) fn owing(self, is_first: bool, now: Timestamp) -> Self {
+        let state = if is_first { LetterState::Retrying } else { LetterState::Waiting };
+        Self { state, tries: 0, next_try: is_first.then_some(now), owed: Some(Owed::Effect), ..self }
     }
 
     pub(super) fn failed(

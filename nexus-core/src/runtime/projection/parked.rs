@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::commit::{Held, Stop, check, failed, said};
-use super::letters::{DeadLetter, LetterState, Request, SkippedLetter, Wish, prefix};
+use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
 use super::state::Effects;
 use super::worker::{Committed, Trouble, Worker};
@@ -92,12 +92,19 @@ where
     ) -> Result<(), Trouble> {
         for (stream, request) in requests {
             if let Wish::Skip(_) = request.wish {
-                self.skip(&stream, request).await?;
+                self.skip(&stream, request.clone()).await?;
             }
             self.go_on_with(&stream).await?;
             let key = stream.as_str().to_owned();
             note(&*self.shared.store, &self.space(), move |notes| {
-                async move { Ok(REQUESTS.delete(notes, &key).await?) }.boxed()
+                async move {
+                    // Unless something else is asked for by now.
+                    if REQUESTS.read(notes, &key).await?.as_ref() == Some(&request) {
+                        REQUESTS.delete(notes, &key).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
             })
             .await?;
         }
@@ -143,8 +150,11 @@ where
                 self.view(|view| view.parked = parked);
                 return Ok(());
             };
-            if let Committed::Not { error, .. } = self.try_letter(&letter).await? {
-                return self.put_back(stream, letter, error).await;
+            match self.try_letter(&letter).await? {
+                Committed::Yes { .. } => {}
+                Committed::Not { error, .. } | Committed::NotTogether { error } => {
+                    return self.put_back(stream, letter, error).await;
+                }
             }
             let now = self.now();
             self.view(|view| (view.progressed_at, view.handled) = (now, view.handled + 1));
@@ -159,7 +169,7 @@ where
             effects: Arc::clone(&self.effects),
         };
         match self.shared.store.transact(&self.space(), Box::new(work)).await {
-            Ok(()) => Ok(Committed::Yes),
+            Ok(()) => Ok(Committed::Yes { reached: 0 }),
             Err(error) => self.refused(error),
         }
     }
@@ -218,11 +228,20 @@ where
 {
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
         check(&self.held, transaction.notes()).await?;
+        let key = self.letter.key();
+        // No cursor moves with a letter: that it is there is what keeps it from being taken in twice.
+        let found: Option<DeadLetter> = LETTERS.read(transaction.notes(), &key).await?;
+        if found.as_ref() != Some(&self.letter) {
+            return Err(failed(Stop::Moved { first: 0, last: 0 }));
+        }
         let mut projection = self.projection.lock().await;
         let event = &self.letter.event;
+        let owed = self.letter.owed;
         let one = async {
-            projection.handle(event, transaction.read_model()).await?;
-            if self.effects.of(event) {
+            if owed != Some(Owed::Effect) {
+                projection.handle(event, transaction.read_model()).await?;
+            }
+            if owed.is_some() || self.effects.of(event) {
                 projection.effect(event).await?;
             }
             Ok::<(), ProjectionError>(())
@@ -236,6 +255,6 @@ where
         if let Some(source) = source {
             return Err(failed(Stop::Event { index: 0, source }));
         }
-        Ok(LETTERS.delete(transaction.notes(), &self.letter.key()).await?)
+        Ok(LETTERS.delete(transaction.notes(), &key).await?)
     }
 }

@@ -117,8 +117,9 @@ impl Projections {
             .map(|(id, presence)| {
                 let own = claims.iter().filter(|(_, claim)| claim.owner.as_ref() == Some(id));
                 let ranges = own.map(|(_, claim)| (claim.first, claim.last, claim.cursor)).collect();
-                let Presence { activity, recorded_at, progressed_at, error, .. } = presence.clone();
-                View { activity, ranges, head, recorded_at, error, ..View::new(progressed_at) }
+                let Presence { activity, recorded_at, caught_up_at, progressed_at, error, .. } =
+                    presence.clone();
+                View { activity, ranges, head, recorded_at, caught_up_at, error, ..View::new(progressed_at) }
             })
             .collect();
         if views.is_empty() {

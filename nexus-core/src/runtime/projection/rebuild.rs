@@ -99,7 +99,7 @@ impl Rebuild {
         }
         // Whatever it is doing is finished first, so that nothing is written into what is removed.
         let _ = self.running.stop().await;
-        catalog::cancel(&*store, &name).await
+        catalog::cancel(&*store, &name, number).await
     }
 
     /// Resolves when the new read model serves.

@@ -25,8 +25,8 @@ pub struct ProjectionStatus {
     /// How many events there may be yet to handle: how many positions lie between. Those of other kinds of events count,
     /// too, until they are passed over.
     pub lag_events: u64,
-    /// How old the read model is: the time since the event was recorded that was handled last, where there are later
-    /// ones; zero where there are none.
+    /// How old the read model is: the time since it was last complete, or since the event was recorded that was handled
+    /// last, where there are later ones; zero where there are none.
     pub lag: Duration,
     /// What last went wrong, if it still matters.
     pub last_error: Option<String>,
@@ -118,7 +118,9 @@ pub(super) fn summary(views: &[View], settings: &Settings, now: Timestamp) -> Su
     let others = views.iter().filter_map(|view| view.others);
     let position = at_work().map(View::low_water).chain(others).min().flatten();
     let is_behind = at_work().count() > 0 && position < head;
-    let recorded_at = at_work().filter_map(|view| view.recorded_at).min();
+    // It was complete when there was nothing left to do, however old the last event was.
+    let as_of = |view: &View| view.recorded_at.max(view.caught_up_at);
+    let recorded_at = at_work().filter_map(as_of).min();
     let lag =
         if is_behind { recorded_at.map_or(Duration::ZERO, |at| since(at, now)) } else { Duration::ZERO };
     let progressed_at = views.iter().map(|view| view.progressed_at).max();
@@ -232,5 +234,19 @@ mod tests {
         let failed = View { error: Some("broken".into()), ..view(Activity::Failed, 5, 9, 100) };
         assert_eq!(told(failed, 101), ProjectionHealth::Stopped { error: Some("broken".into()) });
         assert_eq!(told(view(Activity::Paused, 5, 9, 100), 999), ProjectionHealth::Paused);
+    }
+
+    #[test]
+    fn a_read_model_is_as_old_as_its_last_moment_of_completeness() {
+        // Its last event is an hour old, but a second ago it had everything there was.
+        let complete = View {
+            recorded_at: Some(at(0)),
+            caught_up_at: Some(at(3_599)),
+            ..view(Activity::Live, 5, 9, 3_599)
+        };
+        assert_eq!(told(complete, 3_600), ProjectionHealth::Healthy);
+        let behind =
+            View { recorded_at: Some(at(0)), caught_up_at: None, ..view(Activity::Live, 5, 9, 3_599) };
+        assert_eq!(told(behind, 3_600), ProjectionHealth::Lagging { lag: Duration::from_secs(3_600) });
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
@@ -27,6 +27,10 @@ use crate::vocabulary::{
 
 /// How long a checkpoint may lag behind that moves over events of others only.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a worker waits for a store that does not answer, at first and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the workers of one runner have in common.
 pub(super) struct Shared<Tx: ?Sized> {
@@ -58,8 +62,8 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     pub(super) effects: Arc<Effects>,
     /// Streams that wait behind an event that failed, and when its next try is due.
     pub(super) parked: HashMap<StreamId, Option<Timestamp>>,
-    /// Handled, but not noted: only events of others were passed over.
-    pub(super) passed: Option<Position>,
+    /// Handled, but not noted since then: only events of others were passed over.
+    pub(super) passed: Option<(Position, Instant)>,
     pub(super) is_live: bool,
 }
 
@@ -109,12 +113,12 @@ impl From<FeedError> for Trouble {
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
-    Yes,
+    /// As far as this event; the time was up then.
+    Yes { reached: usize },
     /// This event could not be taken in; nothing was committed.
-    Not {
-        index: usize,
-        error: String,
-    },
+    Not { index: usize, error: String },
+    /// Something about them as a whole: each has to be tried by itself.
+    NotTogether { error: String },
 }
 
 impl<P, Tx> Worker<P, Tx>
@@ -142,16 +146,20 @@ where
     }
 
     async fn keep_working(&mut self) -> Result<(), ProjectionFailure> {
-        let mut pause = Duration::from_millis(20);
+        let (mut pause, mut last_trouble) = (SHORTEST_PAUSE, Instant::now());
         loop {
             let trouble = match self.turn().await {
                 Ok(Next::Again) => {
-                    pause = Duration::from_millis(20);
+                    pause = SHORTEST_PAUSE;
                     continue;
                 }
                 Ok(Next::Stopped) => return Ok(()),
                 Err(trouble) => trouble,
             };
+            if last_trouble.elapsed() > LONGEST_PAUSE * 2 {
+                pause = SHORTEST_PAUSE;
+            }
+            last_trouble = Instant::now();
             match trouble {
                 Trouble::Moved => tracing::debug!(projection = %self.shared.name, "claims have changed"),
                 Trouble::Failed(failure) => return Err(*failure),
@@ -161,7 +169,7 @@ where
                     telemetry::projection_waits(&self.shared.name);
                     self.view(|view| (view.activity, view.error) = (Activity::Waiting, Some(error)));
                     self.pause(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(10));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Trouble::Store(error) => return Err(error.into()),
             }
@@ -170,11 +178,13 @@ where
 
     /// Claims slices, and works on them until something changes.
     async fn turn(&mut self) -> Result<Next, Trouble> {
-        let is_built = self.shared.only_builds && self.build.state == BuildState::Serving;
-        if self.is_stopped() || is_built {
+        if self.is_stopped() {
             return Ok(Next::Stopped);
         }
         self.open().await?;
+        if self.shared.only_builds && self.build.state == BuildState::Serving {
+            return Ok(Next::Stopped);
+        }
         let is_paused = self.beat().await?.is_paused;
         if is_paused || self.held.is_empty() {
             let activity = if is_paused { Activity::Paused } else { Activity::StandingBy };
@@ -193,7 +203,11 @@ where
     async fn follow(&mut self) -> Result<Next, Trouble> {
         let cursor = self.cursor();
         self.is_live = false;
-        self.view(|view| (view.activity, view.error) = (Activity::CatchingUp, None));
+        let now = self.now();
+        self.view(|view| {
+            (view.activity, view.progressed_at) = (Activity::CatchingUp, now);
+            view.error = None;
+        });
         let (log, query) = (Arc::clone(&self.shared.log), self.shared.query.clone());
         let batch = self.shared.settings.batch;
         let feed = LogFeed::over(log, query).page_size(batch);
@@ -215,7 +229,9 @@ where
                     Some(chunk) => self.take(chunk?).await?,
                     None => return Ok(Next::Again),
                 },
-                () = after(self.passed.map(|_| CURSOR_PAUSE)) => self.note_passed().await?,
+                () = after(self.passed.map(|(_, since)| CURSOR_PAUSE.saturating_sub(since.elapsed()))) => {
+                    self.note_passed().await?;
+                }
             }
         }
     }
@@ -240,7 +256,7 @@ where
     /// Takes a chunk in. What was handled is committed when this returns, or nothing is known of it.
     pub(super) async fn take(&mut self, chunk: Chunk) -> Result<(), Trouble> {
         let through = chunk.through();
-        let is_caught_up = chunk.caught_up.is_some();
+        let is_caught_up = chunk.is_last;
         if chunk.events.is_empty() {
             self.pass(through);
         } else {
@@ -250,7 +266,7 @@ where
         if is_caught_up {
             let now = self.now();
             self.view(|view| {
-                view.progressed_at = now;
+                (view.progressed_at, view.caught_up_at) = (now, Some(now));
                 view.head = view.head.max(through);
                 if view.activity == Activity::CatchingUp {
                     view.activity = Activity::Live;
@@ -271,32 +287,52 @@ where
         );
         let mut roles = roles.map(Arc::new);
         let (mut from, end) = (0, events.len());
+        let (mut one_by_one, mut effected) = (false, 0);
         while from < end {
             let mut plan = self.plan(&events, roles.clone());
-            (plan.range, plan.handled, plan.through) = (from..end, from, through);
+            let to = if one_by_one { from + 1 } else { end };
+            (plan.range, plan.handled, plan.effected) = (from..to, from, effected);
+            plan.through = if to == end { through } else { events[to - 1].position() };
             let (mut failed, mut error) = match self.commit(plan).await? {
-                Committed::Yes => return Ok(()),
+                Committed::Yes { reached } => {
+                    from = reached.max(from);
+                    continue;
+                }
                 Committed::Not { index, error } => (index, error),
+                Committed::NotTogether { error } if to - from == 1 => (from, error),
+                Committed::NotTogether { .. } => {
+                    one_by_one = true;
+                    continue;
+                }
             };
             // Everything before the event that failed, and that as a letter. What is handled once more may fail
             // earlier than before.
             loop {
+                effected = effected.max(failed);
                 let letter = self.letter(&events[failed], error);
                 let due = letter.next_try;
                 let mut plan = self.plan(&events, roles.clone());
                 plan.range = from..failed;
                 plan.handled = if takes_back { from } else { failed };
-                plan.through = events[failed].position();
+                (plan.through, plan.effected) = (events[failed].position(), effected);
                 plan.failed = Some(letter);
                 match self.commit(plan).await? {
-                    Committed::Yes => {
+                    Committed::Yes { reached } if reached < failed => from = reached.max(from),
+                    Committed::Yes { .. } => {
                         self.park(events[failed].stream(), due)?;
-                        break;
+                        from = failed + 1;
                     }
-                    Committed::Not { index, error: earlier } => (failed, error) = (index, earlier),
+                    Committed::Not { index, error: earlier } => {
+                        (failed, error) = (index, earlier);
+                        continue;
+                    }
+                    Committed::NotTogether { error: other } => {
+                        let attempted = format!("put an event of projection {} aside", self.shared.name);
+                        return Err(StoreError::unavailable(attempted, other).into());
+                    }
                 }
+                break;
             }
-            from = failed + 1;
             let rest = roles_after(&events, &self.held, &self.parked);
             roles = Some(Arc::new(rest));
         }
@@ -311,25 +347,29 @@ where
             events: Arc::clone(events),
             range: 0..events.len(),
             handled: 0,
+            effected: 0,
             roles,
             failed: None,
             held: Arc::clone(&self.held),
             through: None,
             effects: Arc::clone(&self.effects),
+            patience: self.shared.settings.lease / 3,
+            reached: Arc::default(),
         }
     }
 
     /// Commits what `plan` says, and keeps in mind what is committed.
     pub(super) async fn commit(&mut self, plan: Plan) -> Result<Committed, Trouble> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let work = Committing { projection: Arc::clone(&self.projection), plan: plan.clone() };
         let done = self.shared.store.transact(&self.space(), Box::new(work)).await;
         match done {
             Ok(()) => {
+                let plan = plan.done();
                 let taken = plan.range.clone().filter(|index| plan.role(*index) == Role::Handle).count();
                 telemetry::projection_committed(&self.shared.name, taken, started.elapsed());
                 self.moved(&plan, taken as u64);
-                Ok(Committed::Yes)
+                Ok(Committed::Yes { reached: plan.range.end })
             }
             Err(error) => self.refused(error),
         }
@@ -348,12 +388,15 @@ where
                     let error = telemetry::chain(&*source);
                     telemetry::projection_failed(&self.shared.name);
                     tracing::warn!(projection = %self.shared.name, error, "an event could not be taken in");
+                    self.view(|view| view.error = Some(error.clone()));
                     Ok(Committed::Not { index, error })
                 }
             },
             Err(other) => {
-                let attempted = format!("commit projection {}", self.shared.name);
-                Err(StoreError::unavailable(attempted, other).into())
+                let error = telemetry::chain(&*other);
+                tracing::warn!(projection = %self.shared.name, error, "a transaction was refused");
+                self.view(|view| view.error = Some(error.clone()));
+                Ok(Committed::NotTogether { error })
             }
         }
     }
@@ -364,7 +407,7 @@ where
             held.claim.cursor = held.moved(plan.through);
         }
         self.held = Arc::new(held);
-        self.passed = self.passed.filter(|passed| Some(*passed) > plan.through);
+        self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);
         let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));
         let recorded_at = recorded_at.map(RecordedEvent::recorded_at);
         let (now, ranges) = (self.now(), self.ranges());
@@ -373,14 +416,17 @@ where
             view.recorded_at = recorded_at.or(view.recorded_at);
             view.progressed_at = now;
             view.handled += taken;
-            view.error = None;
+            if plan.failed.is_none() {
+                view.error = None;
+            }
         });
     }
 
     /// Everything up to `through` is handled, without anything to note but that.
     fn pass(&mut self, through: Option<Position>) {
-        if through > self.cursor() {
-            self.passed = self.passed.max(through);
+        if let Some(through) = through.filter(|through| Some(*through) > self.cursor()) {
+            let since = self.passed.map_or_else(Instant::now, |(_, since)| since);
+            self.passed = Some((through, since));
             let ranges = self.ranges();
             self.view(|view| view.ranges = ranges);
         }
@@ -388,7 +434,7 @@ where
 
     /// Notes how far it has come, where nothing else is to be noted.
     pub(super) async fn note_passed(&mut self) -> Result<(), Trouble> {
-        let Some(through) = self.passed else { return Ok(()) };
+        let Some((through, _)) = self.passed else { return Ok(()) };
         let mut plan = self.plan(&Arc::default(), None);
         plan.through = Some(through);
         self.commit(plan).await.map(|_| ())
@@ -409,7 +455,9 @@ where
     }
 
     pub(super) fn ranges(&self) -> Vec<(u16, u16, Option<Position>)> {
-        let range = |held: &Held| (held.claim.first, held.claim.last, held.moved(self.passed));
+        let range = |held: &Held| {
+            (held.claim.first, held.claim.last, held.moved(self.passed.map(|(passed, _)| passed)))
+        };
         self.held.iter().map(range).collect()
     }
 
@@ -455,8 +503,9 @@ where
         let known = entry.build(self.build.number);
         let build = match known {
             Some(build) if build.state != BuildState::Retired => build,
-            // What it was building is given up.
-            None if self.build.state == BuildState::Building => {
+            // What it was building is given up. It may have been made anew by what was under way.
+            None if self.shared.only_builds => {
+                self.shared.store.remove(&self.space()).await?;
                 let name = self.shared.name.clone();
                 return Err(ProjectionFailure::from(ProjectionsError::NotRebuilding { name }).into());
             }
@@ -466,6 +515,9 @@ where
             }
         };
         if build.number != self.build.number {
+            if known.is_none() {
+                self.shared.store.remove(&self.space()).await?;
+            }
             self.held = Arc::default();
             self.passed = None;
         }
