@@ -118,6 +118,8 @@ impl SqliteConfig {
     /// - It is noted in the file: from then on only who opens the store with it, in the same version, may append. Opened
     ///   with a new projection, or a newer version, a store first takes in all it has, in one transaction; `prepare`
     ///   has to remove what an earlier version made.
+    /// - Its tables are in the store's file: it begins and ends no transaction, and writes to no table of the store (`events`,
+    ///   `kinds`, `tags`, `inline_projections`); what tries to is refused.
     /// - It has no effects ([`Projection::effect`]): an append that is taken back could not take them back.
     ///
     /// Read its documents with [`SqliteStore::document`](crate::SqliteStore::document), its tables through a

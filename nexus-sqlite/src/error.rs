@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use nexus_core::{BoxError, StoreError};
 use rusqlite::ErrorCode;
 
-/// Why a file could not be opened as a store. Nothing in it was changed.
+/// Why a file could not be opened as a store. Nothing in it was changed, but that its tables may have been brought up to
+/// date.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -12,6 +13,23 @@ pub enum OpenError {
     NotSqlite {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is damaged.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: BoxError,
+    },
+    /// Two inline projections have the same name.
+    #[error("the inline projection {name} was given twice for {}", path.display())]
+    InlineRepeated {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
     },
     /// The file is another program's database.
     #[error(
@@ -107,7 +125,7 @@ impl OpenError {
     /// The same where a store was opened already, and one of its files is not as it should be.
     pub(crate) fn into_store_error(self, attempted: String) -> StoreError {
         match &self {
-            Self::NotSqlite { .. } | Self::Foreign { .. } | Self::Future { .. } => {
+            Self::NotSqlite { .. } | Self::Foreign { .. } | Self::Future { .. } | Self::Damaged { .. } => {
                 StoreError::Corrupt { what: attempted, source: self.into() }
             }
             _ => StoreError::Unavailable { attempted, source: self.into() },
@@ -119,6 +137,7 @@ impl OpenError {
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotSqlite { path },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source: error.into() },
             _ => Self::Unavailable { path, source: error.into() },
         }
     }

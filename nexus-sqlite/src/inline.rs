@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use nexus_core::{
@@ -14,25 +14,31 @@ use nexus_core::{
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use crate::OpenError;
-use crate::projections::{SqliteDocuments, statement};
+use crate::projections::{Fault, SqliteDocuments};
 use crate::query::Selection;
+use crate::reader::PAGE_BYTES;
 use crate::rows::{COLUMNS, Decoder};
 
 /// So many events are read at a time while a new projection is brought up to date.
 const PAGE: usize = 1_000;
 
+/// The tables of a store of events: no projection writes to them.
+pub(crate) const RESERVED: &[&str] = &["events", "kinds", "tags", "inline_projections"];
+
 /// The inline projections of a store, in the order they were given.
 #[derive(Clone, Default)]
-pub(crate) struct InlineProjections(Vec<Arc<Mutex<dyn Inline>>>);
+pub(crate) struct InlineProjections(Vec<Arc<Inline>>);
+
+/// One of them. What it says of itself is asked for once.
+struct Inline {
+    name: String,
+    version: u32,
+    query: Query,
+    projection: Mutex<Box<dyn Erased>>,
+}
 
 /// A projection, whatever it is written through.
-trait Inline: Send {
-    fn name(&self) -> String;
-
-    fn version(&self) -> u32;
-
-    fn query(&self) -> Query;
-
+trait Erased: Send {
     fn prepare(&mut self, documents: &mut SqliteDocuments) -> Result<(), ProjectionError>;
 
     fn handle(
@@ -70,21 +76,9 @@ mod sealed {
 
 struct Through<P, Tx: ?Sized>(P, PhantomData<fn(&mut Tx)>);
 
-impl<P: Projection<Tx>, Tx: InlineTx + ?Sized> Inline for Through<P, Tx> {
-    fn name(&self) -> String {
-        self.0.name().to_owned()
-    }
-
-    fn version(&self) -> u32 {
-        self.0.version()
-    }
-
-    fn query(&self) -> Query {
-        self.0.query()
-    }
-
+impl<P: Projection<Tx>, Tx: InlineTx + ?Sized> Erased for Through<P, Tx> {
     fn prepare(&mut self, documents: &mut SqliteDocuments) -> Result<(), ProjectionError> {
-        at_once(self.0.prepare(Tx::of(documents)))
+        at_once(documents, |documents| self.0.prepare(Tx::of(documents)).now_or_never())
     }
 
     fn handle(
@@ -92,13 +86,19 @@ impl<P: Projection<Tx>, Tx: InlineTx + ?Sized> Inline for Through<P, Tx> {
         event: &RecordedEvent,
         documents: &mut SqliteDocuments,
     ) -> Result<(), ProjectionError> {
-        at_once(self.0.handle(event, Tx::of(documents)))
+        at_once(documents, |documents| self.0.handle(event, Tx::of(documents)).now_or_never())
     }
 }
 
 /// All appends wait while an inline projection is written: it may wait for nothing itself.
-fn at_once(work: impl Future<Output = Result<(), ProjectionError>>) -> Result<(), ProjectionError> {
-    match catch_unwind(AssertUnwindSafe(|| work.now_or_never())) {
+fn at_once(
+    documents: &mut SqliteDocuments,
+    work: impl FnOnce(&mut SqliteDocuments) -> Option<Result<(), ProjectionError>>,
+) -> Result<(), ProjectionError> {
+    let done = catch_unwind(AssertUnwindSafe(|| documents.lend(work)));
+    // A panic has left the lending in the middle.
+    documents.lend(|_| ());
+    match done {
         Ok(Some(done)) => done,
         Ok(None) => {
             Err(ProjectionError::new("an inline projection may wait for nothing but its transaction"))
@@ -113,7 +113,10 @@ fn at_once(work: impl Future<Output = Result<(), ProjectionError>>) -> Result<()
 
 impl InlineProjections {
     pub(crate) fn add<P: Projection<Tx>, Tx: InlineTx + ?Sized>(&mut self, projection: P) {
-        self.0.push(Arc::new(Mutex::new(Through(projection, PhantomData))));
+        let (name, version) = (projection.name().to_owned(), projection.version());
+        let query = projection.query();
+        let projection = Mutex::new(Box::new(Through(projection, PhantomData)) as Box<dyn Erased>);
+        self.0.push(Arc::new(Inline { name, version, query, projection }));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -122,14 +125,7 @@ impl InlineProjections {
 
     /// Their names and versions, by name.
     pub(crate) fn names(&self) -> Vec<(String, u32)> {
-        let mut names: Vec<(String, u32)> = self
-            .0
-            .iter()
-            .map(|inline| {
-                let inline = locked(inline);
-                (inline.name(), inline.version())
-            })
-            .collect();
+        let mut names: Vec<_> = self.0.iter().map(|inline| (inline.name.clone(), inline.version)).collect();
         names.sort();
         names
     }
@@ -141,13 +137,9 @@ impl InlineProjections {
         documents: &mut SqliteDocuments,
     ) -> Result<(), StoreError> {
         for inline in &self.0 {
-            let mut inline = locked(inline);
-            let query = inline.query();
-            for event in events.iter().filter(|event| query.matches(event)) {
-                inline.handle(event, documents).map_err(|error| StoreError::Refused {
-                    by: format!("the inline projection {}", inline.name()),
-                    source: error.into_source(),
-                })?;
+            let mut projection = inline.locked();
+            for event in events.iter().filter(|event| inline.query.matches(event)) {
+                projection.handle(event, documents).map_err(|error| refused(&inline.name, error))?;
             }
         }
         Ok(())
@@ -170,11 +162,15 @@ impl InlineProjections {
                 Err(error) => return Err(failed(error)),
             }
         }
-        statement(&documents.connection, "BEGIN IMMEDIATE").map_err(failed)?;
+        documents.begin().map_err(failed)?;
         let settled = self.settle_within(documents, path, removed);
-        let end = if settled.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        statement(&documents.connection, end).map_err(failed)?;
-        settled
+        match settled {
+            Ok(()) => documents.commit().map_err(failed),
+            Err(error) => {
+                documents.roll_back();
+                Err(error)
+            }
+        }
     }
 
     fn settle_within(
@@ -189,27 +185,33 @@ impl InlineProjections {
             documents.connection.execute(forget, [name]).map_err(failed)?;
         }
         let stored = stored(&documents.connection).map_err(failed)?;
+        let path_and = |name: &str| (path.to_owned(), name.to_owned());
         if let Some((name, version)) =
-            stored.iter().find(|(name, _)| !self.0.iter().any(|inline| locked(inline).name() == *name))
+            stored.iter().find(|(name, _)| !self.0.iter().any(|inline| inline.name == *name))
         {
-            let (path, name) = (path.to_owned(), name.clone());
+            let (path, name) = path_and(name);
             return Err(OpenError::InlineMissing { path, name, version: *version });
         }
-        for inline in &self.0 {
-            let mut inline = locked(inline);
-            let (name, version) = (inline.name(), inline.version());
+        for (number, inline) in self.0.iter().enumerate() {
+            let (path, name) = path_and(&inline.name);
+            if self.0.iter().take(number).any(|other| other.name == inline.name) {
+                return Err(OpenError::InlineRepeated { path, name });
+            }
+            let version = inline.version;
             match stored.iter().find(|(stored, _)| *stored == name) {
                 Some((_, found)) if *found == version => {}
                 Some((_, found)) if *found > version => {
-                    let (path, found) = (path.to_owned(), *found);
-                    return Err(OpenError::InlineOutdated { path, name, version, found });
+                    return Err(OpenError::InlineOutdated { path, name, version, found: *found });
                 }
                 _ => {
-                    catch_up(&mut *inline, documents).map_err(|source| OpenError::InlineFailed {
-                        path: path.to_owned(),
-                        name: name.clone(),
-                        source,
-                    })?;
+                    let caught_up = catch_up(inline, documents);
+                    // What is written after a transaction has been taken back on the way stands for itself.
+                    let caught_up = match caught_up {
+                        Ok(()) if documents.connection.is_autocommit() => Err(TakenBack.into()),
+                        other => other,
+                    };
+                    let failing = name.clone();
+                    caught_up.map_err(|source| OpenError::InlineFailed { path, name: failing, source })?;
                     let note = "INSERT OR REPLACE INTO inline_projections (name, version) VALUES (?1, ?2)";
                     documents.connection.execute(note, (&name, version)).map_err(failed)?;
                 }
@@ -219,16 +221,42 @@ impl InlineProjections {
     }
 }
 
+impl Inline {
+    /// A projection that panicked is caught within; what it has in itself is its own affair.
+    fn locked(&self) -> MutexGuard<'_, Box<dyn Erased>> {
+        self.projection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the transaction was taken back on the way")]
+struct TakenBack;
+
+/// What an append is told whose events a projection could not take in.
+fn refused(name: &str, error: ProjectionError) -> StoreError {
+    let source = error.into_source();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*source);
+    while let Some(error) = cause {
+        match error.downcast_ref::<rusqlite::Error>().map(Fault::of) {
+            Some(Fault::Store) => return StoreError::unavailable("append", source),
+            Some(Fault::Damage) => return StoreError::corrupt("the database, to append", source),
+            Some(Fault::Own | Fault::Meddling) | None => cause = error.source(),
+        }
+    }
+    StoreError::Refused { by: format!("the inline projection {name}"), source }
+}
+
 /// Takes in everything that is stored already.
-fn catch_up(inline: &mut dyn Inline, documents: &mut SqliteDocuments) -> Result<(), BoxError> {
-    inline.prepare(documents).map_err(ProjectionError::into_source)?;
-    let (query, mut cursor) = (inline.query(), None);
+fn catch_up(inline: &Inline, documents: &mut SqliteDocuments) -> Result<(), BoxError> {
+    let mut projection = inline.locked();
+    projection.prepare(documents).map_err(ProjectionError::into_source)?;
+    let mut cursor = None;
     loop {
-        let page = page(&documents.connection, &query, cursor)?;
+        let page = page(&documents.connection, &inline.query, cursor)?;
         let Some(last) = page.last() else { return Ok(()) };
         cursor = last.position();
         for event in &page {
-            inline.handle(event, documents).map_err(ProjectionError::into_source)?;
+            projection.handle(event, documents).map_err(ProjectionError::into_source)?;
         }
     }
 }
@@ -242,9 +270,14 @@ fn page(
     let Some(selection) = Selection::of(connection, query, &options, PAGE)? else { return Ok(Vec::new()) };
     let mut statement = connection.prepare_cached(&selection.events(COLUMNS))?;
     let mut rows = statement.query(params_from_iter(selection.parameters()))?;
-    let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+    let (mut decoder, mut events, mut bytes) = (Decoder::default(), Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        events.push(decoder.event(connection, row, None)?);
+        let event = decoder.event(connection, row, None)?;
+        bytes += event.payload().len();
+        events.push(event);
+        if bytes >= PAGE_BYTES {
+            break;
+        }
     }
     Ok(events)
 }
@@ -255,11 +288,6 @@ pub(crate) fn stored(connection: &Connection) -> rusqlite::Result<Vec<(String, u
         connection.prepare_cached("SELECT name, version FROM inline_projections ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
-}
-
-/// A projection that panicked is caught within; what it has in itself is its own affair.
-fn locked<'a>(inline: &'a Arc<Mutex<dyn Inline>>) -> std::sync::MutexGuard<'a, dyn Inline + 'static> {
-    inline.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for InlineProjections {

@@ -6,7 +6,7 @@ mod space;
 
 pub(crate) use self::documents::SqliteDocuments;
 pub(crate) use self::documents::{get as document, list as documents_within};
-pub(crate) use self::space::statement;
+pub(crate) use self::space::Fault;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 use self::space::OpenSpace;
-use crate::config::SqliteConfig;
+use crate::config::{Durability, SqliteConfig};
 use crate::error::store_error;
 use crate::{SqliteStore, migrations};
 
@@ -85,8 +85,12 @@ pub struct SqliteProjections {
 
 struct Shared {
     directory: PathBuf,
-    spaces: Mutex<HashMap<Space, Arc<OpenSpace>>>,
+    /// Held only to look up: what takes time is done under the lock of the one space.
+    spaces: std::sync::Mutex<HashMap<Space, Arc<Slot>>>,
 }
+
+/// A space, if it is open.
+type Slot = Mutex<Option<Arc<OpenSpace>>>;
 
 impl SqliteProjections {
     /// Read models in this directory, which is made when it is not there.
@@ -100,7 +104,7 @@ impl SqliteProjections {
         let made = tokio::task::spawn_blocking(move || std::fs::create_dir_all(made)).await;
         match made {
             Ok(Ok(())) => {
-                Ok(Self { shared: Arc::new(Shared { directory, spaces: Mutex::new(HashMap::new()) }) })
+                Ok(Self { shared: Arc::new(Shared { directory, spaces: std::sync::Mutex::default() }) })
             }
             Ok(Err(error)) => Err(StoreError::unavailable(attempted, error)),
             Err(error) => Err(StoreError::unavailable(attempted, error)),
@@ -137,8 +141,11 @@ impl SqliteProjections {
     /// Finishes what is in hand and lets go of all files. Without it the same happens in the background when the last
     /// clone is dropped.
     pub async fn close(self) {
-        for (_, open) in self.shared.spaces.lock().await.drain() {
-            open.close().await;
+        let slots: Vec<Arc<Slot>> = locked(&self.shared.spaces).drain().map(|(_, slot)| slot).collect();
+        for slot in slots {
+            if let Some(open) = slot.lock().await.take() {
+                open.close().await;
+            }
         }
     }
 
@@ -151,26 +158,52 @@ impl SqliteProjections {
         self.shared.directory.join(name)
     }
 
+    fn slot(&self, space: &Space) -> Arc<Slot> {
+        Arc::clone(locked(&self.shared.spaces).entry(space.clone()).or_default())
+    }
+
     /// The space, which is made where it is not there.
     async fn space(&self, space: &Space) -> Result<Arc<OpenSpace>, StoreError> {
-        let mut spaces = self.shared.spaces.lock().await;
-        if let Some(open) = spaces.get(space) {
+        let slot = self.slot(space);
+        let mut open = slot.lock().await;
+        if let Some(open) = &*open {
             return Ok(Arc::clone(open));
         }
         let (path, attempted) = (self.path(space), format!("open {space}"));
-        let opened = tokio::task::spawn_blocking(move || OpenSpace::open(&path)).await;
-        let open = match opened {
-            Ok(Ok(open)) => Arc::new(open),
+        // A number that the catalog has given must never be given again, whatever happens to the power.
+        let durability = if *space == Space::Catalog { Durability::Full } else { Durability::Normal };
+        let opened = tokio::task::spawn_blocking(move || OpenSpace::open(&path, durability)).await;
+        let opened = match opened {
+            Ok(Ok(opened)) => Arc::new(opened),
             Ok(Err(error)) => return Err(error.into_store_error(attempted)),
             Err(error) => return Err(StoreError::unavailable(attempted, error)),
         };
-        spaces.insert(space.clone(), Arc::clone(&open));
-        Ok(open)
+        *open = Some(Arc::clone(&opened));
+        drop(open);
+        self.let_go_of_what_is_gone().await;
+        Ok(opened)
+    }
+
+    /// Closes what other processes have removed: the disk has it for as long as it is open.
+    async fn let_go_of_what_is_gone(&self) {
+        let slots: Vec<Arc<Slot>> = locked(&self.shared.spaces).values().cloned().collect();
+        for slot in slots {
+            // One that is being opened or removed is looked after already.
+            if let Ok(mut open) = slot.try_lock()
+                && open.as_ref().is_some_and(|open| !open.is_there())
+            {
+                // Its thread ends when it has done what it was asked for.
+                open.take();
+            }
+        }
     }
 
     /// The space, if it is there.
     async fn existing(&self, space: &Space) -> Result<Option<Arc<OpenSpace>>, StoreError> {
-        if let Some(open) = self.shared.spaces.lock().await.get(space) {
+        let known = locked(&self.shared.spaces).get(space).cloned();
+        if let Some(slot) = known
+            && let Some(open) = &*slot.lock().await
+        {
             return Ok(Some(Arc::clone(open)));
         }
         match tokio::fs::try_exists(self.path(space)).await {
@@ -224,8 +257,9 @@ impl ProjectionStore for SqliteProjections {
     }
 
     async fn remove(&self, space: &Space) -> Result<(), StoreError> {
-        let mut spaces = self.shared.spaces.lock().await;
-        if let Some(open) = spaces.remove(space) {
+        let slot = self.slot(space);
+        let mut open = slot.lock().await;
+        if let Some(open) = open.take() {
             open.close().await;
         }
         let path = self.path(space);

@@ -12,7 +12,7 @@ use crate::query::Selection;
 use crate::rows::{COLUMNS, COLUMNS_OF_STREAM, Decoder};
 
 /// How much payload a page holds before it ends early.
-const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// One reading connection.
 pub(crate) struct Reader {

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::config::SqliteConfig;
 use crate::error::{Closed, OpenError};
 use crate::growth::Growth;
+use crate::inline::RESERVED;
 use crate::migrations;
 use crate::projections::{SqliteDocuments, document, documents_within};
 use crate::readers::Readers;
@@ -40,8 +41,8 @@ struct Shared {
     head: Arc<watch::Sender<Option<Position>>>,
     /// When somebody who waits last looked at the file for all.
     looked_at: std::sync::Mutex<Instant>,
-    /// Yields `None` when all threads have ended.
-    ended: Mutex<mpsc::Receiver<()>>,
+    /// Yield `None` when the reading threads have ended, and the writing one.
+    ended: Mutex<(mpsc::Receiver<()>, mpsc::Receiver<()>)>,
 }
 
 impl SqliteStore {
@@ -104,8 +105,12 @@ impl SqliteStore {
     /// Returns at once where other clones, or reads, are still in use: the last of them lets go.
     pub async fn close(self) {
         if let Some(Shared { writer, readers, ended, .. }) = Arc::into_inner(self.shared) {
-            drop((writer, readers));
-            ended.into_inner().recv().await;
+            let (mut readers_ended, mut writer_ended) = ended.into_inner();
+            // One after the other: of two that let go at the same time neither is the last, which folds the log.
+            drop(readers);
+            readers_ended.recv().await;
+            drop(writer);
+            writer_ended.recv().await;
         }
     }
 
@@ -147,13 +152,18 @@ impl SqliteStore {
 
 impl Shared {
     fn open(config: &SqliteConfig) -> Result<Self, OpenError> {
-        let mut documents = SqliteDocuments::new(migrations::open(config, &migrations::EVENTS)?);
+        let connection = migrations::open(config, &migrations::EVENTS)?;
+        let failed = |error| OpenError::from_sqlite(&config.path, error);
+        let mut documents = SqliteDocuments::new(connection, RESERVED).map_err(failed)?;
         config.inline.settle(&mut documents, &config.path, &config.removed)?;
-        let (alive, ended) = mpsc::channel(1);
-        let readers = Readers::start(config, &alive)?;
+        let (reading, readers_ended) = mpsc::channel(1);
+        let (writing, writer_ended) = mpsc::channel(1);
+        let readers = Readers::start(config, &reading)?;
+        drop(reading);
         let head = Arc::new(watch::Sender::new(None));
-        let writer = Writer::start(config, documents, Arc::clone(&head), alive)?;
-        let (looked_at, ended) = (std::sync::Mutex::new(Instant::now()), Mutex::new(ended));
+        let writer = Writer::start(config, documents, Arc::clone(&head), writing)?;
+        let looked_at = std::sync::Mutex::new(Instant::now());
+        let ended = Mutex::new((readers_ended, writer_ended));
         Ok(Self { path: config.path.clone(), writer, readers, head, looked_at, ended })
     }
 

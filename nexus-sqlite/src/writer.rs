@@ -1,5 +1,6 @@
 //! The one thread that writes: group commit.
 
+mod inline;
 mod judge;
 mod kinds;
 
@@ -7,17 +8,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 
-use nexus_core::{
-    AppendBatch, Appended, Clock, Commit, EventParts, Position, RecordedEvent, StoreError, Timestamp,
-};
+use nexus_core::{AppendBatch, Appended, Clock, Position, StoreError, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::kinds::Kinds;
 use crate::OpenError;
 use crate::config::SqliteConfig;
 use crate::error::{Closed, store_error};
-use crate::inline::{self, InlineProjections};
-use crate::projections::{SqliteDocuments, statement};
+use crate::inline::InlineProjections;
+use crate::projections::SqliteDocuments;
 
 /// So many appends go into one commit at most.
 const GROUP: usize = 512;
@@ -108,8 +107,17 @@ impl WriterThread {
                 let answers = group.iter().map(failed).collect();
                 reply(group, answers);
             }
+            Err(Failure::Lost { number, error }) => {
+                let mut error = Some(error);
+                for (at, request) in (0..).zip(group) {
+                    match error.take_if(|_| at == number) {
+                        Some(error) => reply(VecDeque::from([request]), vec![Err(error)]),
+                        None => self.commit(VecDeque::from([request])),
+                    }
+                }
+            }
             Err(Failure::Within(error)) if group.len() == 1 => {
-                reply(group, vec![Err(store_error("append", error))]);
+                reply(group, vec![Err(self.alone(error))]);
             }
             Err(Failure::Within(_)) => {
                 for request in group {
@@ -123,14 +131,13 @@ impl WriterThread {
         &mut self,
         group: &VecDeque<Request>,
     ) -> Result<Vec<Result<Appended, StoreError>>, Failure> {
-        statement(&self.documents.connection, "BEGIN IMMEDIATE").map_err(Failure::Begin)?;
+        self.documents.begin().map_err(Failure::Begin)?;
         let now = self.clock.now();
         let judged = self.judge(group, now);
         let committed =
-            judged.and_then(|judged| statement(&self.documents.connection, "COMMIT").map(|()| judged));
-        if committed.is_err() && !self.documents.connection.is_autocommit() {
-            // It is taken back with the connection otherwise.
-            let _ = statement(&self.documents.connection, "ROLLBACK");
+            judged.and_then(|judged| self.documents.commit().map(|()| judged).map_err(Failure::Within));
+        if committed.is_err() {
+            self.documents.roll_back();
         }
         match committed {
             Ok((answers, head)) => {
@@ -144,98 +151,27 @@ impl WriterThread {
             Err(error) => {
                 // Some of them may have been added in what was taken back.
                 self.kinds = Kinds::default();
-                Err(Failure::Within(error))
+                Err(error)
             }
         }
     }
 
     /// Judges each append, and stores those that nothing speaks against.
-    fn judge(&mut self, group: &VecDeque<Request>, now: Timestamp) -> rusqlite::Result<Judged> {
-        let known = inline::stored(&self.documents.connection)?;
+    fn judge(&mut self, group: &VecDeque<Request>, now: Timestamp) -> Result<Judged, Failure> {
+        let known = crate::inline::stored(&self.documents.connection)?;
         if known != self.expected {
             // Somebody has opened the file with others since.
-            let refused = |_| Err(other_projections(&known));
+            let refused = |_| Err(inline::other_projections(&known));
             return Ok((group.iter().map(refused).collect(), None));
         }
-        let connection = &self.documents.connection;
-        let mut judge = judge::Group::new(connection, &mut self.kinds, now)?;
+        let mut judge = judge::Group::new(&self.documents.connection, &mut self.kinds, now)?;
         if self.inline.is_empty() {
             let answers = group.iter().map(|request| judge.append(&request.batch));
             return Ok((answers.collect::<rusqlite::Result<Vec<_>>>()?, judge.head()));
         }
-        let (mut answers, mut head) = (Vec::with_capacity(group.len()), judge.head());
-        for request in group {
-            answers.push(self.append_inline(&request.batch, now, &mut head)?);
-        }
-        Ok((answers, head))
+        let head = judge.head();
+        self.judge_inline(group, now, head)
     }
-
-    /// The same for one append with inline projections, of which one that fails takes this append back, and no other.
-    fn append_inline(
-        &mut self,
-        batch: &AppendBatch,
-        now: Timestamp,
-        head: &mut Option<Position>,
-    ) -> rusqlite::Result<Result<Appended, StoreError>> {
-        statement(&self.documents.connection, "SAVEPOINT append")?;
-        let mut judge = judge::Group::at(&self.documents.connection, &mut self.kinds, now, *head);
-        let answer = judge.append(batch)?;
-        let after = judge.head();
-        let answer = match answer {
-            Ok(Appended::Stored(commit)) => {
-                let events = recorded(batch, &commit, *head);
-                self.inline.take(&events, &mut self.documents).map(|()| Appended::Stored(commit))
-            }
-            other => other,
-        };
-        if answer.is_ok() {
-            *head = after;
-        } else {
-            statement(&self.documents.connection, "ROLLBACK TO append")?;
-            self.kinds = Kinds::default();
-        }
-        statement(&self.documents.connection, "RELEASE append")?;
-        Ok(answer)
-    }
-}
-
-/// The events of a batch as they were just stored, after `head`.
-fn recorded(batch: &AppendBatch, commit: &Commit, head: Option<Position>) -> Vec<RecordedEvent> {
-    let mut events = Vec::with_capacity(batch.len());
-    let mut position = head;
-    for part in &commit.streams {
-        let sent = batch.parts().iter().find(|sent| *sent.stream() == part.stream);
-        let mut version = part.first;
-        for event in sent.into_iter().flat_map(nexus_core::StreamAppend::events) {
-            let at = position.map_or(Position::FIRST, Position::next);
-            position = Some(at);
-            let own = version;
-            version = own.next();
-            events.push(RecordedEvent::from(EventParts {
-                id: event.id(),
-                event_type: event.event_type().clone(),
-                schema_version: event.schema_version(),
-                payload: event.payload().clone(),
-                metadata: event.metadata().clone(),
-                tags: event.tags().to_vec(),
-                stream: part.stream.clone(),
-                version: own,
-                slice: part.stream.slice(),
-                position: Some(at),
-                recorded_at: commit.recorded_at,
-            }));
-        }
-    }
-    events
-}
-
-fn other_projections(known: &[(String, u32)]) -> StoreError {
-    let known: Vec<String> =
-        known.iter().map(|(name, version)| format!("{name} version {version}")).collect();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let source =
-        format!("the file now has other inline projections ({known}): open the store anew with these");
-    StoreError::Refused { by: "the store".to_owned(), source: source.into() }
 }
 
 /// What became of each append, and the last position afterwards.
@@ -246,6 +182,14 @@ enum Failure {
     Begin(rusqlite::Error),
     /// It was taken back.
     Within(rusqlite::Error),
+    /// It was taken back while the append with this number was taken into a read model, which ends that one alone.
+    Lost { number: usize, error: StoreError },
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Within(error)
+    }
 }
 
 fn size(request: &Request) -> usize {

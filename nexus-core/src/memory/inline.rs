@@ -6,36 +6,44 @@ use futures::FutureExt;
 use super::projections::{SpaceContents, Transaction};
 use crate::domain::{Projection, ProjectionError};
 use crate::port::DocumentTx;
-use crate::vocabulary::{Collection, DocumentKey, Payload, RecordedEvent, StoreError};
+use crate::vocabulary::{Collection, DocumentKey, Payload, Query, RecordedEvent, StoreError};
 
 /// Projections that are written with each append, or the append is refused.
 #[derive(Default)]
 pub(super) struct Inline {
-    projections: Vec<Box<dyn Projection<DocumentTx>>>,
+    projections: Vec<Named>,
     contents: Arc<SpaceContents>,
+}
+
+/// What a projection says of itself is asked for once.
+struct Named {
+    name: String,
+    query: Query,
+    projection: Box<dyn Projection<DocumentTx>>,
 }
 
 impl Inline {
     /// Adds one, and has it take in what is there.
     pub(super) fn add<'a>(
         &mut self,
-        mut projection: Box<dyn Projection<DocumentTx>>,
+        projection: Box<dyn Projection<DocumentTx>>,
         events: impl Iterator<Item = &'a RecordedEvent>,
     ) -> Result<(), StoreError> {
         let mut transaction = Transaction::new(Arc::clone(&self.contents));
-        let name = projection.name().to_owned();
-        at_once(projection.prepare(&mut transaction)).map_err(|error| refused(&name, error))?;
-        take(&mut *projection, events, &mut transaction)?;
+        let mut named = Named { name: projection.name().to_owned(), query: projection.query(), projection };
+        let prepared = at_once(|| named.projection.prepare(&mut transaction).now_or_never());
+        prepared.map_err(|error| refused(&named.name, error))?;
+        named.take(events, &mut transaction)?;
         transaction.commit();
-        self.projections.push(projection);
+        self.projections.push(named);
         Ok(())
     }
 
     /// Takes events into all read models, or into none.
     pub(super) fn take(&mut self, events: &[RecordedEvent]) -> Result<(), StoreError> {
         let mut transaction = Transaction::new(Arc::clone(&self.contents));
-        for projection in &mut self.projections {
-            take(&mut **projection, events.iter(), &mut transaction)?;
+        for named in &mut self.projections {
+            named.take(events.iter(), &mut transaction)?;
         }
         transaction.commit();
         Ok(())
@@ -46,17 +54,18 @@ impl Inline {
     }
 }
 
-fn take<'a>(
-    projection: &mut dyn Projection<DocumentTx>,
-    events: impl Iterator<Item = &'a RecordedEvent>,
-    transaction: &mut Transaction,
-) -> Result<(), StoreError> {
-    let query = projection.query();
-    for event in events.filter(|event| query.matches(event)) {
-        let name = projection.name().to_owned();
-        at_once(projection.handle(event, transaction)).map_err(|error| refused(&name, error))?;
+impl Named {
+    fn take<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a RecordedEvent>,
+        transaction: &mut Transaction,
+    ) -> Result<(), StoreError> {
+        for event in events.filter(|event| self.query.matches(event)) {
+            at_once(|| self.projection.handle(event, transaction).now_or_never())
+                .map_err(|error| refused(&self.name, error))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn refused(name: &str, error: ProjectionError) -> StoreError {
@@ -64,8 +73,8 @@ fn refused(name: &str, error: ProjectionError) -> StoreError {
 }
 
 /// All appends wait while an inline projection is written: it may wait for nothing itself.
-fn at_once(work: impl Future<Output = Result<(), ProjectionError>>) -> Result<(), ProjectionError> {
-    match catch_unwind(AssertUnwindSafe(|| work.now_or_never())) {
+fn at_once(work: impl FnOnce() -> Option<Result<(), ProjectionError>>) -> Result<(), ProjectionError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Some(done)) => done,
         Ok(None) => {
             Err(ProjectionError::new("an inline projection may wait for nothing but its transaction"))

@@ -47,15 +47,14 @@ fn documents(connection: &Connection, comparison: &mut Comparison) -> rusqlite::
     Ok(())
 }
 
-/// The tables of the read model in either file.
+/// The tables of the read model in either file; what a virtual table keeps in others is its own affair.
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(
-        "SELECT name FROM main.sqlite_schema WHERE type = 'table' UNION \
-         SELECT name FROM new.sqlite_schema WHERE type = 'table' ORDER BY name",
+        "SELECT DISTINCT name FROM pragma_table_list WHERE schema IN ('main', 'new') AND type IN ('table', 'virtual') \
+         AND name NOT GLOB 'sqlite_*' AND name <> 'nexus_documents' ORDER BY name",
     )?;
     let names = statement.query_map([], |row| row.get::<_, String>(0))?;
-    let all = names.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(all.into_iter().filter(|name| name != "nexus_documents" && !name.starts_with("sqlite_")).collect())
+    names.collect()
 }
 
 fn rows(connection: &Connection, table: &str, comparison: &mut Comparison) -> rusqlite::Result<()> {
@@ -73,11 +72,25 @@ fn rows(connection: &Connection, table: &str, comparison: &mut Comparison) -> ru
         comparison.show(|| format!("table {table} had columns {old:?}, and has {new:?}"));
         return Ok(());
     }
-    let columns: Vec<String> = old.iter().map(|column| self::quoted(column)).collect();
-    let columns = columns.join(", ");
+    // Compared byte by byte, whatever the column's collation, and by type: 1 is not 1.0.
+    let exact = |column: &String| {
+        let column = self::quoted(column);
+        (
+            format!("{column} COLLATE BINARY AS {column}"),
+            format!("typeof({column})"),
+            format!("{column} COLLATE BINARY"),
+        )
+    };
+    let all: Vec<_> = old.iter().map(exact).collect();
+    let join = |part: fn(&(String, String, String)) -> &String| {
+        all.iter().map(part).cloned().collect::<Vec<_>>().join(", ")
+    };
+    let (values, types, keys) = (join(|all| &all.0), join(|all| &all.1), join(|all| &all.2));
     // Rows that are there several times count as often.
     let grouped = |schema: &str| {
-        format!("SELECT {columns}, count(*) AS nexus_count FROM {schema}.{quoted} GROUP BY {columns}")
+        format!(
+            "SELECT {values}, {types}, count(*) AS nexus_count FROM {schema}.{quoted} GROUP BY {keys}, {types}"
+        )
     };
     let (old, new) = (grouped("main"), grouped("new"));
     let count = |sql: &str| number(connection, &format!("SELECT coalesce(sum(nexus_count), 0) FROM ({sql})"));
@@ -90,7 +103,7 @@ fn rows(connection: &Connection, table: &str, comparison: &mut Comparison) -> ru
         [(format!("{old} EXCEPT {new}"), "is gone"), (format!("{new} EXCEPT {old}"), "is new")]
     {
         let mut statement = connection.prepare(&format!("{sql} LIMIT {}", Comparison::EXAMPLES))?;
-        let width = statement.column_count().saturating_sub(1);
+        let width = (statement.column_count().saturating_sub(1)) / 2;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
             let values =

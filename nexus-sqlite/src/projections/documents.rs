@@ -1,9 +1,13 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use nexus_core::{
     Collection, Document, DocumentKey, DocumentTx, Documents, KeyRange, Payload, ProjectionTransaction,
     StoreError,
 };
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
@@ -13,12 +17,80 @@ use crate::error::store_error;
 #[derive(Debug)]
 pub struct SqliteDocuments {
     pub(crate) connection: Connection,
+    /// Whether a user's projection has the connection.
+    is_lent: Arc<AtomicBool>,
     nothing: (),
 }
 
 impl SqliteDocuments {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, nothing: () }
+    /// Over a connection whose transactions are ours to begin and end; a projection that has it may write to no table of
+    /// `reserved`, either.
+    pub(crate) fn new(
+        mut connection: Connection,
+        reserved: &'static [&'static str],
+    ) -> rusqlite::Result<Self> {
+        let is_lent = Arc::new(AtomicBool::new(false));
+        let lent = Arc::clone(&is_lent);
+        connection.authorizer(Some(move |context: AuthContext<'_>| {
+            if lent.load(Ordering::Relaxed) && is_ours(&context.action, reserved) {
+                Authorization::Deny
+            } else {
+                Authorization::Allow
+            }
+        }))?;
+        Ok(Self { connection, is_lent, nothing: () })
+    }
+
+    /// Lends the connection to a projection.
+    pub(crate) fn lend<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.is_lent.store(true, Ordering::Relaxed);
+        let result = work(self);
+        self.is_lent.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Begins a transaction, which has the lock for writing at once.
+    pub(crate) fn begin(&self) -> rusqlite::Result<()> {
+        self.statement("BEGIN IMMEDIATE /* Nexus */")
+    }
+
+    pub(crate) fn commit(&self) -> rusqlite::Result<()> {
+        self.statement("COMMIT /* Nexus */")
+    }
+
+    /// Takes the transaction back, if SQLite has not done so already.
+    pub(crate) fn roll_back(&self) {
+        if !self.connection.is_autocommit() {
+            // Otherwise it is taken back with the connection.
+            let _ = self.statement("ROLLBACK /* Nexus */");
+        }
+    }
+
+    /// A statement of ours. Its text is no user's: statements are kept by their text, and who has prepared them has been
+    /// allowed to.
+    pub(crate) fn statement(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+/// Transactions are Nexus's, and so are some tables.
+fn is_ours(action: &AuthAction<'_>, reserved: &[&str]) -> bool {
+    use AuthAction as A;
+    match action {
+        A::Transaction { .. } => true,
+        A::Savepoint { savepoint_name, .. } => savepoint_name.starts_with("nexus_"),
+        A::Insert { table_name }
+        | A::Update { table_name, .. }
+        | A::Delete { table_name }
+        | A::DropTable { table_name }
+        | A::AlterTable { table_name, .. }
+        | A::CreateIndex { table_name, .. }
+        | A::DropIndex { table_name, .. }
+        | A::CreateTrigger { table_name, .. }
+        | A::DropTrigger { table_name, .. } => {
+            reserved.iter().any(|reserved| reserved.eq_ignore_ascii_case(table_name))
+        }
+        _ => false,
     }
 }
 

@@ -1,9 +1,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use nexus_core::{ProjectionTransaction, StoreError, UnitOfWork, WorkError};
+use nexus_core::{BoxError, ProjectionTransaction, StoreError, UnitOfWork, WorkError};
 use rusqlite::{Connection, ErrorCode};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +18,7 @@ type Job = Box<dyn FnOnce(&mut SqliteDocuments) + Send>;
 
 /// One file: a thread that writes, and a connection to read with.
 pub(super) struct OpenSpace {
+    path: PathBuf,
     /// `None` once it is closed.
     jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
     reader: Arc<Mutex<Connection>>,
@@ -26,10 +27,12 @@ pub(super) struct OpenSpace {
 }
 
 impl OpenSpace {
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let config = SqliteConfig::new(path).durability(Durability::Normal);
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let config = SqliteConfig::new(path).durability(durability);
         let connection = migrations::open(&config, &migrations::READ_MODELS)?;
         let reader = migrations::open_reader(&config).map_err(|error| OpenError::from_sqlite(path, error))?;
+        let mut documents =
+            SqliteDocuments::new(connection, &[]).map_err(|error| OpenError::from_sqlite(path, error))?;
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
         let (alive, ended) = mpsc::channel(1);
         thread::Builder::new()
@@ -37,14 +40,18 @@ impl OpenSpace {
             .spawn(move || {
                 // Dropped last: when it is gone, so is the connection.
                 let _alive = alive;
-                let mut documents = SqliteDocuments::new(connection);
                 while let Some(job) = queue.blocking_recv() {
                     job(&mut documents);
                 }
             })
             .map_err(|error| OpenError::Unavailable { path: path.to_owned(), source: error.into() })?;
         let (jobs, reader) = (Mutex::new(Some(jobs)), Arc::new(Mutex::new(reader)));
-        Ok(Self { jobs, reader, ended: tokio::sync::Mutex::new(ended) })
+        Ok(Self { path: path.to_owned(), jobs, reader, ended: tokio::sync::Mutex::new(ended) })
+    }
+
+    /// Whether its file is still there: another process may have removed it.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.exists()
     }
 
     /// Has the thread do `work` in a transaction.
@@ -97,34 +104,39 @@ where
     SqliteDocuments: ProjectionTransaction<Tx>,
 {
     let failed = |error| WorkError::Store(store_error("write a read model", error));
-    begin(&documents.connection).map_err(failed)?;
-    let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work.run(documents))));
+    documents.begin().map_err(failed)?;
+    let run = |documents: &mut SqliteDocuments| runtime.block_on(work.run(documents));
+    let ran = catch_unwind(AssertUnwindSafe(|| documents.lend(run)));
+    // A panic has left the lending in the middle.
+    documents.lend(|_| ());
     let ran = ran.unwrap_or_else(|_| Err(WorkError::Failed("the work panicked".into())));
-    let connection = &documents.connection;
-    // What is written after the work ended the transaction is not taken back.
-    let is_open = !connection.is_autocommit();
+    // SQLite takes a transaction back by itself where a disk is full, or a statement says so.
+    let is_open = !documents.connection.is_autocommit();
     let done = match ran {
-        Ok(()) if is_open => statement(connection, "COMMIT").map_err(failed),
+        Ok(()) if is_open => documents.commit().map_err(uncommitted),
         Ok(()) => Err(WorkError::Failed(Ended.into())),
         Err(error) => Err(passing(error)),
     };
-    if done.is_err() && !connection.is_autocommit() {
-        // It is taken back with the connection otherwise.
-        let _ = statement(connection, "ROLLBACK");
+    if done.is_err() {
+        documents.roll_back();
     }
     done
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the projection ended the transaction itself: leave BEGIN, COMMIT and ROLLBACK to Nexus")]
+#[error("the transaction was taken back on the way: leave BEGIN, COMMIT and ROLLBACK to Nexus")]
 struct Ended;
 
-fn begin(connection: &Connection) -> rusqlite::Result<()> {
-    statement(connection, "BEGIN IMMEDIATE")
-}
+#[derive(Debug, thiserror::Error)]
+#[error("transactions are begun and ended by Nexus: leave BEGIN, COMMIT and ROLLBACK to it")]
+struct NotYours(#[source] BoxError);
 
-pub(crate) fn statement(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(drop)
+/// What is only checked at the end, such as a deferred foreign key, is the events' fault.
+fn uncommitted(error: rusqlite::Error) -> WorkError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => WorkError::Failed(error.into()),
+        _ => WorkError::Store(store_error("write a read model", error)),
+    }
 }
 
 /// What went wrong with the disk or the file is no fault of the event at hand, though its handling met it.
@@ -132,32 +144,52 @@ fn passing(error: WorkError) -> WorkError {
     let WorkError::Failed(failed) = error else { return error };
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&*failed);
     while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<rusqlite::Error>()
-            && is_the_stores(error)
-        {
-            return StoreError::unavailable("write a read model", failed).into();
+        match error.downcast_ref::<rusqlite::Error>().map(Fault::of) {
+            Some(Fault::Store) => return StoreError::unavailable("write a read model", failed).into(),
+            Some(Fault::Damage) => return StoreError::corrupt("a read model", failed).into(),
+            Some(Fault::Meddling) => return WorkError::Failed(NotYours(failed).into()),
+            Some(Fault::Own) | None => {}
         }
-        if let Some(StoreError::Unavailable { .. }) = error.downcast_ref::<StoreError>() {
-            return StoreError::unavailable("write a read model", failed).into();
+        match error.downcast_ref::<StoreError>() {
+            Some(StoreError::Unavailable { .. }) => {
+                return StoreError::unavailable("write a read model", failed).into();
+            }
+            Some(StoreError::Corrupt { .. }) => return StoreError::corrupt("a read model", failed).into(),
+            _ => {}
         }
         source = error.source();
     }
     WorkError::Failed(failed)
 }
 
-fn is_the_stores(error: &rusqlite::Error) -> bool {
-    use ErrorCode as E;
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            E::DatabaseBusy
+/// Whose fault an error of SQLite's is that a projection has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The event's, or the projection's.
+    Own,
+    /// Something that may pass: a lock, a full disk.
+    Store,
+    /// The file is damaged.
+    Damage,
+    /// The projection has tried what is Nexus's.
+    Meddling,
+}
+
+impl Fault {
+    pub(crate) fn of(error: &rusqlite::Error) -> Self {
+        use ErrorCode as E;
+        match error.sqlite_error_code() {
+            Some(
+                E::DatabaseBusy
                 | E::DiskFull
                 | E::SystemIoFailure
                 | E::OutOfMemory
                 | E::CannotOpen
-                | E::ReadOnly
-                | E::DatabaseCorrupt
-                | E::NotADatabase
-        )
-    )
+                | E::ReadOnly,
+            ) => Self::Store,
+            Some(E::DatabaseCorrupt | E::NotADatabase) => Self::Damage,
+            Some(E::AuthorizationForStatementDenied) => Self::Meddling,
+            _ => Self::Own,
+        }
+    }
 }

@@ -267,3 +267,112 @@ async fn one_that_waits_is_refused() {
     let cause = std::error::Error::source(&refused).expect("a cause").to_string();
     assert!(cause.contains("may wait for nothing"), "{cause}");
 }
+
+/// Does what a read model must not; each by the number of the stream.
+struct Meddling;
+
+#[async_trait]
+impl Projection<Connection> for Meddling {
+    fn name(&self) -> &str {
+        "meddling"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::all()
+    }
+
+    async fn prepare(&mut self, tx: &mut Connection) -> Result<(), ProjectionError> {
+        Ok(tx.execute_batch(
+            "CREATE TABLE names (name TEXT PRIMARY KEY); CREATE TABLE large (content BLOB);
+             CREATE TABLE child (parent TEXT REFERENCES names (name) DEFERRABLE INITIALLY DEFERRED);",
+        )?)
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut Connection) -> Result<(), ProjectionError> {
+        let sql = match event.stream().id() {
+            "1" => "COMMIT",
+            "2" => "INSERT INTO tags VALUES ('rust', 1)",
+            "3" => "INSERT OR ROLLBACK INTO names VALUES ('taken')",
+            "4" => "INSERT INTO child VALUES ('nobody')",
+            "5" => "INSERT INTO large VALUES (zeroblob(1000000))",
+            "6" => "DROP TABLE kinds",
+            _ => "SELECT 1",
+        };
+        if sql == "SELECT 1" {
+            tx.execute("INSERT OR IGNORE INTO names VALUES ('taken')", [])?;
+            return Ok(());
+        }
+        Ok(tx.execute_batch(sql)?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_it_does_concerns_its_own_append_alone() {
+    let directory = directory();
+    let config = SqliteConfig::new(file(&directory)).max_bytes(600_000).inline(Meddling);
+    let store = SqliteStore::open_with(config).await.expect("opened");
+    append(&store, 0, 1).await;
+    for _ in 0..3 {
+        let sent = (0..10).map(|number| batch(&stream(number), vec![event(10)]));
+        let answers = join_all(sent.map(|batch| store.append(batch))).await;
+        for (number, answer) in answers.into_iter().enumerate() {
+            let error = match (number, answer) {
+                (1..=6, answer) => answer.map(drop).expect_err("refused"),
+                (_, answer) => {
+                    answer.map(drop).expect("stored");
+                    continue;
+                }
+            };
+            let text = format!("{error}: {}", std::error::Error::source(&error).expect("a cause"));
+            let (is_refusal, expected) = match number {
+                1 | 2 | 6 => (true, "not authorized"),
+                3 => (true, "UNIQUE"),
+                4 => (true, "FOREIGN KEY"),
+                _ => (false, "full"),
+            };
+            assert_eq!(matches!(error, StoreError::Refused { .. }), is_refusal, "stream {number}: {text}");
+            assert!(text.contains(expected), "stream {number}: {text}");
+        }
+    }
+    assert_eq!(count(&store).await, 1 + 4 * 3);
+    let streams: Vec<String> = crate::support::read_all(&store)
+        .await
+        .expect("read")
+        .iter()
+        .map(|event| event.stream().id().to_owned())
+        .collect();
+    assert!(streams.iter().all(|id| ["0", "7", "8", "9"].contains(&id.as_str())), "{streams:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_kind_of_event_that_was_refused_can_come_again() {
+    let directory = directory();
+    let refusing = counts(1);
+    let config = SqliteConfig::new(file(&directory)).inline(refusing.clone());
+    let store = SqliteStore::open_with(config).await.expect("opened");
+    append(&store, 0, 1).await;
+    refusing.refuses.store(1, Ordering::SeqCst);
+    let new_kind = |id: u8| {
+        let payload = nexus_core::Payload::from_json("{}").expect("JSON");
+        let event_type = nexus_core::EventType::new("NeverSeen").expect("valid");
+        nexus_core::NewEvent::new(nexus_core::EventId::from_bytes([id; 16]), event_type, payload)
+    };
+    store.append(batch(&stream(1), vec![new_kind(1)])).await.map(drop).expect_err("refused");
+    store.append(batch(&stream(2), vec![new_kind(2)])).await.map(drop).expect("stored");
+    let read = crate::support::read_all(&store).await.expect("its kind is known");
+    assert_eq!(read.last().expect("an event").event_type().as_str(), "NeverSeen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_one_name_are_refused() {
+    let directory = directory();
+    let config = SqliteConfig::new(file(&directory)).inline(counts(1)).inline(counts(1));
+    let error = SqliteStore::open_with(config).await.expect_err("refused");
+    assert!(matches!(error, OpenError::InlineRepeated { .. }), "{error:?}");
+    let store = SqliteStore::open(file(&directory)).await.expect("nothing was noted");
+    append(&store, 1, 1).await;
+}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -259,7 +260,8 @@ fn a_killed_process_leaves_read_models_that_are_gone_on_with() {
                 assert!(Instant::now() < deadline, "it never came to {after} times {point:?}");
                 std::thread::sleep(Duration::from_millis(2));
             }
-            assert!(!process.wait().expect("ended").success(), "it ended by itself");
+            let ended = process.wait().expect("ended");
+            assert_eq!(ended.signal(), Some(9), "it was not killed: {ended:?}");
             deaths += 1;
             runtime.block_on(check(&path));
         }
@@ -268,7 +270,8 @@ fn a_killed_process_leaves_read_models_that_are_gone_on_with() {
         let mut process = start(&path, "never", u64::MAX);
         std::thread::sleep(Duration::from_micros(15_000 + number * 7_919 % 60_000));
         process.kill().expect("killed");
-        process.wait().expect("ended");
+        let ended = process.wait().expect("ended");
+        assert_eq!(ended.signal(), Some(9), "it had ended before: {ended:?}");
         // Sometimes the next process finds what several have left.
         if number % 3 != 1 {
             runtime.block_on(check(&path));
@@ -331,7 +334,8 @@ fn several_processes_share_a_projection_and_are_killed_one_by_one() {
         for process in &mut processes {
             std::thread::sleep(Duration::from_millis(60 + round * 17));
             process.kill().expect("killed");
-            process.wait().expect("ended");
+            let ended = process.wait().expect("ended");
+            assert_eq!(ended.signal(), Some(9), "it had ended before: {ended:?}");
         }
         runtime.block_on(check(&path));
     }

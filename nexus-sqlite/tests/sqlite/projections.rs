@@ -155,14 +155,16 @@ async fn health_answers_while_the_files_are_locked_and_busy() {
     until(&store, &read_models, 1, 1).await;
     let projections = Projections::new(store.clone(), read_models.clone());
     // Somebody holds the write locks of all files, and others keep reading and appending.
-    let locks: Vec<Connection> = [store.path().to_owned(), read_models.directory().join("table.1.db")]
-        .into_iter()
-        .map(|path| {
-            let connection = Connection::open(path).expect("opened");
-            connection.execute_batch("BEGIN IMMEDIATE").expect("locked");
-            connection
-        })
-        .collect();
+    let read_model = |name: &str| read_models.directory().join(name);
+    let locks: Vec<Connection> =
+        [store.path().to_owned(), read_model("table.1.db"), read_model("catalog.db")]
+            .into_iter()
+            .map(|path| {
+                let connection = Connection::open(path).expect("opened");
+                connection.execute_batch("BEGIN IMMEDIATE").expect("locked");
+                connection
+            })
+            .collect();
     let busy: Vec<_> = (0..8)
         .map(|_| {
             let store = store.clone();
@@ -180,7 +182,7 @@ async fn health_answers_while_the_files_are_locked_and_busy() {
         let _ = running.health();
         let outside = projections.health(&name()).await.expect("known");
         slowest = slowest.max(asked.elapsed());
-        assert!(!matches!(outside, ProjectionHealth::Stopped { .. }), "{outside:?}");
+        assert_eq!(outside, ProjectionHealth::Healthy, "after {:?}", asked.elapsed());
     }
     assert!(slowest < Duration::from_millis(100), "health took {slowest:?}");
     busy.iter().for_each(tokio::task::JoinHandle::abort);
@@ -193,7 +195,7 @@ async fn health_answers_while_the_files_are_locked_and_busy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_parks_no_event() {
+async fn a_locked_file_parks_no_event() {
     let (_directory, store, read_models) = house().await;
     let running =
         ProjectionRunner::new(TABLE, store.clone(), read_models.clone()).start().await.expect("started");
@@ -221,19 +223,144 @@ async fn a_full_disk_parks_no_event() {
 async fn a_projection_that_commits_by_itself_is_told_so() {
     let (_directory, store, read_models) = house().await;
     append(&store, 1, 1).await;
+    append(&store, 2, 1).await;
     let meddling = Table { commits: true, ..TABLE };
     let runner = ProjectionRunner::new(meddling, store.clone(), read_models.clone());
     let running = runner.start().await.expect("started");
+    let projections = Projections::new(store.clone(), read_models.clone());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let letters = loop {
+        let letters = projections.dead_letters(&name(), None, 10).await.expect("listed");
+        if letters.len() == 2 {
+            break letters;
+        }
+        assert!(Instant::now() < deadline, "it is told: {letters:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    for letter in letters {
+        let error = letter.error.expect("an error");
+        assert!(error.contains("leave BEGIN, COMMIT and ROLLBACK to it"), "{error}");
+    }
+    assert_eq!(counted(&store, &read_models, 1).await, 0, "nothing of it is committed");
+    running.stop().await.expect("stopped");
+}
+
+/// Fails in ways that only a database can; each by the number of the stream.
+struct Peculiar;
+
+#[async_trait]
+impl Projection<Connection> for Peculiar {
+    fn name(&self) -> &str {
+        "peculiar"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::all()
+    }
+
+    async fn prepare(&mut self, tx: &mut Connection) -> Result<(), ProjectionError> {
+        Ok(tx.execute_batch(
+            "CREATE TABLE seen (stream TEXT PRIMARY KEY, count INTEGER NOT NULL);
+             CREATE TABLE large (content BLOB);
+             CREATE TABLE child (parent TEXT REFERENCES seen (stream) DEFERRABLE INITIALLY DEFERRED);",
+        )?)
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut Connection) -> Result<(), ProjectionError> {
+        match event.stream().id() {
+            // Checked when all is committed.
+            "3" => drop(tx.execute("INSERT INTO child VALUES ('nobody')", [])?),
+            // Takes the whole transaction back.
+            "4" => drop(tx.execute("INSERT OR ROLLBACK INTO seen VALUES ('sample-4', NULL)", [])?),
+            // As many pages as there are, and no more.
+            "5" => {
+                let pages: u32 = tx.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+                tx.query_row(&format!("PRAGMA max_page_count = {}", pages + 2), [], |_| Ok(()))?;
+                let large = tx.execute("INSERT INTO large VALUES (zeroblob(1000000))", []);
+                tx.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))?;
+                large?;
+            }
+            _ => {}
+        }
+        tx.execute(
+            "INSERT INTO seen VALUES (?1, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+            [event.stream().as_str()],
+        )?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_commit_finds_is_put_aside_and_nothing_else() {
+    let (_directory, store, read_models) = house().await;
+    for number in [1, 3, 2, 4, 1, 2] {
+        append(&store, number, 1).await;
+    }
+    let running =
+        ProjectionRunner::new(Peculiar, store.clone(), read_models.clone()).start().await.expect("started");
+    let projections = Projections::new(store.clone(), read_models.clone());
+    let name = ProjectionName::new("peculiar").expect("valid");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while running.status().position != store.head().await.expect("read") {
+        assert!(Instant::now() < deadline, "it goes on: {:?}", running.status());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let letters = projections.dead_letters(&name, None, 10).await.expect("listed");
+    let streams: Vec<&str> = letters.iter().map(|letter| letter.event.stream().id()).collect();
+    assert_eq!(streams, ["3", "4"], "{letters:?}");
+    assert!(letters[0].error.as_ref().is_some_and(|error| error.contains("FOREIGN KEY")), "{letters:?}");
+    let reader =
+        read_models.connect(&projections.serving_space(&name).await.expect("known")).await.expect("opened");
+    let seen: Vec<(String, i64)> = reader
+        .prepare("SELECT stream, count FROM seen ORDER BY stream")
+        .and_then(|mut seen| seen.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .expect("read");
+    assert_eq!(seen, [("sample-1".to_owned(), 2), ("sample-2".to_owned(), 2)], "each event once");
+
+    // A full disk is nobody's fault: it is tried again, and again.
+    append(&store, 5, 1).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let error = running.status().last_error.unwrap_or_default();
-        if error.contains("leave BEGIN, COMMIT and ROLLBACK to Nexus") {
+        if error.contains("full") {
             break;
         }
         assert!(Instant::now() < deadline, "it is told: {error:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert_eq!(projections.dead_letters(&name, None, 10).await.expect("listed").len(), 2);
     running.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_compared_as_they_are_and_not_as_they_sort() {
+    let (_directory, _store, read_models) = house().await;
+    let fill = async |number: u32, content: &str| {
+        let space = Space::Build { projection: name(), number };
+        drop(read_models.connect(&space).await.expect("made"));
+        let file =
+            Connection::open(read_models.directory().join(format!("table.{number}.db"))).expect("opened");
+        file.execute_batch(
+            "CREATE TABLE people (email TEXT COLLATE NOCASE, age); CREATE VIRTUAL TABLE words USING fts5(word);",
+        )
+        .expect("made");
+        file.execute_batch(content).expect("filled");
+        space
+    };
+    let words = "INSERT INTO words VALUES ('blue'); INSERT INTO words VALUES ('train');";
+    let same = "INSERT INTO words VALUES ('blue'), ('train');";
+    let one = fill(1, &format!("INSERT INTO people VALUES ('Bob', 1), (NULL, 1), (NULL, 1); {words}")).await;
+    let two = fill(2, &format!("INSERT INTO people VALUES (NULL, 1), ('Bob', 1), (NULL, 1); {same}")).await;
+    let other =
+        fill(3, &format!("INSERT INTO people VALUES ('bob', 1), (NULL, 1.0), (NULL, 1); {words}")).await;
+    let equal = read_models.compare(&one, &two).await.expect("compared");
+    assert!(equal.is_equal() && equal.same == 5, "{equal:?}");
+    let differs = read_models.compare(&one, &other).await.expect("compared");
+    assert_eq!((differs.same, differs.only_old, differs.only_new), (2, 3, 3), "{differs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -326,6 +326,8 @@ where
                         (failed, error) = (index, earlier);
                         continue;
                     }
+                    // One of those before it, though each was handled.
+                    Committed::NotTogether { .. } if failed > from => one_by_one = true,
                     Committed::NotTogether { error: other } => {
                         let attempted = format!("put an event of projection {} aside", self.shared.name);
                         return Err(StoreError::unavailable(attempted, other).into());
