@@ -3,6 +3,8 @@
 //! Everything but the storage itself is here, once for all backends. What is to be kept (claims, dead letters, how far
 //! everything is) is kept in documents next to the read model, and committed with it; see [`notes`] for the collections.
 
+mod absorb;
+mod asking;
 mod beside;
 mod blocks;
 mod board;

@@ -8,11 +8,12 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
+use super::absorb::Committed;
 use super::commit::{Held, Stop, check, failed, said};
 use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
 use super::state::Effects;
-use super::worker::{Committed, Trouble, Worker};
+use super::worker::{Trouble, Worker};
 use super::{PAGE, ProjectionFailure};
 use crate::domain::{Projection, ProjectionError};
 use crate::port::{ProjectionTransaction, UnitOfWork, WorkError};

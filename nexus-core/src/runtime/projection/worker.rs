@@ -11,19 +11,16 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use super::beside::Command;
 use super::board::{Activity, Board};
 use super::catalog::{self, Build, BuildState};
-use super::chunks::{Chunk, Chunks};
+use super::chunks::Chunks;
 use super::claims::WorkerId;
-use super::commit::{Committing, Held, Plan, Role, Stop, roles};
-use super::letters::DeadLetter;
+use super::commit::Held;
 use super::settings::Settings;
 use super::state::Effects;
 use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
-use crate::port::{EventFeed, EventLog, FeedError, ReadModelStore, Space, WorkError};
+use crate::port::{EventFeed, EventLog, FeedError, ReadModelStore, Space};
 use crate::runtime::{LogFeed, telemetry};
-use crate::vocabulary::{
-    Checkpoint, Position, ProjectionName, Query, RecordedEvent, Remedy, StoreError, StreamId,
-};
+use crate::vocabulary::{Checkpoint, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
 
 /// How long a checkpoint may lag behind that moves over events of others only.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
@@ -109,16 +106,6 @@ impl From<FeedError> for Trouble {
             error => Self::Store(StoreError::corrupt("a checkpoint", error)),
         }
     }
-}
-
-/// What happened to an attempt to commit.
-pub(super) enum Committed {
-    /// As far as this event; the time was up then.
-    Yes { reached: usize },
-    /// This event could not be taken in; nothing was committed.
-    Not { index: usize, error: String },
-    /// Something about them as a whole: each has to be tried by itself.
-    NotTogether { error: String },
 }
 
 impl<P, Tx> Worker<P, Tx>
@@ -253,204 +240,6 @@ where
         Ok(false)
     }
 
-    /// Takes a chunk in. What was handled is committed when this returns, or nothing is known of it.
-    pub(super) async fn take(&mut self, chunk: Chunk) -> Result<(), Trouble> {
-        let through = chunk.through();
-        let is_caught_up = chunk.is_last;
-        if chunk.events.is_empty() {
-            self.pass(through);
-        } else {
-            self.absorb(chunk.events, through).await?;
-        }
-        self.is_live = is_caught_up;
-        if is_caught_up {
-            let now = self.now();
-            self.view(|view| {
-                (view.progressed_at, view.caught_up_at) = (now, Some(now));
-                view.head = view.head.max(through);
-                if view.activity == Activity::CatchingUp {
-                    view.activity = Activity::Live;
-                }
-            });
-        }
-        Ok(())
-    }
-
-    async fn absorb(&mut self, events: Vec<RecordedEvent>, through: Option<Position>) -> Result<(), Trouble> {
-        let takes_back = self.shared.store.takes_back();
-        let events = Arc::new(events);
-        let roles = roles(
-            &events,
-            &self.held,
-            |event| self.parked.contains_key(event.stream()),
-            !self.parked.is_empty(),
-        );
-        let mut roles = roles.map(Arc::new);
-        let (mut from, end) = (0, events.len());
-        let (mut one_by_one, mut effected) = (false, 0);
-        while from < end {
-            let mut plan = self.plan(&events, roles.clone());
-            let to = if one_by_one { from + 1 } else { end };
-            (plan.range, plan.handled, plan.effected) = (from..to, from, effected);
-            plan.through = if to == end { through } else { events[to - 1].position() };
-            let (mut failed, mut error) = match self.commit(plan).await? {
-                Committed::Yes { reached } => {
-                    from = reached.max(from);
-                    continue;
-                }
-                Committed::Not { index, error } => (index, error),
-                Committed::NotTogether { error } if to - from == 1 => (from, error),
-                Committed::NotTogether { .. } => {
-                    one_by_one = true;
-                    continue;
-                }
-            };
-            // Everything before the event that failed, and that as a letter. What is handled once more may fail
-            // earlier than before.
-            loop {
-                effected = effected.max(failed);
-                let letter = self.letter(&events[failed], error);
-                let due = letter.next_try;
-                let mut plan = self.plan(&events, roles.clone());
-                plan.range = from..failed;
-                plan.handled = if takes_back { from } else { failed };
-                (plan.through, plan.effected) = (events[failed].position(), effected);
-                plan.failed = Some(letter);
-                match self.commit(plan).await? {
-                    Committed::Yes { reached } if reached < failed => from = reached.max(from),
-                    Committed::Yes { .. } => {
-                        self.park(events[failed].stream(), due)?;
-                        from = failed + 1;
-                    }
-                    Committed::Not { index, error: earlier } => {
-                        (failed, error) = (index, earlier);
-                        continue;
-                    }
-                    // One of those before it, though each was handled.
-                    Committed::NotTogether { .. } if failed > from => one_by_one = true,
-                    Committed::NotTogether { error: other } => {
-                        let attempted = format!("put an event of projection {} aside", self.shared.name);
-                        return Err(StoreError::unavailable(attempted, other).into());
-                    }
-                }
-                break;
-            }
-            let rest = roles_after(&events, &self.held, &self.parked);
-            roles = Some(Arc::new(rest));
-        }
-        if through > events.last().and_then(RecordedEvent::position) {
-            self.pass(through);
-        }
-        Ok(())
-    }
-
-    fn plan(&self, events: &Arc<Vec<RecordedEvent>>, roles: Option<Arc<Vec<Role>>>) -> Plan {
-        Plan {
-            events: Arc::clone(events),
-            range: 0..events.len(),
-            handled: 0,
-            effected: 0,
-            roles,
-            failed: None,
-            held: Arc::clone(&self.held),
-            through: None,
-            effects: Arc::clone(&self.effects),
-            patience: self.shared.settings.lease / 3,
-            reached: Arc::default(),
-        }
-    }
-
-    /// Commits what `plan` says, and keeps in mind what is committed.
-    pub(super) async fn commit(&mut self, plan: Plan) -> Result<Committed, Trouble> {
-        let started = Instant::now();
-        let work = Committing { projection: Arc::clone(&self.projection), plan: plan.clone() };
-        let done = self.shared.store.transact(&self.space(), Box::new(work)).await;
-        match done {
-            Ok(()) => {
-                let plan = plan.done();
-                let taken = plan.range.clone().filter(|index| plan.role(*index) == Role::Handle).count();
-                telemetry::projection_committed(&self.shared.name, taken, started.elapsed());
-                self.moved(&plan, taken as u64);
-                Ok(Committed::Yes { reached: plan.range.end })
-            }
-            Err(error) => self.refused(error),
-        }
-    }
-
-    /// What it means that a transaction was not committed.
-    pub(super) fn refused(&self, error: WorkError) -> Result<Committed, Trouble> {
-        let failed = match error {
-            WorkError::Store(error) => return Err(error.into()),
-            WorkError::Failed(failed) => failed,
-        };
-        match failed.downcast::<Stop>() {
-            Ok(stop) => match *stop {
-                Stop::Moved { .. } => Err(Trouble::Moved),
-                Stop::Event { index, source } => {
-                    let error = telemetry::chain(&*source);
-                    telemetry::projection_failed(&self.shared.name);
-                    tracing::warn!(projection = %self.shared.name, error, "an event could not be taken in");
-                    self.view(|view| view.error = Some(error.clone()));
-                    Ok(Committed::Not { index, error })
-                }
-            },
-            Err(other) => {
-                let error = telemetry::chain(&*other);
-                tracing::warn!(projection = %self.shared.name, error, "a transaction was refused");
-                self.view(|view| view.error = Some(error.clone()));
-                Ok(Committed::NotTogether { error })
-            }
-        }
-    }
-
-    fn moved(&mut self, plan: &Plan, taken: u64) {
-        let mut held = plan.held.as_ref().clone();
-        for held in &mut held {
-            held.claim.cursor = held.moved(plan.through);
-        }
-        self.held = Arc::new(held);
-        self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);
-        let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));
-        let recorded_at = recorded_at.map(RecordedEvent::recorded_at);
-        let (now, ranges) = (self.now(), self.ranges());
-        self.view(|view| {
-            view.ranges = ranges;
-            view.recorded_at = recorded_at.or(view.recorded_at);
-            view.progressed_at = now;
-            view.handled += taken;
-            if plan.failed.is_none() {
-                view.error = None;
-            }
-        });
-    }
-
-    /// Everything up to `through` is handled, without anything to note but that.
-    fn pass(&mut self, through: Option<Position>) {
-        if let Some(through) = through.filter(|through| Some(*through) > self.cursor()) {
-            let since = self.passed.map_or_else(Instant::now, |(_, since)| since);
-            self.passed = Some((through, since));
-            let ranges = self.ranges();
-            self.view(|view| view.ranges = ranges);
-        }
-    }
-
-    /// Notes how far it has come, where nothing else is to be noted.
-    pub(super) async fn note_passed(&mut self) -> Result<(), Trouble> {
-        let Some((through, _)) = self.passed else { return Ok(()) };
-        let mut plan = self.plan(&Arc::default(), None);
-        plan.through = Some(through);
-        self.commit(plan).await.map(|_| ())
-    }
-
-    fn letter(&self, event: &RecordedEvent, error: String) -> DeadLetter {
-        let now = self.now();
-        let next = self.shared.settings.retry.next(1, now);
-        if next.is_none() {
-            telemetry::projection_dead_letter(&self.shared.name);
-        }
-        DeadLetter::failed(event.clone(), error, now, next)
-    }
-
     /// How far everything it holds has come.
     pub(super) fn cursor(&self) -> Option<Position> {
         self.held.iter().map(|held| held.claim.cursor).min().flatten()
@@ -526,14 +315,6 @@ where
         self.build = build;
         self.prepare().await
     }
-}
-
-fn roles_after(
-    events: &[RecordedEvent],
-    held: &[Held],
-    parked: &HashMap<StreamId, Option<Timestamp>>,
-) -> Vec<Role> {
-    roles(events, held, |event| parked.contains_key(event.stream()), true).unwrap_or_default()
 }
 
 /// Resolves after `time`; never where there is none.
