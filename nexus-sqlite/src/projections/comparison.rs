@@ -18,13 +18,18 @@ pub(super) fn compare(old: &Path, new: &Path) -> rusqlite::Result<Comparison> {
     Ok(comparison)
 }
 
+/// Each side looked up in the other by its key: a join of both at once would go through one for each row of the other.
+const DOCUMENTS: &str = "
+    SELECT o.collection, o.key, o.content, n.content FROM main.nexus_documents o
+    LEFT JOIN new.nexus_documents n ON n.collection = o.collection AND n.key = o.key
+    WHERE o.collection NOT GLOB '$*'
+    UNION ALL
+    SELECT n.collection, n.key, NULL, n.content FROM new.nexus_documents n
+    LEFT JOIN main.nexus_documents o ON o.collection = n.collection AND o.key = n.key
+    WHERE n.collection NOT GLOB '$*' AND o.key IS NULL";
+
 fn documents(connection: &Connection, comparison: &mut Comparison) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(
-        "SELECT coalesce(o.collection, n.collection), coalesce(o.key, n.key), o.content, n.content
-         FROM (SELECT * FROM main.nexus_documents WHERE collection NOT GLOB '$*') o
-         FULL JOIN (SELECT * FROM new.nexus_documents WHERE collection NOT GLOB '$*') n
-         ON o.collection = n.collection AND o.key = n.key ORDER BY 1, 2",
-    )?;
+    let mut statement = connection.prepare(DOCUMENTS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (collection, key): (String, String) = (row.get(0)?, row.get(1)?);
@@ -128,4 +133,25 @@ fn columns(connection: &Connection, schema: &str, table: &str) -> rusqlite::Resu
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_looked_up_by_their_keys() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("ATTACH DATABASE ':memory:' AS new").unwrap();
+        for schema in ["main", "new"] {
+            let table =
+                "(collection TEXT, key TEXT, content TEXT, PRIMARY KEY (collection, key)) WITHOUT ROWID";
+            connection.execute_batch(&format!("CREATE TABLE {schema}.nexus_documents {table}")).unwrap();
+        }
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {DOCUMENTS}")).unwrap();
+        let steps: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        let searches = steps.iter().filter(|step| step.contains("(collection=? AND key=?)")).count();
+        let scans = steps.iter().filter(|step| step.contains("SCAN")).count();
+        assert_eq!((searches, scans), (2, 2), "{steps:?}");
+    }
 }
