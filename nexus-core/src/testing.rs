@@ -2,13 +2,13 @@
 //!
 //! # The suite
 //!
-//! Each rule that [`EventStore`](crate::EventStore) and [`EventLog`](crate::EventLog) state is a case, and one macro a
-//! port makes a `#[test]` of each. A backend's whole conformance test is a fixture and a line a port:
+//! Each rule that the ports state is a case, and one macro a list makes a `#[test]` of each. A backend's whole conformance
+//! test is a fixture for events, one for projections, and a line a list:
 //!
 //! ```
 //! use std::sync::Arc;
-//! use nexus_core::{Clock, MemoryStore};
-//! use nexus_core::testing::StoreFixture;
+//! use nexus_core::{Clock, LogFeed, MemoryProjections, MemoryStore, Query};
+//! use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
 //!
 //! struct Memory(MemoryStore);
 //!
@@ -24,8 +24,35 @@
 //!     }
 //! }
 //!
+//! impl FeedFixture for Memory {
+//!     type Feed = LogFeed<MemoryStore>;
+//!
+//!     async fn feed(&self, query: Query) -> LogFeed<MemoryStore> {
+//!         LogFeed::new(self.0.clone(), query)
+//!     }
+//! }
+//!
+//! struct ReadModels(MemoryProjections);
+//!
+//! impl ProjectionFixture for ReadModels {
+//!     type Store = MemoryProjections;
+//!
+//!     async fn start() -> Self {
+//!         Self(MemoryProjections::new())
+//!     }
+//!
+//!     async fn open(&self) -> MemoryProjections {
+//!         self.0.clone()
+//!     }
+//! }
+//!
 //! mod store { nexus_core::event_store_conformance!(super::Memory); }
 //! mod log { nexus_core::event_log_conformance!(super::Memory); }
+//! mod feed { nexus_core::event_feed_conformance!(super::Memory); }
+//! mod documents { nexus_core::document_conformance!(super::ReadModels); }
+//! mod transactions { nexus_core::projection_transaction_conformance!(super::ReadModels); }
+//! mod leases { nexus_core::lease_conformance!(super::ReadModels); }
+//! mod dead_letters { nexus_core::dead_letter_conformance!(super::ReadModels); }
 //! # fn main() {}
 //! ```
 //!

@@ -115,6 +115,7 @@ pub enum FeedError {
     },
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<F: EventFeed + ?Sized> EventFeed for Arc<F> {
     fn ordering(&self) -> FeedOrdering {
         (**self).ordering()
