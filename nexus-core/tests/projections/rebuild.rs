@@ -194,3 +194,26 @@ async fn a_rebuild_that_dies_lets_the_old_one_go_on() {
     house.until_total(10).await;
     old.stop().await.expect("stopped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_later_does_not_take_a_rebuild_over() {
+    let house = House::new();
+    house.append(10).await;
+    let first = house.runner(Counts::version(1)).start().await.expect("started");
+    house.until_total(10).await;
+    let runner = house.runner(Counts { weight: 100, ..Counts::version(2) });
+    let rebuild = runner.switch_when(SwitchWhen::Told).rebuild().await.expect("started");
+    let second = house.runner(Counts { weight: 100, ..Counts::version(2) }).start().await.expect("started");
+    house.append(10).await;
+    house.until_total(20).await;
+    for _ in 0..3 {
+        assert_eq!(rebuild.compare().await.expect("compared").changed, 10);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(house.total().await, 20, "nobody has told it to switch");
+    rebuild.switch().await.expect("switched");
+    house.append(10).await;
+    house.until_total(3_000).await;
+    second.stop().await.expect("stopped");
+    assert!(first.stop().await.is_err(), "the first version is outdated");
+}

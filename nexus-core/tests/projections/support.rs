@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     /// Each event counts so often.
     pub(crate) weight: u64,
     pub(crate) fails: Arc<AtomicBool>,
+    /// Fails at stream 3 alone.
+    pub(crate) stumbles: Arc<AtomicBool>,
     pub(crate) effect_fails: Arc<AtomicBool>,
     /// How long it takes for an event.
     pub(crate) pause: Duration,
@@ -64,7 +66,8 @@ impl Projection<DocumentTx> for Counts {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;
         }
-        if self.fails.load(Ordering::SeqCst) {
+        let stumbles = self.stumbles.load(Ordering::SeqCst) && event.stream().id() == "3";
+        if stumbles || self.fails.load(Ordering::SeqCst) {
             return Err(ProjectionError::new("broken"));
         }
         let before: u64 = tx.read(&counts(), event.stream().as_str()).await?.unwrap_or(0);

@@ -38,6 +38,9 @@ impl SqliteDocuments {
                 Authorization::Allow
             }
         }))?;
+        // After SQLite has taken a transaction back by itself, each statement would be one of its own.
+        let lent = Arc::clone(&is_lent);
+        connection.commit_hook(Some(move || lent.load(Ordering::Relaxed)))?;
         Ok(Self { connection, is_lent, nothing: () })
     }
 
@@ -73,12 +76,14 @@ impl SqliteDocuments {
     }
 }
 
-/// Transactions are Nexus's, and so are some tables.
+/// Transactions are Nexus's, and so are some tables, and what could be taken for them.
 fn is_ours(action: &AuthAction<'_>, reserved: &[&str]) -> bool {
     use AuthAction as A;
+    let is_reserved = |name: &str| reserved.iter().any(|reserved| reserved.eq_ignore_ascii_case(name));
     match action {
         A::Transaction { .. } => true,
-        A::Savepoint { savepoint_name, .. } => savepoint_name.starts_with("nexus_"),
+        A::Savepoint { savepoint_name, .. } => savepoint_name.to_ascii_lowercase().starts_with("nexus_"),
+        A::CreateTempView { view_name } | A::DropTempView { view_name } => is_reserved(view_name),
         A::Insert { table_name }
         | A::Update { table_name, .. }
         | A::Delete { table_name }
@@ -87,9 +92,13 @@ fn is_ours(action: &AuthAction<'_>, reserved: &[&str]) -> bool {
         | A::CreateIndex { table_name, .. }
         | A::DropIndex { table_name, .. }
         | A::CreateTrigger { table_name, .. }
-        | A::DropTrigger { table_name, .. } => {
-            reserved.iter().any(|reserved| reserved.eq_ignore_ascii_case(table_name))
-        }
+        | A::DropTrigger { table_name, .. }
+        | A::CreateTempTable { table_name }
+        | A::DropTempTable { table_name }
+        | A::CreateTempIndex { table_name, .. }
+        | A::DropTempIndex { table_name, .. }
+        | A::CreateTempTrigger { table_name, .. }
+        | A::DropTempTrigger { table_name, .. } => is_reserved(table_name),
         _ => false,
     }
 }

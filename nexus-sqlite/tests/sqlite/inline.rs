@@ -300,6 +300,11 @@ impl Projection<Connection> for Meddling {
             "4" => "INSERT INTO child VALUES ('nobody')",
             "5" => "INSERT INTO large VALUES (zeroblob(1000000))",
             "6" => "DROP TABLE kinds",
+            "10" => "CREATE TEMP TABLE tags (tag, position)",
+            "11" => "RELEASE NEXUS_APPEND",
+            "12" => {
+                "CREATE TEMP TRIGGER t AFTER INSERT ON main.events BEGIN SELECT RAISE(ROLLBACK, 'no'); END"
+            }
             _ => "SELECT 1",
         };
         if sql == "SELECT 1" {
@@ -317,11 +322,11 @@ async fn whatever_it_does_concerns_its_own_append_alone() {
     let store = SqliteStore::open_with(config).await.expect("opened");
     append(&store, 0, 1).await;
     for _ in 0..3 {
-        let sent = (0..10).map(|number| batch(&stream(number), vec![event(10)]));
+        let sent = (0..13).map(|number| batch(&stream(number), vec![event(10)]));
         let answers = join_all(sent.map(|batch| store.append(batch))).await;
         for (number, answer) in answers.into_iter().enumerate() {
             let error = match (number, answer) {
-                (1..=6, answer) => answer.map(drop).expect_err("refused"),
+                (1..=6 | 10.., answer) => answer.map(drop).expect_err("refused"),
                 (_, answer) => {
                     answer.map(drop).expect("stored");
                     continue;
@@ -329,7 +334,7 @@ async fn whatever_it_does_concerns_its_own_append_alone() {
             };
             let text = format!("{error}: {}", std::error::Error::source(&error).expect("a cause"));
             let (is_refusal, expected) = match number {
-                1 | 2 | 6 => (true, "not authorized"),
+                1 | 2 | 6 | 10.. => (true, "not authorized"),
                 3 => (true, "UNIQUE"),
                 4 => (true, "FOREIGN KEY"),
                 _ => (false, "full"),

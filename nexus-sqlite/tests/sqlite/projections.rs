@@ -276,6 +276,8 @@ impl Projection<Connection> for Peculiar {
             "3" => drop(tx.execute("INSERT INTO child VALUES ('nobody')", [])?),
             // Takes the whole transaction back.
             "4" => drop(tx.execute("INSERT OR ROLLBACK INTO seen VALUES ('sample-4', NULL)", [])?),
+            // The same, and nobody is told.
+            "6" => drop(tx.execute("INSERT OR ROLLBACK INTO seen VALUES ('sample-6', NULL)", [])),
             // As many pages as there are, and no more.
             "5" => {
                 let pages: u32 = tx.query_row("PRAGMA page_count", [], |row| row.get(0))?;
@@ -297,7 +299,7 @@ impl Projection<Connection> for Peculiar {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_the_commit_finds_is_put_aside_and_nothing_else() {
     let (_directory, store, read_models) = house().await;
-    for number in [1, 3, 2, 4, 1, 2] {
+    for number in [1, 3, 2, 4, 1, 6, 2] {
         append(&store, number, 1).await;
     }
     let running =
@@ -311,7 +313,7 @@ async fn what_only_the_commit_finds_is_put_aside_and_nothing_else() {
     }
     let letters = projections.dead_letters(&name, None, 10).await.expect("listed");
     let streams: Vec<&str> = letters.iter().map(|letter| letter.event.stream().id()).collect();
-    assert_eq!(streams, ["3", "4"], "{letters:?}");
+    assert_eq!(streams, ["3", "4", "6"], "{letters:?}");
     assert!(letters[0].error.as_ref().is_some_and(|error| error.contains("FOREIGN KEY")), "{letters:?}");
     let reader =
         read_models.connect(&projections.serving_space(&name).await.expect("known")).await.expect("opened");
@@ -332,7 +334,7 @@ async fn what_only_the_commit_finds_is_put_aside_and_nothing_else() {
         assert!(Instant::now() < deadline, "it is told: {error:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(projections.dead_letters(&name, None, 10).await.expect("listed").len(), 2);
+    assert_eq!(projections.dead_letters(&name, None, 10).await.expect("listed").len(), 3);
     running.stop().await.expect("stopped");
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -23,7 +24,11 @@ pub(super) enum Committed {
     /// This event could not be taken in; nothing was committed.
     Not { index: usize, error: String },
     /// Something about them as a whole: each has to be tried by itself.
-    NotTogether { error: String },
+    NotTogether {
+        error: String,
+        /// Those before this one have had their effects.
+        reached: usize,
+    },
 }
 
 impl<P, Tx> Worker<P, Tx>
@@ -77,9 +82,9 @@ where
                     continue;
                 }
                 Committed::Not { index, error } => (index, error),
-                Committed::NotTogether { error } if to - from == 1 => (from, error),
-                Committed::NotTogether { .. } => {
-                    one_by_one = true;
+                Committed::NotTogether { error, .. } if to - from == 1 => (from, error),
+                Committed::NotTogether { reached, .. } => {
+                    (one_by_one, effected) = (true, effected.max(reached));
                     continue;
                 }
             };
@@ -105,8 +110,10 @@ where
                         continue;
                     }
                     // One of those before it, though each was handled.
-                    Committed::NotTogether { .. } if failed > from => one_by_one = true,
-                    Committed::NotTogether { error: other } => {
+                    Committed::NotTogether { reached, .. } if failed > from => {
+                        (one_by_one, effected) = (true, effected.max(reached));
+                    }
+                    Committed::NotTogether { error: other, .. } => {
                         let attempted = format!("put an event of projection {} aside", self.shared.name);
                         return Err(StoreError::unavailable(attempted, other).into());
                     }
@@ -134,6 +141,7 @@ where
             through: None,
             effects: Arc::clone(&self.effects),
             patience: self.shared.settings.lease / 3,
+            until: self.until(self.now()),
             reached: Arc::default(),
         }
     }
@@ -151,12 +159,12 @@ where
                 self.moved(&plan, taken as u64);
                 Ok(Committed::Yes { reached: plan.range.end })
             }
-            Err(error) => self.refused(error),
+            Err(error) => self.refused(error, plan.reached.load(Ordering::SeqCst)),
         }
     }
 
     /// What it means that a transaction was not committed.
-    pub(super) fn refused(&self, error: WorkError) -> Result<Committed, Trouble> {
+    pub(super) fn refused(&self, error: WorkError, reached: usize) -> Result<Committed, Trouble> {
         let failed = match error {
             WorkError::Store(error) => return Err(error.into()),
             WorkError::Failed(failed) => failed,
@@ -176,7 +184,7 @@ where
                 let error = telemetry::chain(&*other);
                 tracing::warn!(projection = %self.shared.name, error, "a transaction was refused");
                 self.view(|view| view.error = Some(error.clone()));
-                Ok(Committed::NotTogether { error })
+                Ok(Committed::NotTogether { error, reached })
             }
         }
     }
@@ -184,7 +192,7 @@ where
     fn moved(&mut self, plan: &Plan, taken: u64) {
         let mut held = plan.held.as_ref().clone();
         for held in &mut held {
-            held.claim.cursor = held.moved(plan.through);
+            (held.claim.cursor, held.claim.expires) = (held.moved(plan.through), plan.until);
         }
         self.held = Arc::new(held);
         self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);

@@ -6,6 +6,7 @@
 //! never comes, the seized claims run out and the old one goes on.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use tokio::sync::oneshot;
@@ -16,11 +17,11 @@ use super::chunks::{Chunks, bounded};
 use super::claims::{self, Claim};
 use super::commit::{Held, check};
 use super::letters::{DeadLetter, Owed};
-use super::notes::{CLAIMS, LETTERS, note};
+use super::notes::{CLAIMS, LETTERS, STATE, note};
 use super::settings::SwitchWhen;
-use super::state::{Effects, State};
+use super::state::{self, Effects, State};
 use super::worker::{Next, Trouble, Worker, stopped};
-use super::{PAGE, ProjectionFailure};
+use super::{PAGE, ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
 use crate::port::{Comparison, WorkError};
 use crate::vocabulary::{Position, ReadOptions};
@@ -42,6 +43,10 @@ where
             catalog::switch(&*self.shared.store, &self.shared.name, self.build.number, self.now()).await?;
             return Ok(Next::Again);
         };
+        if old.number == self.build.number {
+            // Another worker has switched meanwhile.
+            return Ok(Next::Again);
+        }
         let target = self.low_water(old).await?;
         self.view(|view| (view.activity, view.error) = (Activity::Building { target }, None));
         if self.cursor() < target {
@@ -129,28 +134,38 @@ where
     /// Ends the old build's work wherever it is done, and comes exactly as far with every slice; answers how far that is.
     async fn come_as_far(&mut self, old: Build) -> Result<Vec<Claim>, Trouble> {
         let marks = self.seize(old).await?;
-        let reached = self.reach(&marks).await;
+        let reached = self.reach(old, &marks).await;
         // The limits that were set for this are over: the next heartbeat finds what is held.
         (self.held, self.passed) = (Arc::default(), None);
         reached.map(|()| marks)
     }
 
-    async fn reach(&mut self, marks: &[Claim]) -> Result<(), Trouble> {
+    async fn reach(&mut self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
         let cursors = || marks.iter().map(|mark| mark.cursor);
-        self.advance_to_end(cursors().min().flatten()).await?;
+        self.advance_to_end(cursors().min().flatten(), old, marks).await?;
         self.align(marks).await?;
-        self.advance_to_end(cursors().max().flatten()).await
+        self.advance_to_end(cursors().max().flatten(), old, marks).await
     }
 
     /// Takes in everything up to `target`, which the old build has reached and cannot pass any more.
-    async fn advance_to_end(&mut self, target: Option<Position>) -> Result<(), Trouble> {
+    async fn advance_to_end(
+        &mut self,
+        target: Option<Position>,
+        old: Build,
+        marks: &[Claim],
+    ) -> Result<(), Trouble> {
         let Some(target) = target.filter(|target| self.cursor() < Some(*target)) else { return Ok(()) };
         let options = ReadOptions::forwards().after(self.cursor()).to(target);
         let batch = self.shared.settings.batch;
         let events = self.shared.log.read_all(self.shared.query.clone(), options.page_size(batch));
         let mut chunks = Chunks::of(bounded(events, target), batch);
+        let mut kept = Instant::now();
         while let Some(chunk) = chunks.next().await {
             self.take(chunk?).await?;
+            if kept.elapsed() > self.shared.settings.lease / 3 {
+                self.keep(old, marks).await?;
+                kept = Instant::now();
+            }
         }
         self.note_passed().await
     }
@@ -172,10 +187,15 @@ where
 
     /// Keeps what was seized; an error where somebody else has it by now.
     async fn keep(&self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
-        let (marks, until) = (marks.to_vec(), self.until(self.now()));
-        let space = old.space(&self.shared.name);
+        self.renew(old, marks).await
+    }
+
+    /// Renews claims that are all there are in a build, and unchanged.
+    async fn renew(&self, build: Build, claims: &[Claim]) -> Result<(), Trouble> {
+        let (claims, until) = (claims.to_vec(), self.until(self.now()));
+        let space = build.space(&self.shared.name);
         let kept = note(&*self.shared.store, &space, move |notes| {
-            async move { Ok(claims::renew(notes, &marks, until).await?) }.boxed()
+            async move { Ok(claims::renew(notes, &claims, until).await?) }.boxed()
         });
         if kept.await? { Ok(()) } else { Err(Trouble::Moved) }
     }
@@ -190,15 +210,23 @@ where
         Ok(given.await?)
     }
 
-    /// Compares with the old build, which rests for as long as it takes.
+    /// Compares with the old build; both rest for as long as it takes.
     async fn compared(&self, old: Build, marks: &[Claim]) -> Result<Comparison, Trouble> {
-        let (name, own) = (&self.shared.name, self.space());
+        let (name, space) = (&self.shared.name, self.space());
+        let own: Vec<(String, Claim)> = CLAIMS.list(&*self.shared.store, &space).await?;
+        let own: Vec<Claim> = own.into_iter().map(|(_, claim)| claim).collect();
+        if own.iter().any(|claim| !claim.is_of(&self.id)) {
+            return Err(Trouble::Moved);
+        }
         let serving = old.space(name);
-        let mut comparing = self.shared.store.compare(&serving, &own);
+        let mut comparing = self.shared.store.compare(&serving, &space);
         loop {
             tokio::select! {
                 compared = &mut comparing => return Ok(compared?),
-                () = tokio::time::sleep(self.shared.settings.lease / 3) => self.keep(old, marks).await?,
+                () = tokio::time::sleep(self.shared.settings.lease / 3) => {
+                    self.renew(old, marks).await?;
+                    self.renew(self.build, &own).await?;
+                }
             }
         }
     }
@@ -236,9 +264,17 @@ where
 
     /// Has this build serve, if the old one has rested since it was seized.
     async fn switch(&mut self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
+        self.keep(old, marks).await?;
         self.take_over_letters(old).await?;
         self.keep(old, marks).await?;
-        catalog::switch(&*self.shared.store, &self.shared.name, self.build.number, self.now()).await?;
+        let (name, number) = (&self.shared.name, self.build.number);
+        match catalog::switch(&*self.shared.store, name, number, self.now()).await {
+            // Something else is being built by now, which this worker can join.
+            Err(ProjectionsError::NotRebuilding { .. }) if !self.shared.only_builds => {
+                return Err(Trouble::Moved);
+            }
+            switched => switched?,
+        }
         self.build.state = BuildState::Serving;
         tracing::info!(
             projection = %self.shared.name, build = self.build.number, version = self.build.version,
@@ -247,35 +283,61 @@ where
         Ok(())
     }
 
-    /// The effects of what the old build has put aside are still to come: its letters become this one's.
+    /// The effects of what the old build has put aside are still to come, where they were to come: its letters become
+    /// this one's.
     async fn take_over_letters(&self, old: Build) -> Result<(), Trouble> {
+        self.forget_what_is_owed().await?;
+        let (store, space) = (&*self.shared.store, old.space(&self.shared.name));
+        let state: State = STATE.find(store, &space, state::KEY).await?.unwrap_or_default();
+        let is_owed = |letter: &DeadLetter| letter.owed.is_some() || state.effects.of(&letter.event);
         let (mut after, mut last_stream) = (None, None);
         loop {
-            let space = old.space(&self.shared.name);
-            let page: Vec<(String, DeadLetter)> =
-                LETTERS.page(&*self.shared.store, &space, "", after, PAGE).await?;
+            let page: Vec<(String, DeadLetter)> = LETTERS.page(store, &space, "", after, PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let now = self.now();
             let mut owing = Vec::with_capacity(page.len());
-            for (key, letter) in page {
+            for (key, letter) in page.into_iter().filter(|(_, letter)| is_owed(letter)) {
                 let stream = Some(letter.event.stream().clone());
                 let is_first = stream != last_stream;
                 last_stream = stream;
                 owing.push((key, letter.owing(is_first, now)));
             }
-            note(&*self.shared.store, &self.space(), move |notes| {
+            note(store, &self.space(), move |notes| {
                 async move {
                     for (key, letter) in owing {
                         // What this build has put aside, too, is handled and has its effect in one.
-                        let own: Option<DeadLetter> = LETTERS.read(notes, &key).await?;
-                        let owing = match own {
-                            Some(own) if own.owed != Some(Owed::Effect) => {
-                                DeadLetter { owed: Some(Owed::Both), ..own }
-                            }
-                            _ => letter,
+                        let owing = match LETTERS.read::<DeadLetter>(notes, &key).await? {
+                            Some(own) => DeadLetter { owed: Some(Owed::Both), ..own },
+                            None => letter,
                         };
                         LETTERS.write(notes, &key, &owing).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await?;
+        }
+    }
+
+    /// An earlier attempt to switch may have got no further than this.
+    async fn forget_what_is_owed(&self) -> Result<(), Trouble> {
+        let (store, space, mut after) = (&*self.shared.store, self.space(), None);
+        loop {
+            let page: Vec<(String, DeadLetter)> = LETTERS.page(store, &space, "", after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            note(store, &space, move |notes| {
+                async move {
+                    for (key, letter) in page {
+                        match letter.owed {
+                            None => {}
+                            Some(Owed::Effect) => LETTERS.delete(notes, &key).await?,
+                            Some(Owed::Both) => {
+                                LETTERS.write(notes, &key, &DeadLetter { owed: None, ..letter }).await?;
+                            }
+                        }
                     }
                     Ok(())
                 }

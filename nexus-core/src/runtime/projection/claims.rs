@@ -33,6 +33,9 @@ pub(super) struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Presence {
     pub(super) expires: Timestamp,
+    /// Whether it is there for a rebuild alone.
+    #[serde(default)]
+    pub(super) only_builds: bool,
     pub(super) activity: Activity,
     pub(super) recorded_at: Option<Timestamp>,
     pub(super) caught_up_at: Option<Timestamp>,
@@ -84,6 +87,8 @@ pub(super) struct Turn<'a> {
     /// Until when what it claims is its own.
     pub(super) until: Timestamp,
     pub(super) sharing: Sharing,
+    /// Whether the worker is there for a rebuild alone.
+    pub(super) only_builds: bool,
     /// What the worker tells about itself.
     pub(super) view: &'a View,
 }
@@ -98,10 +103,17 @@ impl Turn<'_> {
         workers.retain(|(id, presence)| presence.expires > self.now && id != self.worker);
         let View { activity, recorded_at, caught_up_at, progressed_at, error, .. } = self.view.clone();
         let expires = self.until;
-        let presence = Presence { expires, activity, recorded_at, caught_up_at, progressed_at, error };
+        let only_builds = self.only_builds;
+        let presence =
+            Presence { expires, only_builds, activity, recorded_at, caught_up_at, progressed_at, error };
         WORKERS.write(notes, self.worker, &presence).await?;
-        let mut live: Vec<&str> = workers.iter().map(|(id, _)| id.as_str()).chain([self.worker]).collect();
+        // Who was asked to rebuild comes first, and of several who came last; then who came last of all. Ids grow with
+        // time.
+        let own = (self.only_builds, self.worker);
+        let others = workers.iter().map(|(id, presence)| (presence.only_builds, id.as_str()));
+        let mut live: Vec<(bool, &str)> = others.chain([own]).collect();
         live.sort_unstable();
+        let live: Vec<&str> = live.into_iter().map(|(_, id)| id).collect();
         let before = read(notes).await?;
         let after = self.shared_out(before.clone(), &live);
         replace(notes, &before, &after).await?;
@@ -112,7 +124,6 @@ impl Turn<'_> {
         let all = u32::from(Slice::COUNT);
         match self.sharing {
             Sharing::Evenly => all.div_ceil(u32::try_from(live.len().max(1)).unwrap_or(1)),
-            // The last that came: ids grow with time, and who asks for a rebuild comes last.
             Sharing::OneWorker if live.last() == Some(&self.worker) => all,
             Sharing::OneWorker => 0,
         }
@@ -305,7 +316,7 @@ mod tests {
     fn turn(worker: &str, now: Timestamp) -> Turn<'_> {
         let until = later(now.as_second() + 10);
         let view = Box::leak(Box::new(View::new(now)));
-        Turn { worker, now, until, sharing: Sharing::Evenly, view }
+        Turn { worker, now, until, sharing: Sharing::Evenly, only_builds: false, view }
     }
 
     fn owned(claims: &[Claim], worker: &str) -> u32 {

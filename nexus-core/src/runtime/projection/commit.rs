@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::blocks::{Block, Tally};
@@ -77,6 +78,8 @@ pub(super) struct Plan {
     /// How far everything is handled with this.
     pub(super) through: Option<Position>,
     pub(super) effects: Arc<Effects>,
+    /// Until when the claims are the worker's, once it is committed.
+    pub(super) until: Timestamp,
     /// How long it may take: then what is handled by then is committed, so that the lease does not run out.
     pub(super) patience: Duration,
     /// How many events it came to.
@@ -274,11 +277,9 @@ async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> 
         block.note(notes, first_slice, tally).await?;
     }
     for held in plan.held.iter() {
-        let cursor = held.moved(plan.through);
-        if cursor != held.claim.cursor {
-            let claim = Claim { cursor, ..held.claim.clone() };
-            CLAIMS.write(notes, &claim.key(), &claim).await?;
-        }
+        // A commit is a sign of life, too.
+        let claim = Claim { cursor: held.moved(plan.through), expires: plan.until, ..held.claim.clone() };
+        CLAIMS.write(notes, &claim.key(), &claim).await?;
     }
     Ok(())
 }

@@ -84,11 +84,16 @@ where
             BuildState::Building => Sharing::OneWorker,
             BuildState::Serving | BuildState::Retired => Sharing::Evenly,
         };
+        let only_builds = self.shared.only_builds;
         let view = self.shared.board.views().get(self.index).cloned().unwrap_or_else(|| View::new(now));
         let space = self.space();
         let claimed = note(&*self.shared.store, &space, move |notes| {
-            async move { Ok(Turn { worker: &worker, now, until, sharing, view: &view }.take(notes).await?) }
-                .boxed()
+            async move {
+                Ok(Turn { worker: &worker, now, until, sharing, only_builds, view: &view }
+                    .take(notes)
+                    .await?)
+            }
+            .boxed()
         });
         Ok(claimed.await?)
     }

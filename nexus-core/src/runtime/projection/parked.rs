@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::absorb::Committed;
+use super::catalog::BuildState;
 use super::commit::{Held, Stop, check, failed, said};
 use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
@@ -143,7 +144,8 @@ where
     async fn go_on_with(&mut self, stream: &StreamId) -> Result<(), Trouble> {
         loop {
             let prefix = prefix(stream);
-            let page = LETTERS.page(&*self.shared.store, &self.space(), &prefix, None, 1).await?;
+            let page: Vec<(String, DeadLetter)> =
+                LETTERS.page(&*self.shared.store, &self.space(), &prefix, None, 1).await?;
             let Some((_, letter)) = page.into_iter().next() else {
                 self.parked.remove(stream);
                 let parked = self.parked.len();
@@ -151,9 +153,13 @@ where
                 self.view(|view| view.parked = parked);
                 return Ok(());
             };
+            if letter.owed.is_some() && self.build.state == BuildState::Building {
+                // It is still the old build's: its turn comes when this one serves.
+                return Ok(());
+            }
             match self.try_letter(&letter).await? {
                 Committed::Yes { .. } => {}
-                Committed::Not { error, .. } | Committed::NotTogether { error } => {
+                Committed::Not { error, .. } | Committed::NotTogether { error, .. } => {
                     return self.put_back(stream, letter, error).await;
                 }
             }
@@ -171,7 +177,7 @@ where
         };
         match self.shared.store.transact(&self.space(), Box::new(work)).await {
             Ok(()) => Ok(Committed::Yes { reached: 0 }),
-            Err(error) => self.refused(error),
+            Err(error) => self.refused(error, 0),
         }
     }
 
