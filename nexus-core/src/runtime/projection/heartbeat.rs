@@ -118,7 +118,7 @@ where
                     view.head = view.head.max(head);
                     // Nothing to do is as good as getting on.
                     if position >= head {
-                        view.progressed_at = now;
+                        (view.progressed_at, view.caught_up_at) = (now, Some(now));
                     }
                 });
                 let views = self.shared.board.views();
