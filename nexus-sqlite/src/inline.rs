@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use nexus_core::{
-    BoxError, DocumentTx, Position, Projection, ProjectionError, Query, ReadOptions, RecordedEvent,
+    BoxError, DocumentTx, Page, Position, Projection, ProjectionError, Query, ReadOptions, RecordedEvent,
     StoreError,
 };
 use rusqlite::{Connection, ErrorCode, params_from_iter};
@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 use crate::OpenError;
 use crate::projections::{Fault, SqliteDocuments};
 use crate::query::Selection;
-use crate::reader::PAGE_BYTES;
+use crate::reader;
 use crate::rows::{COLUMNS, Decoder};
 
 /// So many events are read at a time while a new projection is brought up to date.
@@ -96,8 +96,6 @@ fn at_once(
     work: impl FnOnce(&mut SqliteDocuments) -> Option<Result<(), ProjectionError>>,
 ) -> Result<(), ProjectionError> {
     let done = catch_unwind(AssertUnwindSafe(|| documents.lend(work)));
-    // A panic has left the lending in the middle.
-    documents.lend(|_| ());
     match done {
         Ok(Some(done)) => done,
         Ok(None) => {
@@ -268,18 +266,11 @@ fn page(
 ) -> Result<Vec<RecordedEvent>, BoxError> {
     let options = ReadOptions::forwards().after(after);
     let Some(selection) = Selection::of(connection, query, &options, PAGE)? else { return Ok(Vec::new()) };
-    let mut statement = connection.prepare_cached(&selection.events(COLUMNS))?;
-    let mut rows = statement.query(params_from_iter(selection.parameters()))?;
-    let (mut decoder, mut events, mut bytes) = (Decoder::default(), Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let event = decoder.event(connection, row, None)?;
-        bytes += event.payload().len();
-        events.push(event);
-        if bytes >= PAGE_BYTES {
-            break;
-        }
+    let statement = connection.prepare_cached(&selection.events(COLUMNS))?;
+    let parameters = params_from_iter(selection.parameters());
+    match reader::page(connection, &mut Decoder::default(), statement, parameters, PAGE, None)? {
+        Page::More(events) | Page::Last(events) => Ok(events),
     }
-    Ok(events)
 }
 
 /// The inline projections that the file has, by name.

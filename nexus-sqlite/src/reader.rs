@@ -94,7 +94,8 @@ impl Reader {
     }
 }
 
-fn page(
+/// The events that a statement selects, up to a page of them.
+pub(crate) fn page(
     connection: &Connection,
     decoder: &mut Decoder,
     mut statement: CachedStatement<'_>,

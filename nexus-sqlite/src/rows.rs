@@ -3,8 +3,8 @@ use nexus_core::{
     BoxError, CommandId, EventId, EventParts, EventType, Metadata, Payload, Position, RecordedEvent,
     SchemaVersion, Slice, StoreError, StreamId, StreamVersion, Tag, Timestamp,
 };
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
 use crate::error::store_error;
 
@@ -23,6 +23,15 @@ const BUFFER: usize = 16 << 10;
 
 /// So many kinds are remembered; there are rarely more than hundreds.
 const KINDS: usize = 1 << 16;
+
+/// JSON text that is bound as it is, without a copy.
+pub(crate) struct Json<'a>(pub(crate) &'a [u8]);
+
+impl ToSql for Json<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
 
 /// Makes events of rows. It remembers what many rows have in common.
 #[derive(Default)]

@@ -8,10 +8,10 @@ use nexus_core::{
     StoreError,
 };
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::error::store_error;
+use crate::rows::Json;
 
 /// The documents in one file, within the transaction that is open on its connection.
 #[derive(Debug)]
@@ -44,12 +44,10 @@ impl SqliteDocuments {
         Ok(Self { connection, is_lent, nothing: () })
     }
 
-    /// Lends the connection to a projection.
+    /// Lends the connection to a projection, until `work` returns or panics.
     pub(crate) fn lend<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.is_lent.store(true, Ordering::Relaxed);
-        let result = work(self);
-        self.is_lent.store(false, Ordering::Relaxed);
-        result
+        let _lent = Lent::mark(&self.is_lent);
+        work(self)
     }
 
     /// Begins a transaction, which has the lock for writing at once.
@@ -73,6 +71,22 @@ impl SqliteDocuments {
     /// allowed to.
     pub(crate) fn statement(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+/// For as long as it lives, a projection has the connection.
+struct Lent(Arc<AtomicBool>);
+
+impl Lent {
+    fn mark(is_lent: &Arc<AtomicBool>) -> Self {
+        is_lent.store(true, Ordering::Relaxed);
+        Self(Arc::clone(is_lent))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
@@ -233,15 +247,6 @@ fn successor(prefix: &str) -> Option<String> {
         }
     }
     None
-}
-
-/// JSON text that is bound as it is, without a copy.
-struct Json<'a>(&'a [u8]);
-
-impl ToSql for Json<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
-    }
 }
 
 #[cfg(test)]

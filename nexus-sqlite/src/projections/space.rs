@@ -107,8 +107,6 @@ where
     documents.begin().map_err(failed)?;
     let run = |documents: &mut SqliteDocuments| runtime.block_on(work.run(documents));
     let ran = catch_unwind(AssertUnwindSafe(|| documents.lend(run)));
-    // A panic has left the lending in the middle.
-    documents.lend(|_| ());
     let ran = ran.unwrap_or_else(|_| Err(WorkError::Failed("the work panicked".into())));
     // SQLite takes a transaction back by itself where a disk is full, or a statement says so.
     let is_open = !documents.connection.is_autocommit();

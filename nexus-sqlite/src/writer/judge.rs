@@ -3,12 +3,12 @@ use nexus_core::{
     InvalidAppend, Metadata, NewEvent, Position, ReadOptions, StoreError, StreamAppend, StreamId,
     StreamVersion, Timestamp, commit_time,
 };
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::Kinds;
 use crate::commits::find_commit;
 use crate::query::Selection;
+use crate::rows::Json;
 
 /// The appends of one transaction, each judged on what is stored and what those before it in the group store.
 ///
@@ -211,15 +211,6 @@ impl<'a> Group<'a> {
             statement.execute((tag.as_str(), position.to_i64()))?;
         }
         Ok(())
-    }
-}
-
-/// JSON text that is bound as it is, without a copy.
-struct Json<'a>(&'a [u8]);
-
-impl ToSql for Json<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
     }
 }
 

@@ -1,21 +1,18 @@
 //! Takes events into the read model: a batch a transaction, and what fails aside.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::board::Activity;
 use super::chunks::Chunk;
-use super::commit::{Committing, Held, Plan, Role, Stop, roles};
+use super::commit::{Committing, Plan, Role, Stop, roles};
 use super::letters::DeadLetter;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::WorkError;
 use crate::runtime::telemetry;
-use crate::vocabulary::{Position, RecordedEvent, StoreError, StreamId};
+use crate::vocabulary::{Position, RecordedEvent, StoreError};
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
@@ -62,13 +59,7 @@ where
     async fn absorb(&mut self, events: Vec<RecordedEvent>, through: Option<Position>) -> Result<(), Trouble> {
         let takes_back = self.shared.store.takes_back();
         let events = Arc::new(events);
-        let roles = roles(
-            &events,
-            &self.held,
-            |event| self.parked.contains_key(event.stream()),
-            !self.parked.is_empty(),
-        );
-        let mut roles = roles.map(Arc::new);
+        let mut roles = self.roles(&events);
         let (mut from, end) = (0, events.len());
         let (mut one_by_one, mut effected) = (false, 0);
         while from < end {
@@ -120,13 +111,18 @@ where
                 }
                 break;
             }
-            let rest = roles_after(&events, &self.held, &self.parked);
-            roles = Some(Arc::new(rest));
+            roles = self.roles(&events);
         }
         if through > events.last().and_then(RecordedEvent::position) {
             self.pass(through);
         }
         Ok(())
+    }
+
+    /// What becomes of each event, as things are now; `None`: all are handled.
+    fn roles(&self, events: &[RecordedEvent]) -> Option<Arc<Vec<Role>>> {
+        let is_parked = |event: &RecordedEvent| self.parked.contains_key(event.stream());
+        roles(events, &self.held, is_parked, !self.parked.is_empty()).map(Arc::new)
     }
 
     fn plan(&self, events: &Arc<Vec<RecordedEvent>>, roles: Option<Arc<Vec<Role>>>) -> Plan {
@@ -236,12 +232,4 @@ where
         }
         DeadLetter::failed(event.clone(), error, now, next)
     }
-}
-
-fn roles_after(
-    events: &[RecordedEvent],
-    held: &[Held],
-    parked: &HashMap<StreamId, Option<Timestamp>>,
-) -> Vec<Role> {
-    roles(events, held, |event| parked.contains_key(event.stream()), true).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! Builds a read model beside the one that serves, and puts it in its place.
 //!
-//! The new one never passes the old one while its effects are off, so that no effect is left out: it follows up to where the old one stands.
-//! To take over, the old build's claims are seized, which ends its work wherever that is done; what it has handled by
-//! then is known, and effects begin after it. Until the switch, which is one write, the old one serves; if the switch
-//! never comes, the seized claims run out and the old one goes on.
+//! The new one never passes the old one while its effects are off, so that no effect is left out: it follows up to
+//! where the old one stands. To take over, the old build's claims are seized, which ends its work wherever that is
+//! done; what it has handled by then is known, and effects begin after it. Until the switch, which is one write, the
+//! old one serves; if the switch never comes, the seized claims run out and the old one goes on.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,15 +15,15 @@ use super::board::Activity;
 use super::catalog::{self, Build, BuildState};
 use super::chunks::{Chunks, bounded};
 use super::claims::{self, Claim};
-use super::commit::{Held, check};
+use super::commit::Held;
 use super::letters::{DeadLetter, Owed};
-use super::notes::{CLAIMS, LETTERS, STATE, note};
+use super::notes::{LETTERS, note};
 use super::settings::SwitchWhen;
-use super::state::{self, Effects, State};
+use super::state::{Effects, State};
 use super::worker::{Next, Trouble, Worker, stopped};
 use super::{PAGE, ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
-use crate::port::{Comparison, WorkError};
+use crate::port::Comparison;
 use crate::vocabulary::{Position, ReadOptions};
 
 /// What somebody asks of a read model that is being built.
@@ -47,7 +47,8 @@ where
             // Another worker has switched meanwhile.
             return Ok(Next::Again);
         }
-        let target = self.low_water(old).await?;
+        let serving = claims::find(&*self.shared.store, &old.space(&self.shared.name)).await?;
+        let target = claims::low_water(&serving);
         self.view(|view| (view.activity, view.error) = (Activity::Building { target }, None));
         if self.cursor() < target {
             return self.advance(target).await;
@@ -90,23 +91,19 @@ where
         Ok(())
     }
 
-    /// How far the build that serves has come with everything.
-    async fn low_water(&self, old: Build) -> Result<Option<Position>, Trouble> {
-        let space = old.space(&self.shared.name);
-        let claims: Vec<(String, Claim)> = CLAIMS.list(&*self.shared.store, &space).await?;
-        Ok(claims.iter().map(|(_, claim)| claim.cursor).min().flatten())
+    /// The events that it has not taken in yet, up to `target`.
+    fn chunks_to(&self, target: Position) -> Chunks {
+        let options = ReadOptions::forwards().after(self.cursor()).to(target);
+        let batch = self.shared.settings.batch;
+        let events = self.shared.log.read_all(self.shared.query.clone(), options.page_size(batch));
+        Chunks::of(bounded(events, target), batch)
     }
 
     /// Takes in events up to `target`, or until something else is to be done.
     async fn advance(&mut self, target: Option<Position>) -> Result<Next, Trouble> {
         let Some(target) = target else { return Ok(Next::Again) };
-        let options = ReadOptions::forwards().after(self.cursor()).to(target);
-        let batch = self.shared.settings.batch;
-        let events = self.shared.log.read_all(self.shared.query.clone(), options.page_size(batch));
-        let mut chunks = Chunks::of(bounded(events, target), batch);
-        let mut beat = tokio::time::interval(self.shared.settings.heartbeat);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        beat.tick().await;
+        let mut chunks = self.chunks_to(target);
+        let mut beat = self.heartbeats().await;
         let mut stop = self.shared.stop.clone();
         loop {
             tokio::select! {
@@ -155,15 +152,12 @@ where
         marks: &[Claim],
     ) -> Result<(), Trouble> {
         let Some(target) = target.filter(|target| self.cursor() < Some(*target)) else { return Ok(()) };
-        let options = ReadOptions::forwards().after(self.cursor()).to(target);
-        let batch = self.shared.settings.batch;
-        let events = self.shared.log.read_all(self.shared.query.clone(), options.page_size(batch));
-        let mut chunks = Chunks::of(bounded(events, target), batch);
+        let mut chunks = self.chunks_to(target);
         let mut kept = Instant::now();
         while let Some(chunk) = chunks.next().await {
             self.take(chunk?).await?;
             if kept.elapsed() > self.shared.settings.lease / 3 {
-                self.keep(old, marks).await?;
+                self.renew(old, marks).await?;
                 kept = Instant::now();
             }
         }
@@ -185,12 +179,7 @@ where
         Ok(marks)
     }
 
-    /// Keeps what was seized; an error where somebody else has it by now.
-    async fn keep(&self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
-        self.renew(old, marks).await
-    }
-
-    /// Renews claims that are all there are in a build, and unchanged.
+    /// Renews claims that are all there are in a build, and unchanged; trouble where they are not.
     async fn renew(&self, build: Build, claims: &[Claim]) -> Result<(), Trouble> {
         let (claims, until) = (claims.to_vec(), self.until(self.now()));
         let space = build.space(&self.shared.name);
@@ -213,8 +202,7 @@ where
     /// Compares with the old build; both rest for as long as it takes.
     async fn compared(&self, old: Build, marks: &[Claim]) -> Result<Comparison, Trouble> {
         let (name, space) = (&self.shared.name, self.space());
-        let own: Vec<(String, Claim)> = CLAIMS.list(&*self.shared.store, &space).await?;
-        let own: Vec<Claim> = own.into_iter().map(|(_, claim)| claim).collect();
+        let own = claims::find(&*self.shared.store, &space).await?;
         if own.iter().any(|claim| !claim.is_of(&self.id)) {
             return Err(Trouble::Moved);
         }
@@ -235,17 +223,11 @@ where
     async fn align(&mut self, marks: &[Claim]) -> Result<(), Trouble> {
         let (worker, until) = (self.id.clone(), self.until(self.now()));
         let (marks, held) = (marks.to_vec(), Arc::clone(&self.held));
-        let aligned = note(&*self.shared.store, &self.space(), move |notes| {
+        let aligned = self.note_under_claims(move |notes| {
             async move {
-                match check(&held, notes).await {
-                    Ok(()) => {}
-                    Err(WorkError::Store(error)) => return Err(error.into()),
-                    Err(_) => return Ok(None),
-                }
                 let before = claims::read(notes).await?;
-                let highest = before.iter().map(|claim| claim.token).max().unwrap_or(0);
-                let parts = refined(&held, &marks);
-                let claimed = (highest + 1..).zip(parts).map(|(token, part)| Held {
+                let next_token = claims::highest_token(&before) + 1;
+                let claimed = (next_token..).zip(refined(&held, &marks)).map(|(token, part)| Held {
                     claim: Claim { token, owner: Some(worker.clone()), expires: until, ..part.claim },
                     ..part
                 });
@@ -253,20 +235,19 @@ where
                 let after: Vec<Claim> = aligned.iter().map(|held| held.claim.clone()).collect();
                 claims::check(&after)?;
                 claims::replace(notes, &before, &after).await?;
-                Ok(Some(aligned))
+                Ok(aligned)
             }
             .boxed()
-        })
-        .await?;
-        self.held = Arc::new(aligned.ok_or(Trouble::Moved)?);
+        });
+        self.held = Arc::new(aligned.await?);
         Ok(())
     }
 
     /// Has this build serve, if the old one has rested since it was seized.
     async fn switch(&mut self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
-        self.keep(old, marks).await?;
+        self.renew(old, marks).await?;
         self.take_over_letters(old).await?;
-        self.keep(old, marks).await?;
+        self.renew(old, marks).await?;
         let (name, number) = (&self.shared.name, self.build.number);
         match catalog::switch(&*self.shared.store, name, number, self.now()).await {
             // Something else is being built by now, which this worker can join.
@@ -288,7 +269,7 @@ where
     async fn take_over_letters(&self, old: Build) -> Result<(), Trouble> {
         self.forget_what_is_owed().await?;
         let (store, space) = (&*self.shared.store, old.space(&self.shared.name));
-        let state: State = STATE.find(store, &space, state::KEY).await?.unwrap_or_default();
+        let state = State::find(store, &space).await?.unwrap_or_default();
         let is_owed = |letter: &DeadLetter| letter.owed.is_some() || state.effects.of(&letter.event);
         let (mut after, mut last_stream) = (None, None);
         loop {

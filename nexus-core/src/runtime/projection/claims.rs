@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Activity, View};
 use super::notes::{CLAIMS, WORKERS};
-use crate::port::Documents;
+use crate::port::{Documents, ProjectionStore, Space};
 use crate::vocabulary::{Position, Slice, StoreError};
 
 /// Who a worker is: a UUID of its own.
@@ -54,6 +54,12 @@ impl Claim {
 
     pub(super) fn includes(&self, slice: Slice) -> bool {
         (self.first..=self.last).contains(&slice.get())
+    }
+
+    /// Whether it is what it was: the same slices, no other hands, and come as far; only its lease may be another.
+    pub(super) fn is_still(&self, before: &Self) -> bool {
+        (self.first, self.last, self.token, self.cursor)
+            == (before.first, before.last, before.token, before.cursor)
     }
 
     fn is_free(&self, now: Timestamp) -> bool {
@@ -131,7 +137,7 @@ impl Turn<'_> {
 
     fn shared_out(&self, claims: Vec<Claim>, live: &[&str]) -> Vec<Claim> {
         let share = self.share(live);
-        let mut token = claims.iter().map(|claim| claim.token).max().unwrap_or(0);
+        let mut token = highest_token(&claims);
         let mut next_token = || {
             token += 1;
             token
@@ -211,6 +217,25 @@ pub(super) async fn read(notes: &mut dyn Documents) -> Result<Vec<Claim>, StoreE
     Ok(claims)
 }
 
+/// All claims on a build as they were last committed; none, where nobody has claimed anything yet.
+pub(super) async fn find(
+    store: &(impl ProjectionStore + ?Sized),
+    space: &Space,
+) -> Result<Vec<Claim>, StoreError> {
+    let claims: Vec<(String, Claim)> = CLAIMS.list(store, space).await?;
+    Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+}
+
+/// How far all of them have come.
+pub(super) fn low_water(claims: &[Claim]) -> Option<Position> {
+    claims.iter().map(|claim| claim.cursor).min().flatten()
+}
+
+/// The token that was given last.
+pub(super) fn highest_token(claims: &[Claim]) -> u64 {
+    claims.iter().map(|claim| claim.token).max().unwrap_or(0)
+}
+
 pub(super) fn everything() -> Claim {
     Claim {
         first: 0,
@@ -259,7 +284,7 @@ pub(super) async fn replace(
 /// Gives up what the worker holds, and says that it is gone.
 pub(super) async fn release(notes: &mut dyn Documents, worker: &str) -> Result<(), StoreError> {
     let before = read(notes).await?;
-    let mut token = before.iter().map(|claim| claim.token).max().unwrap_or(0);
+    let mut token = highest_token(&before);
     let mut after = before.clone();
     for claim in after.iter_mut().filter(|claim| claim.is_of(worker)) {
         token += 1;
@@ -276,8 +301,8 @@ pub(super) async fn renew(
     until: Timestamp,
 ) -> Result<bool, StoreError> {
     let before = read(notes).await?;
-    let key = |claim: &Claim| (claim.first, claim.last, claim.token, claim.cursor, claim.owner.clone());
-    if !before.iter().map(key).eq(seized.iter().map(key)) {
+    let is_same = |(now, then): (&Claim, &Claim)| now.is_still(then) && now.owner == then.owner;
+    if before.len() != seized.len() || !before.iter().zip(seized).all(is_same) {
         return Ok(false);
     }
     let after: Vec<Claim> = before.iter().cloned().map(|claim| Claim { expires: until, ..claim }).collect();
@@ -292,7 +317,7 @@ pub(super) async fn seize(
     until: Timestamp,
 ) -> Result<Vec<Claim>, StoreError> {
     let before = read(notes).await?;
-    let mut token = before.iter().map(|claim| claim.token).max().unwrap_or(0);
+    let mut token = highest_token(&before);
     let mut after = before.clone();
     for claim in &mut after {
         token += 1;

@@ -239,10 +239,7 @@ where
 pub(super) async fn check(held: &[Held], notes: &mut dyn Documents) -> Result<(), WorkError> {
     for Held { claim, .. } in held {
         let found: Option<Claim> = CLAIMS.read(notes, &claim.key()).await?;
-        let is_same = found.is_some_and(|found| {
-            (found.last, found.token, found.cursor) == (claim.last, claim.token, claim.cursor)
-        });
-        if !is_same {
+        if !found.is_some_and(|found| found.is_still(claim)) {
             return Err(failed(Stop::Moved { first: claim.first, last: claim.last }));
         }
     }

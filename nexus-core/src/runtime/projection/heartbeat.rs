@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
@@ -12,16 +13,16 @@ use super::blocks::{Block, Tally};
 use super::board::View;
 use super::catalog::{self, BuildState};
 use super::claims::{self, Claim, Sharing, Turn};
-use super::commit::Held;
+use super::commit::{Held, check};
 use super::letters::Request;
-use super::notes::{CLAIMS, REQUESTS, note};
+use super::notes::{REQUESTS, note};
 use super::state::{Effects, State};
 use super::worker::{Trouble, Worker};
 use super::{ProjectionFailure, ProjectionsError, status};
 use crate::domain::Projection;
-use crate::port::{ProjectionTransaction, UnitOfWork, WorkError};
+use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{BoxError, StoreError, StreamId};
+use crate::vocabulary::StreamId;
 
 /// The log's end is only good to know: nothing waits for it longer than this.
 const HEAD_PATIENCE: Duration = Duration::from_secs(1);
@@ -31,7 +32,6 @@ const BLOCKS_AT_REST: usize = 16;
 
 /// What a heartbeat found.
 pub(super) struct Beat {
-    pub(super) is_paused: bool,
     /// Whether the worker's claims are others than before.
     pub(super) has_moved: bool,
     pub(super) requests: Vec<(StreamId, Request)>,
@@ -45,17 +45,12 @@ where
     /// Says that it is there, and sees what is asked for.
     pub(super) async fn beat(&mut self) -> Result<Beat, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let entry = catalog::find(&*shared.store, &shared.name).await?.unwrap_or_default();
         let all = self.claim().await?;
         let is_ours = |claim: &&Claim| shared.workers.iter().any(|worker| claim.is_of(worker));
         let others = all.iter().filter(|claim| !is_ours(claim)).map(|claim| claim.cursor).min();
         let claimed: Vec<Claim> = all.into_iter().filter(|claim| claim.is_of(&self.id)).collect();
-        let is_same = |claim: &Claim, held: &Held| {
-            (claim.first, claim.last, claim.token, claim.cursor)
-                == (held.claim.first, held.claim.last, held.claim.token, held.claim.cursor)
-        };
         let has_moved = claimed.len() != self.held.len()
-            || claimed.iter().zip(self.held.iter()).any(|(claim, held)| !is_same(claim, held));
+            || claimed.iter().zip(self.held.iter()).any(|(claim, held)| !claim.is_still(&held.claim));
         if has_moved {
             self.held = Arc::new(claimed.into_iter().map(Held::of).collect());
             self.passed = None;
@@ -74,7 +69,7 @@ where
         self.look_at_the_head().await;
         let parked = self.parked.len();
         self.view(|view| view.parked = parked);
-        Ok(Beat { is_paused: entry.paused, has_moved, requests })
+        Ok(Beat { has_moved, requests })
     }
 
     async fn claim(&self) -> Result<Vec<Claim>, Trouble> {
@@ -106,6 +101,28 @@ where
     pub(super) fn holds(&self, stream: &StreamId) -> bool {
         let slice = stream.slice();
         self.held.iter().any(|held| held.claim.includes(slice))
+    }
+
+    /// Notes something, if what it holds is still its own.
+    pub(super) async fn note_under_claims<T, Work>(&self, work: Work) -> Result<T, Trouble>
+    where
+        T: Send + 'static,
+        Work: for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>>
+            + Send
+            + 'static,
+    {
+        let (held, space) = (Arc::clone(&self.held), self.space());
+        let noted = note(&*self.shared.store, &space, move |notes| {
+            async move {
+                match check(&held, notes).await {
+                    Ok(()) => work(notes).await.map(Some),
+                    Err(WorkError::Store(error)) => Err(error.into()),
+                    Err(WorkError::Failed(_)) => Ok(None),
+                }
+            }
+            .boxed()
+        });
+        noted.await?.ok_or(Trouble::Moved)
     }
 
     async fn look_at_the_head(&self) {
@@ -154,9 +171,7 @@ where
 
     /// Has the projection make its read model ready, once in the life of a build; and sees which effects it has.
     pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
-        let state: Option<State> =
-            super::notes::STATE.find(&*self.shared.store, &self.space(), super::state::KEY).await?;
-        let state = match state {
+        let state = match State::find(&*self.shared.store, &self.space()).await? {
             Some(state) if state.prepared && state.failure.is_none() => state,
             before => {
                 let effects = match self.build.state {
@@ -203,11 +218,8 @@ where
     /// Checks the next block, if everything in it was handled.
     async fn check_block(&self) -> Result<bool, Trouble> {
         let (store, space) = (&*self.shared.store, self.space());
-        let claims: Vec<(String, Claim)> = CLAIMS.list(store, &space).await?;
-        let low_water = claims.iter().map(|(_, claim)| claim.cursor).min().flatten();
-        let state: State =
-            super::notes::STATE.find(store, &space, super::state::KEY).await?.unwrap_or_default();
-        let block = state.complete;
+        let low_water = claims::low_water(&claims::find(store, &space).await?);
+        let block = State::find(store, &space).await?.unwrap_or_default().complete;
         if low_water < Some(block.last()) {
             return Ok(false);
         }
@@ -268,9 +280,4 @@ where
         let state = State { prepared: true, effects: self.effects.clone(), ..state };
         Ok(state.write(transaction.notes()).await?)
     }
-}
-
-/// Something that went wrong in another place than it should.
-pub(super) fn ended(source: impl Into<BoxError>) -> StoreError {
-    StoreError::unavailable("run a projection", source)
 }

@@ -115,11 +115,9 @@ where
 
     /// Gives the first letter of the stream up, if it is the one that was meant.
     async fn skip(&mut self, stream: &StreamId, request: Request) -> Result<(), Trouble> {
-        let (held, prefix) = (Arc::clone(&self.held), prefix(stream));
-        let space = self.space();
-        let skipped = note(&*self.shared.store, &space, move |notes| {
+        let prefix = prefix(stream);
+        let skipped = self.note_under_claims(move |notes| {
             async move {
-                check(&held, notes).await.map_err(moved)?;
                 let Some((key, letter)) = LETTERS.all::<DeadLetter>(notes, &prefix).await?.into_iter().next()
                 else {
                     return Ok(false);
@@ -189,7 +187,7 @@ where
     ) -> Result<(), Trouble> {
         let now = self.now();
         let next = self.shared.settings.retry.next(letter.tries + 1, now);
-        let (letter, held) = (letter.failed_again(error, now, next), Arc::clone(&self.held));
+        let letter = letter.failed_again(error, now, next);
         if letter.state == LetterState::Dead {
             telemetry::projection_dead_letter(&self.shared.name);
             tracing::error!(
@@ -197,25 +195,12 @@ where
                 error = letter.error, "an event is a dead letter"
             );
         }
-        let space = self.space();
-        let noted = note(&*self.shared.store, &space, move |notes| {
-            async move {
-                check(&held, notes).await.map_err(moved)?;
-                Ok(LETTERS.write(notes, &letter.key(), &letter).await?)
-            }
-            .boxed()
+        let noted = self.note_under_claims(move |notes| {
+            async move { Ok(LETTERS.write(notes, &letter.key(), &letter).await?) }.boxed()
         });
         noted.await?;
         self.parked.insert(stream.clone(), next);
         Ok(())
-    }
-}
-
-/// A claim that moved shows itself again at the next commit: here it only keeps this one from happening.
-fn moved(error: WorkError) -> super::ProjectionsError {
-    match error {
-        WorkError::Store(error) => error.into(),
-        WorkError::Failed(source) => super::heartbeat::ended(source).into(),
     }
 }
 

@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 
 use super::board::{Activity, View};
 use super::catalog::{self, Build, BuildState, Entry};
-use super::claims::{Claim, Presence};
+use super::claims::{self, Presence};
 use super::letters::DeadLetter;
-use super::notes::{CLAIMS, LETTERS, STATE, WORKERS};
+use super::notes::{LETTERS, WORKERS};
 use super::settings::Settings;
-use super::state::{KEY, State};
+use super::state::State;
 use super::status::{self, ProjectionHealth, ProjectionState, ProjectionStatus};
 use super::{PAGE, ProjectionsError};
 use crate::port::{DocumentError, EventLog, ProjectionStore, Space};
@@ -104,17 +104,17 @@ impl Projections {
         head: Option<Position>,
     ) -> Result<(ProjectionStatus, ProjectionHealth), ProjectionsError> {
         let (store, space, now) = (&*self.store, build.space(name), self.settings.clock.now());
-        let claims: Vec<(String, Claim)> = CLAIMS.list(store, &space).await?;
+        let claims = claims::find(store, &space).await?;
         let workers: Vec<(String, Presence)> = WORKERS.list(store, &space).await?;
-        let state: State = STATE.find(store, &space, KEY).await?.unwrap_or_default();
+        let state = State::find(store, &space).await?.unwrap_or_default();
         let (letters, parked) = self.count_letters(&space).await?;
         let live: Vec<&(String, Presence)> =
             workers.iter().filter(|(_, presence)| presence.expires > now).collect();
         let mut views: Vec<View> = live
             .iter()
             .map(|(id, presence)| {
-                let own = claims.iter().filter(|(_, claim)| claim.owner.as_ref() == Some(id));
-                let ranges = own.map(|(_, claim)| (claim.first, claim.last, claim.cursor)).collect();
+                let own = claims.iter().filter(|claim| claim.is_of(id));
+                let ranges = own.map(|claim| (claim.first, claim.last, claim.cursor)).collect();
                 let Presence { activity, recorded_at, caught_up_at, progressed_at, error, .. } =
                     presence.clone();
                 View { activity, ranges, head, recorded_at, caught_up_at, error, ..View::new(progressed_at) }
@@ -128,7 +128,7 @@ impl Projections {
         if entry.paused && summary.state != ProjectionState::Failed {
             summary.state = ProjectionState::Paused;
         }
-        let position = claims.iter().map(|(_, claim)| claim.cursor).min().flatten();
+        let position = claims::low_water(&claims);
         let health = status::health(&summary, &self.settings);
         let status = ProjectionStatus {
             name: name.clone(),
@@ -205,9 +205,8 @@ impl Projections {
     ) -> Result<Option<Position>, ProjectionsError> {
         let Some(entry) = catalog::find(&*self.store, name).await? else { return Ok(None) };
         let Some(build) = entry.serving() else { return Ok(None) };
-        let claims: Vec<(String, Claim)> = CLAIMS.list(&*self.store, &build.space(name)).await?;
-        let of_slice = claims.into_iter().find(|(_, claim)| claim.includes(slice));
-        Ok(of_slice.and_then(|(_, claim)| claim.cursor))
+        let claims = claims::find(&*self.store, &build.space(name)).await?;
+        Ok(claims.into_iter().find(|claim| claim.includes(slice)).and_then(|claim| claim.cursor))
     }
 
     /// Pauses the projection, for all its workers wherever they are; they notice at their next heartbeat.

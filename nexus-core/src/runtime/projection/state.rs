@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::blocks::Block;
 use super::claims::Claim;
 use super::notes::STATE;
-use crate::port::Documents;
+use crate::port::{Documents, ProjectionStore, Space};
 use crate::vocabulary::{Position, RecordedEvent, Slice, StoreError};
 
 /// The one note of its kind.
-pub(super) const KEY: &str = "build";
+const KEY: &str = "build";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
@@ -26,6 +26,14 @@ pub(super) struct State {
 impl State {
     pub(super) async fn read(notes: &mut dyn Documents) -> Result<Self, StoreError> {
         Ok(STATE.read(notes, KEY).await?.unwrap_or_default())
+    }
+
+    /// As it was last committed; `None` where nothing holds yet.
+    pub(super) async fn find(
+        store: &(impl ProjectionStore + ?Sized),
+        space: &Space,
+    ) -> Result<Option<Self>, StoreError> {
+        STATE.find(store, space, KEY).await
     }
 
     pub(super) async fn write(&self, notes: &mut dyn Documents) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::beside::Command;
 use super::board::{Activity, Board};
@@ -168,11 +169,11 @@ where
         if self.is_stopped() {
             return Ok(Next::Stopped);
         }
-        self.open().await?;
+        let is_paused = self.open().await?;
         if self.shared.only_builds && self.build.state == BuildState::Serving {
             return Ok(Next::Stopped);
         }
-        let is_paused = self.beat().await?.is_paused;
+        self.beat().await?;
         if is_paused || self.held.is_empty() {
             let activity = if is_paused { Activity::Paused } else { Activity::StandingBy };
             self.view(|view| (view.activity, view.error) = (activity, None));
@@ -199,9 +200,7 @@ where
         let batch = self.shared.settings.batch;
         let feed = LogFeed::over(log, query).page_size(batch);
         let mut chunks = Chunks::of(feed.subscribe(cursor.map(Checkpoint::at)), batch);
-        let mut beat = tokio::time::interval(self.shared.settings.heartbeat);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        beat.tick().await;
+        let mut beat = self.heartbeats().await;
         let mut stop = self.shared.stop.clone();
         let nudge = Arc::clone(&self.shared.nudge);
         loop {
@@ -227,17 +226,26 @@ where
     pub(super) async fn has_changed(&mut self) -> Result<bool, Trouble> {
         self.note_passed().await?;
         let build = self.build;
-        self.open().await?;
+        let is_paused = self.open().await?;
         if self.build != build {
             return Ok(true);
         }
         let beat = self.beat().await?;
-        if beat.is_paused || beat.has_moved {
+        if is_paused || beat.has_moved {
             return Ok(true);
         }
         self.answer_requests(beat.requests).await?;
         self.check_blocks().await?;
         Ok(false)
+    }
+
+    /// Ticks at each heartbeat from now on.
+    pub(super) async fn heartbeats(&self) -> Interval {
+        let mut beats = tokio::time::interval(self.shared.settings.heartbeat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first comes at once.
+        beats.tick().await;
+        beats
     }
 
     /// How far everything it holds has come.
@@ -288,8 +296,8 @@ where
         }
     }
 
-    /// Finds the build that it works on.
-    async fn open(&mut self) -> Result<(), Trouble> {
+    /// Finds the build that it works on; whether the projection is paused.
+    async fn open(&mut self) -> Result<bool, Trouble> {
         let entry = catalog::find(&*self.shared.store, &self.shared.name).await?.unwrap_or_default();
         let known = entry.build(self.build.number);
         let build = match known {
@@ -313,7 +321,8 @@ where
             self.passed = None;
         }
         self.build = build;
-        self.prepare().await
+        self.prepare().await?;
+        Ok(entry.paused)
     }
 }
 
