@@ -115,6 +115,10 @@ async fn a_projection_that_fails_at_everything_stops() {
     let mut running = runner.start().await.expect("started");
     let failure = running.ended().await.expect_err("it stops");
     assert!(matches!(failure, ProjectionFailure::TooManyFailures { parked: 10, .. }), "{failure:?}");
+    assert!(
+        failure.to_string().ends_with("waiting behind failed events, and stops at 10: broken"),
+        "{failure}"
+    );
     let status = &house.projections().status(&name()).await.expect("known")[0];
     assert_eq!((status.state, status.parked_streams), (ProjectionState::Failed, 10), "{status:?}");
     assert!(

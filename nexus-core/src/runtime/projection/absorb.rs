@@ -83,7 +83,7 @@ where
             // earlier than before.
             loop {
                 effected = effected.max(failed);
-                let letter = self.letter(&events[failed], error);
+                let letter = self.letter(&events[failed], error.clone());
                 let due = letter.next_try;
                 let mut plan = self.plan(&events, roles.clone());
                 plan.range = from..failed;
@@ -93,7 +93,7 @@ where
                 match self.commit(plan).await? {
                     Committed::Yes { reached } if reached < failed => from = reached.max(from),
                     Committed::Yes { .. } => {
-                        self.park(events[failed].stream(), due)?;
+                        self.park(events[failed].stream(), due, error)?;
                         from = failed + 1;
                     }
                     Committed::Not { index, error: earlier } => {

@@ -56,13 +56,18 @@ where
         Ok(())
     }
 
-    pub(super) fn park(&mut self, stream: &StreamId, due: Option<Timestamp>) -> Result<(), Trouble> {
+    /// Has the stream wait behind an event that failed with `error`.
+    pub(super) fn park(
+        &mut self,
+        stream: &StreamId,
+        due: Option<Timestamp>,
+        error: String,
+    ) -> Result<(), Trouble> {
         self.parked.insert(stream.clone(), due);
         telemetry::projection_parked(&self.shared.name, self.parked.len());
         let (parked, limit) = (self.parked.len(), self.shared.settings.parked_limit);
         self.view(|view| view.parked = parked);
         if parked >= limit {
-            let error = "see the dead letters".to_owned();
             let name = self.shared.name.clone();
             return Err(ProjectionFailure::TooManyFailures { name, parked, limit, error }.into());
         }
