@@ -228,13 +228,12 @@ impl EventLog for SqliteStore {
     }
 
     /// Commits of this process are heard of at once, those of other processes within a few milliseconds.
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         let mut head = self.shared.head.subscribe();
+        let closed = || StoreError::unavailable("wait for events", Closed);
         tokio::select! {
             biased;
-            told = head.wait_for(|head| *head > position) => {
-                told.map(|_| ()).map_err(|_| StoreError::unavailable("wait for events", Closed))
-            }
+            told = head.wait_for(|head| *head > position) => told.map_err(|_| closed())?.ok_or_else(closed),
             failed = self.look_out() => failed.map(|never| match never {}),
         }
     }

@@ -243,8 +243,8 @@ impl ReadModelStore<()> for MemoryProjections {
 
 fn listed(contents: &Contents, collection: &Collection, range: &KeyRange) -> Vec<Document> {
     let start = range.last_seen().cloned().or_else(|| DocumentKey::new(range.prefix()).ok());
-    // "\0" is the lowest key there is.
-    let Some(start) = start.or_else(|| DocumentKey::new("\0").ok()) else { return Vec::new() };
+    // U+0001 is the lowest key there is.
+    let Some(start) = start.or_else(|| DocumentKey::new("\u{1}").ok()) else { return Vec::new() };
     let from = contents.range((collection.clone(), start)..);
     let of_collection = from.take_while(|((found, _), _)| found == collection);
     let within = of_collection.filter(|((_, key), _)| range.includes(key.as_str()));

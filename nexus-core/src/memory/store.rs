@@ -162,11 +162,12 @@ impl EventLog for MemoryStore {
         Ok(self.reading(Log::head))
     }
 
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         let mut head = self.head.subscribe();
         // The sender lives as long as this store does.
-        let _ = head.wait_for(|head| *head > position).await;
-        Ok(())
+        let gone = || StoreError::unavailable("wait for events", "the store is gone");
+        let news = head.wait_for(|head| *head > position).await.map_err(|_| gone())?;
+        news.ok_or_else(gone)
     }
 }
 

@@ -29,11 +29,12 @@ pub trait EventLog: EventStore {
     /// Who has been told it has seen it: nothing is found later at or before it. (`what_head_tells_is_settled`)
     async fn head(&self) -> Result<Option<Position>, StoreError>;
 
-    /// Resolves when there is an event after `position` (`None`: any event), at once where there is one already.
+    /// Resolves when there is an event after `position` (`None`: any event), at once where there is one already, with the
+    /// position of the last event by then, as [`head`](Self::head) tells it.
     ///
     /// It waits for as long as it takes: put a time limit around it where you need one. An error means that the
     /// store could not be watched; waiting again is safe. (`waiting_ends_when_there_is_more`)
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError>;
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError>;
 }
 
 #[async_trait]
@@ -47,7 +48,7 @@ impl<S: EventLog + ?Sized> EventLog for Arc<S> {
         (**self).head().await
     }
 
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         (**self).changed_after(position).await
     }
 }

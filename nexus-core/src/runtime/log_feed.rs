@@ -102,7 +102,7 @@ enum Stage {
     /// Far from the end: ranges of positions, of which the next is fetched while one is delivered.
     Ranges(Ranges),
     Reading(EventStream<'static>, Option<Position>),
-    Waiting(BoxFuture<'static, Result<(), StoreError>>),
+    Waiting(BoxFuture<'static, Result<Position, StoreError>>),
     Ended,
 }
 
@@ -165,8 +165,14 @@ impl<L: EventLog + ?Sized> Following<L> {
         Poll::Ready(Some(Ok(FeedItem::Event(delivery))))
     }
 
+    /// Up to where the log is known to end: what is stored after that is announced anew, and a store whose end is settled
+    /// only when it is asked for is asked once.
     fn read(&self, head: Option<Position>) -> Stage {
         let options = ReadOptions::forwards().after(self.cursor).page_size(self.page);
+        let options = match head {
+            Some(head) => options.to(head),
+            None => options,
+        };
         Stage::Reading(self.log.read_all(self.query.clone(), options), head)
     }
 
@@ -230,9 +236,7 @@ impl<L: EventLog + ?Sized> Stream for Following<L> {
                     }
                 },
                 Stage::Waiting(changed) => match ready!(changed.as_mut().poll(context)) {
-                    // With nothing to be passed over, the last event tells how far it is.
-                    Ok(()) if this.query.is_all() => this.stage = this.read(None),
-                    Ok(()) => this.stage = this.look(),
+                    Ok(head) => this.stage = this.stage_at(Some(head)),
                     Err(error) => return this.fail(error),
                 },
                 Stage::Ended => return Poll::Ready(None),

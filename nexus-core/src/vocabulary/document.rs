@@ -9,7 +9,8 @@ use super::Payload;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Collection(Arc<str>);
 
-/// Finds a document in its [`Collection`]: any text of 1 to 1,024 bytes. Keys are in the order of their bytes.
+/// Finds a document in its [`Collection`]: any text of 1 to 1,024 bytes, without U+0000, which not every database can keep.
+/// Keys are in the order of their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocumentKey(Arc<str>);
 
@@ -53,6 +54,9 @@ pub enum InvalidDocumentName {
         /// How long it is.
         length: usize,
     },
+    /// The key has a character that not every database can keep.
+    #[error("the key {0:?} of a document has U+0000 in it: any other character is taken")]
+    NullCharacter(String),
 }
 
 impl Collection {
@@ -94,11 +98,13 @@ impl DocumentKey {
     /// The key with this text.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidDocumentName> {
         let text = text.as_ref();
-        if (1..=1_024).contains(&text.len()) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidDocumentName::Key { length: text.len() })
+        if !(1..=1_024).contains(&text.len()) {
+            return Err(InvalidDocumentName::Key { length: text.len() });
         }
+        if text.contains('\0') {
+            return Err(InvalidDocumentName::NullCharacter(text.to_owned()));
+        }
+        Ok(Self(text.into()))
     }
 
     /// The text.
@@ -174,6 +180,7 @@ mod tests {
         assert!(Collection::reserved("claims").is_err());
         assert!(DocumentKey::new("").unwrap_err().to_string().contains("1 to 1024"));
         assert!(DocumentKey::new("x".repeat(1_025)).is_err());
+        assert!(DocumentKey::new("a\0b").unwrap_err().to_string().contains("U+0000"));
     }
 
     #[test]

@@ -426,10 +426,10 @@ impl EventLog for Broken {
         Ok(if self.fault == Fault::HeadLagsBehind { head.and_then(Position::previous) } else { head })
     }
 
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         match self.fault {
             Fault::NeverWakes => std::future::pending().await,
-            Fault::AlwaysWakes => Ok(()),
+            Fault::AlwaysWakes => Ok(position.unwrap_or(Position::FIRST)),
             _ => self.inner.changed_after(position).await,
         }
     }

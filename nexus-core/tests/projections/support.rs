@@ -236,7 +236,7 @@ impl EventLog for FaultyLog {
         self.inner.head().await
     }
 
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         self.inner.changed_after(position).await
     }
 }

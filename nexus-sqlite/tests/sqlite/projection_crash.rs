@@ -193,7 +193,7 @@ impl EventLog for DoomedLog {
         self.0.head().await
     }
 
-    async fn changed_after(&self, position: Option<Position>) -> Result<(), StoreError> {
+    async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         self.0.changed_after(position).await
     }
 }

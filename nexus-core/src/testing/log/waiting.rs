@@ -29,7 +29,8 @@ pub async fn waiting_ends_when_there_is_more<F: StoreFixture<Store: EventLog>>()
         let commit = lab.append(&stream("awaited"), events(2)).await;
         for waiting in waiting {
             let woken = waiting.await.expect("waiting does not panic");
-            woken.expect("waiting ends when there is more").expect("the store can be watched");
+            let woken = woken.expect("waiting ends when there is more").expect("the store can be watched");
+            assert_eq!(Some(woken), commit.position, "it is told how far the log goes by then");
         }
         for store in &stores {
             let at_once = timeout(SOON, store.changed_after(seen)).await;
