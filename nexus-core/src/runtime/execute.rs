@@ -63,13 +63,23 @@ impl<S: EventStore> Repository<S> {
         let request = Request::new(options, &*self.clock, &*self.ids);
         let mut loaded = Loaded::<A>::default();
         let mut retries = self.retry.start();
+        // There is nothing to load of an aggregate that the sender knows to be new: the append finds out. Whatever does not end
+        // in an append is decided on what is stored.
+        let mut is_presumed_new = request.expects_nothing();
         loop {
-            if let Some(receipt) = self.catch_up(&mut loaded, &stream, &request).await? {
+            if !is_presumed_new && let Some(receipt) = self.catch_up(&mut loaded, &stream, &request).await? {
                 return Ok(receipt);
             }
             request.check(&stream, loaded.version)?;
             let context = request.context(&stream, loaded.version);
-            let decided = loaded.state.handle(&command, &context).map_err(ExecuteError::Rejected)?;
+            let decided = match loaded.state.handle(&command, &context) {
+                Ok(decided) if !(decided.is_empty() && is_presumed_new) => decided,
+                Err(rejected) if !is_presumed_new => return Err(ExecuteError::Rejected(rejected)),
+                Ok(_) | Err(_) => {
+                    is_presumed_new = false;
+                    continue;
+                }
+            };
             if decided.is_empty() {
                 return Ok(Receipt::unchanged(&stream, loaded.version).after(retries.attempts()));
             }
@@ -80,6 +90,7 @@ impl<S: EventStore> Repository<S> {
                     let receipt = Receipt::of_append(&stream, loaded.version, &appended);
                     return Ok(receipt.after(retries.attempts()));
                 }
+                Err(StoreError::Conflict(_)) if is_presumed_new => is_presumed_new = false,
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
                 Err(error) => return Ok(self.sent_meanwhile(&stream, &request, error).await?),
             }

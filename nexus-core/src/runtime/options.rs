@@ -39,7 +39,7 @@ impl CommandOptions {
     }
 
     /// Decides the command only if the aggregate has no event yet; otherwise it is a conflict, which is not tried
-    /// again.
+    /// again. Nothing is loaded then, which saves a round trip: for ids that are made for the occasion.
     #[must_use]
     pub fn on_new(self) -> Self {
         Self { expected: Some(ExpectedVersion::NoStream), ..self }

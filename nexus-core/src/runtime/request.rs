@@ -48,6 +48,11 @@ impl Request {
         expected.check(stream, version).map_err(|conflict| RepositoryError::Store(conflict.into()))
     }
 
+    /// Whether the sender knows the aggregate to be new.
+    pub(super) fn expects_nothing(&self) -> bool {
+        self.expected == Some(ExpectedVersion::NoStream)
+    }
+
     pub(super) fn context(&self, stream: &StreamId, version: Option<StreamVersion>) -> CommandContext {
         CommandContext::new(stream.clone(), version, self.command, self.now, self.metadata.clone())
     }

@@ -1,0 +1,8 @@
+//! Throwaway servers for tests and benchmarks: found or installed, started on a free port of this machine, stopped and
+//! removed when they are dropped.
+
+mod binaries;
+mod postgres;
+
+pub use binaries::{PostgresBinaries, Release};
+pub use postgres::{Postgres, Setting};
