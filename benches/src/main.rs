@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p nexus-benches -- --rounds 5
+//! cargo run --release -p nexus-benches -- --rounds 5 --store postgres
 //! ```
 //!
 //! Each round runs every workload once raw and once through Nexus, in turn; the table shows medians over the rounds,
@@ -9,6 +10,8 @@
 
 mod domain;
 mod measure;
+mod nexus;
+mod postgres;
 mod projecting;
 mod raw;
 mod table;
@@ -16,11 +19,14 @@ mod workload;
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-/// Measures Nexus on SQLite beside raw rusqlite.
+/// Measures Nexus beside the raw driver.
 #[derive(Debug, Parser)]
 struct Options {
+    /// What is measured.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
     /// How many times each workload runs.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -39,13 +45,28 @@ struct Options {
     /// The other process of the measurement across processes: projects this store.
     #[arg(long, hide = true)]
     project: Option<PathBuf>,
+    /// One of several processes of a measurement: sends commands, to aggregates from this number on.
+    #[arg(long, hide = true)]
+    from: Option<u64>,
     /// Only workloads whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Store {
+    /// A file, beside raw rusqlite.
+    Sqlite,
+    /// A throwaway server, beside raw sqlx; `DATABASE_URL` names another.
+    Postgres,
+}
+
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if options.store == Store::Postgres {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        return runtime.block_on(postgres::run(&options));
+    }
     let temporary = match &options.directory {
         Some(directory) => tempfile::tempdir_in(directory)?,
         None => tempfile::tempdir()?,

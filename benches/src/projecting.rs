@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nexus_core::{
-    DomainEvent, Projection, ProjectionError, ProjectionRunner, Projections, Query, RecordedEvent,
-    Repository, RunningProjection, async_trait,
+    DomainEvent, EventLog, EventStore, Projection, ProjectionError, ProjectionRunner, Projections, Query,
+    ReadModelStore, RecordedEvent, Repository, RunningProjection, async_trait,
 };
 use nexus_sqlite::rusqlite::Connection;
 use nexus_sqlite::{SqliteProjections, SqliteStore};
@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use crate::Options;
 use crate::domain::{AddLine, Order, OrderEvent};
 use crate::measure::{MemoryWatch, Sample, Stopwatch, quantiles};
+use crate::nexus::fill;
 use crate::raw::Raw;
 use crate::table::Row;
-use crate::workload::fill;
 
 /// So many events a transaction, on both sides.
 const BATCH: u64 = 1_000;
@@ -104,22 +104,33 @@ pub(crate) async fn catch_up(options: &Options, directory: &Path) -> anyhow::Res
         let (events, raw_cents) = raw.scan()?;
         let raw_sample = watch.stop(events);
 
-        let (counted, cents) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let name = format!("counting-{round}");
-        let projection = Counting { name, events: Arc::clone(&counted), cents: Arc::clone(&cents) };
-        let runner = ProjectionRunner::new(projection, store.clone(), read_models.clone()).batch(batch());
-        let (watch, memory) = (Stopwatch::start(), MemoryWatch::start());
-        let running = runner.start().await?;
-        until_done(&running, events).await?;
-        let sample = Sample { peak_kib: memory.stop(), ..watch.stop(events) };
-        anyhow::ensure!(
-            (counted.load(Ordering::Acquire), cents.load(Ordering::Relaxed)) == (events, raw_cents),
-            "the projection counted otherwise"
-        );
-        running.stop().await?;
-        row.add(raw_sample, sample);
+        row.add(raw_sample, count(store.clone(), read_models.clone(), round, events, raw_cents).await?);
     }
     Ok(row)
+}
+
+/// Has a new projection count all events of a log.
+pub(crate) async fn count(
+    store: impl EventLog,
+    read_models: impl ReadModelStore<()>,
+    round: usize,
+    events: u64,
+    raw_cents: u64,
+) -> anyhow::Result<Sample> {
+    let (counted, cents) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let name = format!("counting-{round}");
+    let projection = Counting { name, events: Arc::clone(&counted), cents: Arc::clone(&cents) };
+    let runner = ProjectionRunner::new(projection, store, read_models).batch(batch());
+    let (watch, memory) = (Stopwatch::start(), MemoryWatch::start());
+    let running = runner.start().await?;
+    until_done(&running, events).await?;
+    let sample = Sample { peak_kib: memory.stop(), ..watch.stop(events) };
+    anyhow::ensure!(
+        (counted.load(Ordering::Acquire), cents.load(Ordering::Relaxed)) == (events, raw_cents),
+        "the projection counted otherwise"
+    );
+    running.stop().await?;
+    Ok(sample)
 }
 
 /// A long log, taken into a table with one upsert an event.
@@ -172,7 +183,7 @@ async fn log(options: &Options, directory: &Path) -> anyhow::Result<(Raw, Sqlite
 }
 
 /// Tells when each event arrived.
-struct Arriving {
+pub(crate) struct Arriving {
     name: String,
     arrived: mpsc::UnboundedSender<(u64, u64)>,
 }
@@ -198,21 +209,37 @@ impl Projection<()> for Arriving {
     }
 }
 
+/// What arrives.
+pub(crate) struct Arrivals(mpsc::UnboundedReceiver<(u64, u64)>);
+
+impl Arrivals {
+    /// When so many events arrived, by the number of their order.
+    pub(crate) async fn all(mut self, count: u64) -> anyhow::Result<HashMap<u64, u64>> {
+        let mut at = HashMap::new();
+        while (at.len() as u64) < count {
+            let arrival = tokio::time::timeout(Duration::from_secs(30), self.0.recv()).await?;
+            let (number, arrival) = arrival.ok_or_else(|| anyhow::anyhow!("the projection ended"))?;
+            at.insert(number, arrival);
+        }
+        Ok(at)
+    }
+}
+
+/// A projection, and what it says arrives.
+pub(crate) fn arriving(name: &str) -> (Arriving, Arrivals) {
+    let (arrived, arrivals) = mpsc::unbounded_channel();
+    (Arriving { name: name.to_owned(), arrived }, Arrivals(arrivals))
+}
+
 /// How long it takes from a command to the handler of a projection, at a steady rate.
 pub(crate) async fn latency(options: &Options, directory: &Path) -> anyhow::Result<()> {
     let store = SqliteStore::open(directory.join("latency.db")).await?;
     let read_models = SqliteProjections::beside(&store).await?;
-    let (arrived, mut arrivals) = mpsc::unbounded_channel();
-    let projection = Arriving { name: "arriving".to_owned(), arrived };
+    let (projection, arrivals) = arriving("arriving");
     let running = ProjectionRunner::new(projection, store.clone(), read_models).start().await?;
-    let sender = tokio::spawn(send(Repository::new(store), options.commands));
-    let mut at = HashMap::new();
-    while (at.len() as u64) < options.commands {
-        let arrival = tokio::time::timeout(Duration::from_secs(30), arrivals.recv()).await?;
-        let (number, arrival) = arrival.ok_or_else(|| anyhow::anyhow!("the projection ended"))?;
-        at.insert(number, arrival);
-    }
-    tell("in process", &sender.await??, &at)?;
+    let sender = tokio::spawn(send(Repository::new(store), options.commands, Pace::Steady));
+    let at = arrivals.all(options.commands).await?;
+    tell("at 1,000 a second, in process", &sender.await??, &at)?;
     Ok(running.stop().await?)
 }
 
@@ -229,7 +256,7 @@ pub(crate) async fn latency_across_processes(options: &Options, directory: &Path
     let output = other.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe"))?;
     let mut lines = tokio::io::BufReader::new(output).lines();
     anyhow::ensure!(lines.next_line().await?.as_deref() == Some("ready"), "the other process does not start");
-    let sent = send(Repository::new(store), options.commands).await?;
+    let sent = send(Repository::new(store), options.commands, Pace::Steady).await?;
     let mut at = HashMap::new();
     while let Some(line) = lines.next_line().await? {
         let (number, at_micros) = line.split_once(' ').ok_or_else(|| anyhow::anyhow!("{line:?}"))?;
@@ -239,7 +266,7 @@ pub(crate) async fn latency_across_processes(options: &Options, directory: &Path
         at.len() as u64 == options.commands && other.wait().await?.success(),
         "some never arrived"
     );
-    tell("across processes", &sent, &at)
+    tell("at 1,000 a second, across processes", &sent, &at)
 }
 
 /// The other process: says when each event arrived, after the last.
@@ -264,15 +291,41 @@ pub(crate) async fn project(options: &Options, path: &Path) -> anyhow::Result<()
 }
 
 /// When a command was sent, and when it was answered.
-struct Sent {
+pub(crate) struct Sent {
     number: u64,
     sent: u64,
     answered: u64,
 }
 
-/// One command a millisecond, whether or not the one before was answered.
-async fn send(orders: Repository<SqliteStore>, count: u64) -> anyhow::Result<Vec<Sent>> {
-    let mut tick = tokio::time::interval(Duration::from_millis(1));
+/// How fast commands follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// Each when nothing else goes on.
+    Idle,
+    /// One a millisecond, whether or not the one before was answered.
+    Steady,
+}
+
+impl std::fmt::Display for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "idle",
+            Self::Steady => "at 1,000 a second",
+        })
+    }
+}
+
+/// Sends commands at a steady pace.
+pub(crate) async fn send<S: EventStore>(
+    orders: Repository<S>,
+    count: u64,
+    pace: Pace,
+) -> anyhow::Result<Vec<Sent>> {
+    let every = match pace {
+        Pace::Idle => Duration::from_millis(10),
+        Pace::Steady => Duration::from_millis(1),
+    };
+    let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     let mut tasks = Vec::new();
     for number in 0..count {
@@ -291,13 +344,13 @@ async fn send(orders: Repository<SqliteStore>, count: u64) -> anyhow::Result<Vec
     Ok(all)
 }
 
-fn tell(how: &str, sent: &[Sent], at: &HashMap<u64, u64>) -> anyhow::Result<()> {
+pub(crate) fn tell(how: &str, sent: &[Sent], at: &HashMap<u64, u64>) -> anyhow::Result<()> {
     let since = |from: fn(&Sent) -> u64| {
         sent.iter().map(move |one| Duration::from_micros(at[&one.number].saturating_sub(from(one))))
     };
     let (answer, sending) = (quantiles(since(|one| one.answered))?, quantiles(since(|one| one.sent))?);
     println!(
-        "append to handler at 1,000 a second, {how}: {:?} median, {:?} p99 after the append was answered; {:?} median, \
+        "append to handler, {how}: {:?} median, {:?} p99 after the append was answered; {:?} median, \
          {:?} p99 after the command was sent",
         answer.0, answer.1, sending.0, sending.1,
     );

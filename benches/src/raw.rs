@@ -198,14 +198,14 @@ fn command(connection: &Connection, stream: u64, number: u64) -> anyhow::Result<
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
-struct LineAdded {
-    line: u32,
-    title: String,
-    units: u32,
-    cents: u64,
+pub(crate) struct LineAdded {
+    pub(crate) line: u32,
+    pub(crate) title: String,
+    pub(crate) units: u32,
+    pub(crate) cents: u64,
 }
 
-fn typed(name: &str, payload: &[u8]) -> anyhow::Result<OrderEvent> {
+pub(crate) fn typed(name: &str, payload: &[u8]) -> anyhow::Result<OrderEvent> {
     match name {
         "LineAdded" => {
             let LineAdded { line, title, units, cents } = serde_json::from_slice(payload)?;

@@ -1,26 +1,15 @@
-//! Each workload, raw and through Nexus.
+//! Each workload on SQLite, raw and through Nexus.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-use futures::TryStreamExt;
-use nexus_core::{
-    AppendBatch, CommandId, DomainEvent, EventId, EventLog, EventStore, ExpectedVersion, Metadata, Query,
-    ReadOptions, Repository, StreamId, Timestamp,
-};
+use nexus_core::{CommandOptions, Repository};
 use nexus_sqlite::SqliteStore;
 
-use crate::Options;
-use crate::domain::{AddLine, Order, OrderEvent};
-use crate::measure::{MemoryWatch, Sample, Stopwatch, p99};
-use crate::projecting;
+use crate::measure::Stopwatch;
+use crate::nexus::{self, CONCURRENT, LONG_STREAM, fill};
 use crate::raw::Raw;
 use crate::table::Row;
-
-const CONCURRENT: u64 = 64;
-const LONG_STREAM: u64 = 1_000;
+use crate::{Options, projecting};
 
 pub(crate) async fn all(options: &Options, directory: &Path) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -56,14 +45,7 @@ async fn sequential(options: &Options, directory: &Path) -> anyhow::Result<Row> 
         raw.commands(first, options.commands, 1)?;
         let raw_sample = watch.stop(options.commands);
 
-        let watch = Stopwatch::start();
-        let mut latencies = Vec::with_capacity(usize::try_from(options.commands)?);
-        for number in 0..options.commands {
-            let started = Instant::now();
-            orders.execute::<Order, _>(&(first + number), AddLine::sample(number)).await?;
-            latencies.push(started.elapsed());
-        }
-        let sample = Sample { p99: Some(p99(latencies)?), ..watch.stop(options.commands) };
+        let sample = nexus::sequential(&orders, first, options.commands, CommandOptions::default).await?;
         row.add(raw_sample, sample);
         first += options.commands;
     }
@@ -76,39 +58,15 @@ async fn concurrent(options: &Options, directory: &Path) -> anyhow::Result<Row> 
     let mut raw = Raw::open(&directory.join("concurrent-raw.db"))?;
     let orders = Repository::new(SqliteStore::open(directory.join("concurrent.db")).await?);
     let commands = options.commands * 8;
-    let next = Arc::new(AtomicU64::new(0));
     let mut first = 0;
     for _ in 0..options.rounds {
         let watch = Stopwatch::start();
         raw.commands(first, commands, CONCURRENT)?;
         let raw_sample = watch.stop(commands);
 
-        let watch = Stopwatch::start();
-        let tasks: Vec<_> = (0..CONCURRENT)
-            .map(|_| {
-                let (orders, next, end) = (orders.clone(), Arc::clone(&next), first + commands);
-                tokio::spawn(async move {
-                    let mut latencies = Vec::new();
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= end {
-                            return anyhow::Ok(latencies);
-                        }
-                        let started = Instant::now();
-                        orders.execute::<Order, _>(&number, AddLine::sample(number)).await?;
-                        latencies.push(started.elapsed());
-                    }
-                })
-            })
-            .collect();
-        let mut latencies = Vec::new();
-        for task in tasks {
-            latencies.extend(task.await??);
-        }
-        let sample = Sample { p99: Some(p99(latencies)?), ..watch.stop(commands) };
+        let sample = nexus::concurrent(&orders, first, commands).await?;
         row.add(raw_sample, sample);
         first += commands;
-        next.store(first, Ordering::Relaxed);
     }
     Ok(row)
 }
@@ -129,15 +87,7 @@ async fn load(options: &Options, directory: &Path) -> anyhow::Result<Row> {
         }
         let raw_sample = watch.stop(loads);
 
-        let watch = Stopwatch::start();
-        let mut latencies = Vec::new();
-        for number in 0..loads {
-            let started = Instant::now();
-            let loaded = orders.load::<Order>(&(number % 10)).await?;
-            anyhow::ensure!(loaded.version.map(nexus_core::StreamVersion::get) == Some(LONG_STREAM));
-            latencies.push(started.elapsed());
-        }
-        row.add(raw_sample, Sample { p99: Some(p99(latencies)?), ..watch.stop(loads) });
+        row.add(raw_sample, nexus::load(&orders, loads).await?);
     }
     Ok(row)
 }
@@ -154,49 +104,9 @@ async fn read_all(options: &Options, directory: &Path) -> anyhow::Result<Row> {
         let (events, raw_cents) = raw.scan()?;
         let raw_sample = watch.stop(events);
 
-        let (watch, memory) = (Stopwatch::start(), MemoryWatch::start());
-        let (mut events, mut cents) = (0, 0);
-        let mut log = store.read_all(Query::all(), ReadOptions::forwards());
-        while let Some(event) = log.try_next().await? {
-            events += 1;
-            if let OrderEvent::LineAdded { cents: more, .. } = OrderEvent::from_recorded(&event)? {
-                cents += more;
-            }
-        }
+        let (sample, events, cents) = nexus::read_all(&store).await?;
         anyhow::ensure!((events, cents) == (options.events, raw_cents), "the two logs differ");
-        row.add(raw_sample, Sample { peak_kib: memory.stop(), ..watch.stop(events) });
+        row.add(raw_sample, sample);
     }
     Ok(row)
-}
-
-/// The same events as [`Raw::fill`], each with the metadata of a command of its own.
-pub(crate) async fn fill(
-    store: &SqliteStore,
-    events: u64,
-    stream: impl Fn(u64) -> u64,
-) -> anyhow::Result<()> {
-    let now = Timestamp::now();
-    let mut lines = std::collections::HashMap::<u64, u32>::new();
-    for chunk in 0..events.div_ceil(10_000) {
-        let mut parts: Vec<(u64, Vec<nexus_core::NewEvent>)> = Vec::new();
-        for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
-            let order = stream(number);
-            let line = lines.entry(order).or_default();
-            let event = Order { lines: *line, cents: 0 }.add(&AddLine::sample(number));
-            *line += 1;
-            let command = CommandId::named(now, &number.to_string());
-            let id = EventId::derived(command, &StreamId::new("order", order)?, 0);
-            let event = event.to_new(id, &Metadata::default().with_command(command))?;
-            match parts.iter_mut().rev().take(10).find(|(found, _)| *found == order) {
-                Some((_, events)) => events.push(event),
-                None => parts.push((order, vec![event])),
-            }
-        }
-        let appends = parts.into_iter().map(|(order, events)| async move {
-            let batch = AppendBatch::new(StreamId::new("order", order)?, ExpectedVersion::Any, events)?;
-            anyhow::Ok(store.append(batch).await?)
-        });
-        futures::future::try_join_all(appends).await?;
-    }
-    Ok(())
 }

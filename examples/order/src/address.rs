@@ -9,6 +9,7 @@ use anyhow::Context;
 use nexus_core::{
     DocumentTx, EventLog, MemoryProjections, MemoryStore, Projections, ReadModelStore, Repository,
 };
+use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresStore};
 use nexus_sqlite::{SqliteProjections, SqliteStore};
 
 /// Any store with a total order: the program does not know which.
@@ -31,15 +32,17 @@ impl Shop {
     }
 }
 
-/// `sqlite:PATH`, `memory:`, or a bare path.
+/// `sqlite:PATH`, `memory:`, `postgres://…`, or a bare path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     Memory,
     Sqlite(PathBuf),
+    /// The URL of a database.
+    Postgres(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no store: expected sqlite:PATH, memory: or a path")]
+#[error("{0:?} is no store: expected sqlite:PATH, memory:, postgres://USER@HOST/DATABASE or a path")]
 pub struct InvalidAddress(String);
 
 impl FromStr for Address {
@@ -49,6 +52,9 @@ impl FromStr for Address {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                Ok(Self::Postgres(text.to_owned()))
+            }
             // One letter is a drive, a longer word before the colon means some other kind of store.
             Some((scheme, _))
                 if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
@@ -66,6 +72,11 @@ impl fmt::Display for Address {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            // With what comes after the last '@' alone: there may be a password before it.
+            Self::Postgres(url) => match url.rsplit_once('@') {
+                Some((_, place)) => write!(f, "postgres://{place}"),
+                None => f.write_str(url),
+            },
         }
     }
 }
@@ -80,19 +91,34 @@ impl Address {
                 let read_models = SqliteProjections::beside(&store).await?;
                 (Arc::new(store), Arc::new(read_models))
             }
+            Self::Postgres(url) => return Self::shop(PostgresConfig::new(url)?).await.map_err(Into::into),
         };
+        Ok(Shop { orders: Repository::new(store), read_models })
+    }
+
+    async fn shop(config: PostgresConfig) -> Result<Shop, OpenError> {
+        let store = PostgresStore::open_with(config).await?;
+        let read_models = Arc::new(PostgresProjections::beside(&store));
+        let store: Store = Arc::new(store);
         Ok(Shop { orders: Repository::new(store), read_models })
     }
 
     /// Opens a store to look at it: one that is not there is not made.
     pub async fn open_existing(&self) -> anyhow::Result<Shop> {
-        if let Self::Sqlite(path) = self {
-            std::fs::metadata(path).with_context(|| {
-                format!(
-                    "there is no store at {}: import one, or say where it is with --store",
-                    path.display()
-                )
-            })?;
+        let none = |place: String| {
+            format!("there is no store at {place}: import one, or say where it is with --store")
+        };
+        match self {
+            Self::Memory => {}
+            Self::Sqlite(path) => {
+                std::fs::metadata(path).with_context(|| none(path.display().to_string()))?;
+            }
+            Self::Postgres(url) => match Self::shop(PostgresConfig::new(url)?.without_migration()).await {
+                Err(OpenError::Outdated { found: 0, .. }) => anyhow::bail!(none(self.to_string())),
+                // It is brought up to date.
+                Err(OpenError::Outdated { .. }) => {}
+                opened => return Ok(opened?),
+            },
         }
         self.open().await
     }
@@ -109,6 +135,11 @@ mod tests {
             assert_eq!(text.parse(), Ok(Address::Sqlite(path.into())));
         }
         assert_eq!("memory:".parse(), Ok(Address::Memory));
+        for url in ["postgres://ada:secret@db.example/shop", "postgresql://db.example/shop"] {
+            assert_eq!(url.parse(), Ok(Address::Postgres(url.to_owned())));
+        }
+        let address: Address = "postgres://ada:se@cret@db.example/shop".parse().unwrap();
+        assert_eq!(address.to_string(), "postgres://db.example/shop", "a password is not shown");
     }
 
     #[test]

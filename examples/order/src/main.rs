@@ -96,7 +96,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Where the events are: sqlite:PATH, memory:, or a path.
+    /// Where the events are: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE, or a path.
     #[arg(long, global = true, default_value = "sqlite:orders.db")]
     store: Address,
     /// Prints JSON.

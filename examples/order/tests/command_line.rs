@@ -190,7 +190,7 @@ fn what_cannot_be_done_is_said() {
         ),
         (vec!["deadletters", "list", "nobody"], "known are customer-spend, daily-revenue, order-list"),
         (vec!["rebuild", "Nobody"], "cannot name a projection"),
-        (vec!["stats", "--store", "redis://x"], "expected sqlite:PATH, memory: or a path"),
+        (vec!["stats", "--store", "redis://x"], "expected sqlite:PATH, memory:, postgres://"),
         (vec!["import", "x", "--store", "missing/orders.db"], "could not open missing/orders.db"),
     ] {
         let message = shop.fails(&arguments);

@@ -1,0 +1,143 @@
+//! What Nexus does in each workload, whatever it stores in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use futures::TryStreamExt;
+use nexus_core::{
+    AppendBatch, CommandId, CommandOptions, DomainEvent, EventId, EventLog, EventStore, ExpectedVersion,
+    Metadata, NewEvent, Query, ReadOptions, Repository, StreamId, Timestamp,
+};
+
+use crate::domain::{AddLine, Order, OrderEvent};
+use crate::measure::{MemoryWatch, Sample, Stopwatch, p99};
+
+/// So many commands are under way at once.
+pub(crate) const CONCURRENT: u64 = 64;
+
+/// So many events a long stream has.
+pub(crate) const LONG_STREAM: u64 = 1_000;
+
+/// One command after the other, each on a new aggregate.
+pub(crate) async fn sequential<S: EventStore>(
+    orders: &Repository<S>,
+    first: u64,
+    commands: u64,
+    options: impl Fn() -> CommandOptions,
+) -> anyhow::Result<Sample> {
+    let watch = Stopwatch::start();
+    let mut latencies = Vec::with_capacity(usize::try_from(commands)?);
+    for number in 0..commands {
+        let started = Instant::now();
+        orders.execute_with::<Order, _>(&(first + number), AddLine::sample(number), options()).await?;
+        latencies.push(started.elapsed());
+    }
+    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(commands) })
+}
+
+/// 64 at a time, each on a new aggregate.
+pub(crate) async fn concurrent<S: EventStore>(
+    orders: &Repository<S>,
+    first: u64,
+    commands: u64,
+) -> anyhow::Result<Sample> {
+    concurrent_by(orders, first, commands, CONCURRENT).await
+}
+
+/// So many at a time, each on a new aggregate.
+pub(crate) async fn concurrent_by<S: EventStore>(
+    orders: &Repository<S>,
+    first: u64,
+    commands: u64,
+    at_once: u64,
+) -> anyhow::Result<Sample> {
+    let next = Arc::new(AtomicU64::new(first));
+    let watch = Stopwatch::start();
+    let tasks: Vec<_> = (0..at_once)
+        .map(|_| {
+            let (orders, next, end) = (orders.clone(), Arc::clone(&next), first + commands);
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= end {
+                        return anyhow::Ok(latencies);
+                    }
+                    let started = Instant::now();
+                    orders.execute::<Order, _>(&number, AddLine::sample(number)).await?;
+                    latencies.push(started.elapsed());
+                }
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(commands) })
+}
+
+/// Aggregates with 1,000 events, folded from its types.
+pub(crate) async fn load<S: EventStore>(orders: &Repository<S>, loads: u64) -> anyhow::Result<Sample> {
+    let watch = Stopwatch::start();
+    let mut latencies = Vec::new();
+    for number in 0..loads {
+        let started = Instant::now();
+        let loaded = orders.load::<Order>(&(number % 10)).await?;
+        anyhow::ensure!(loaded.version.map(nexus_core::StreamVersion::get) == Some(LONG_STREAM));
+        latencies.push(started.elapsed());
+    }
+    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(loads) })
+}
+
+/// Every event of a long log, decoded into its type; with how many there are, and their cents.
+pub(crate) async fn read_all(store: &impl EventLog) -> anyhow::Result<(Sample, u64, u64)> {
+    let (watch, memory) = (Stopwatch::start(), MemoryWatch::start());
+    let (mut events, mut cents) = (0, 0);
+    let mut log = store.read_all(Query::all(), ReadOptions::forwards());
+    while let Some(event) = log.try_next().await? {
+        events += 1;
+        if let OrderEvent::LineAdded { cents: more, .. } = OrderEvent::from_recorded(&event)? {
+            cents += more;
+        }
+    }
+    Ok((Sample { peak_kib: memory.stop(), ..watch.stop(events) }, events, cents))
+}
+
+/// The event that adds a line to an order, with the metadata of a command of its own.
+pub(crate) fn line_added(order: u64, line: u32, number: u64, now: Timestamp) -> anyhow::Result<NewEvent> {
+    let event = Order { lines: line, cents: 0 }.add(&AddLine::sample(number));
+    let command = CommandId::named(now, &number.to_string());
+    let id = EventId::derived(command, &StreamId::new("order", order)?, 0);
+    Ok(event.to_new(id, &Metadata::default().with_command(command))?)
+}
+
+/// The same events as a raw side's `fill`, each with the metadata of a command of its own.
+pub(crate) async fn fill(
+    store: &impl EventStore,
+    events: u64,
+    stream: impl Fn(u64) -> u64,
+) -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    let mut lines = std::collections::HashMap::<u64, u32>::new();
+    for chunk in 0..events.div_ceil(10_000) {
+        let mut parts: Vec<(u64, Vec<NewEvent>)> = Vec::new();
+        for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
+            let order = stream(number);
+            let line = lines.entry(order).or_default();
+            let event = line_added(order, *line, number, now)?;
+            *line += 1;
+            match parts.iter_mut().rev().take(10).find(|(found, _)| *found == order) {
+                Some((_, events)) => events.push(event),
+                None => parts.push((order, vec![event])),
+            }
+        }
+        let appends = parts.into_iter().map(|(order, events)| async move {
+            let batch = AppendBatch::new(StreamId::new("order", order)?, ExpectedVersion::Any, events)?;
+            anyhow::Ok(store.append(batch).await?)
+        });
+        futures::future::try_join_all(appends).await?;
+    }
+    Ok(())
+}

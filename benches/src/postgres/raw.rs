@@ -1,0 +1,205 @@
+//! What somebody would write by hand: one sqlx connection, prepared statements, one table with the id of the command as
+//! metadata, and the two unique indexes that optimistic concurrency and idempotent appends need. The connection has the same
+//! settings that make PostgreSQL plan statements once.
+
+use futures::TryStreamExt;
+use nexus_postgres::PostgresConfig;
+use nexus_postgres::sqlx::postgres::{PgConnectOptions, PgConnection};
+use nexus_postgres::sqlx::{self, ConnectOptions, Row};
+use uuid::Uuid;
+
+use crate::domain::{AddLine, Order, OrderEvent};
+use crate::raw::{LineAdded, typed};
+
+pub(crate) struct Raw {
+    connection: PgConnection,
+}
+
+impl Raw {
+    /// Connects, and makes the table anew.
+    pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
+        let options: PgConnectOptions = url.parse()?;
+        let mut connection = PostgresConfig::tuned(options).connect().await?;
+        sqlx::raw_sql(
+            "DROP SCHEMA IF EXISTS raw CASCADE;
+             CREATE SCHEMA raw;
+             CREATE TABLE raw.events (
+                 position    bigserial PRIMARY KEY,
+                 version     bigint NOT NULL,
+                 recorded_at timestamptz NOT NULL DEFAULT now(),
+                 id          text NOT NULL UNIQUE,
+                 stream      text NOT NULL,
+                 type        text NOT NULL,
+                 metadata    text NOT NULL,
+                 payload     text NOT NULL,
+                 UNIQUE (stream, version)
+             );",
+        )
+        .execute(&mut connection)
+        .await?;
+        sqlx::raw_sql("ALTER TABLE raw.events ALTER COLUMN id TYPE uuid USING id::uuid")
+            .execute(&mut connection)
+            .await?;
+        Ok(Self { connection })
+    }
+
+    /// Commands one after the other, each on a new stream: select, then insert.
+    pub(crate) async fn commands(&mut self, first: u64, commands: u64) -> anyhow::Result<()> {
+        for number in 0..commands {
+            let stream = format!("order-{}", first + number);
+            let last: Option<(i64, String)> = sqlx::query_as(
+                "SELECT version, payload FROM raw.events WHERE stream = $1 ORDER BY version DESC LIMIT 1",
+            )
+            .bind(&stream)
+            .fetch_optional(&mut self.connection)
+            .await?;
+            let (mut order, mut version) = (Order::default(), 0);
+            if let Some((last, payload)) = last {
+                order.fold(&typed("LineAdded", payload.as_bytes())?);
+                version = last;
+            }
+            let payload = payload(&order, number)?;
+            sqlx::query(
+                "INSERT INTO raw.events (stream, version, id, type, metadata, payload) \
+                 VALUES ($1, $2, $3::text::uuid, $4, $5, $6)",
+            )
+            .bind(&stream)
+            .bind(version + 1)
+            .bind(Uuid::now_v7().to_string())
+            .bind("LineAdded")
+            .bind(metadata())
+            .bind(payload)
+            .execute(&mut self.connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Commands on new streams, so many in one statement: one select for all, then one insert by UNNEST.
+    pub(crate) async fn commands_together(
+        &mut self,
+        first: u64,
+        commands: u64,
+        together: u64,
+    ) -> anyhow::Result<()> {
+        let mut done = 0;
+        while done < commands {
+            let numbers: Vec<u64> = (done..(done + together).min(commands)).collect();
+            let streams: Vec<String> =
+                numbers.iter().map(|number| format!("order-{}", first + number)).collect();
+            let last = sqlx::query(
+                "SELECT DISTINCT ON (stream) stream, version, payload FROM raw.events WHERE stream = ANY ($1) \
+                 ORDER BY stream, version DESC",
+            );
+            let last = last.bind(&streams).fetch_all(&mut self.connection).await?;
+            anyhow::ensure!(last.is_empty(), "they are new");
+            let order = Order::default();
+            let payloads =
+                numbers.iter().map(|number| payload(&order, *number)).collect::<anyhow::Result<Vec<_>>>()?;
+            self.insert(streams, vec![1; numbers.len()], payloads).await?;
+            done += together;
+        }
+        Ok(())
+    }
+
+    /// One append of so many events.
+    pub(crate) async fn append(&mut self, stream: u64, events: u64) -> anyhow::Result<()> {
+        let payloads = (0..events)
+            .map(|number| payload(&Order { lines: u32::try_from(number)?, cents: 0 }, number))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let count = usize::try_from(events)?;
+        let versions = (1..=i64::try_from(events)?).collect();
+        self.insert(vec![format!("order-{stream}"); count], versions, payloads).await
+    }
+
+    async fn insert(
+        &mut self,
+        streams: Vec<String>,
+        versions: Vec<i64>,
+        payloads: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let ids: Vec<String> = streams.iter().map(|_| Uuid::now_v7().to_string()).collect();
+        let metadata: Vec<String> = streams.iter().map(|_| metadata()).collect();
+        sqlx::query(
+            "INSERT INTO raw.events (stream, version, id, type, metadata, payload) \
+             SELECT s, v, i::uuid, 'LineAdded', m, p FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::text[]) \
+             AS u (s, v, i, m, p)",
+        )
+        .bind(streams)
+        .bind(versions)
+        .bind(ids)
+        .bind(metadata)
+        .bind(payloads)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Fills one stream, or many, in large statements.
+    pub(crate) async fn fill(&mut self, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
+        let mut lines = std::collections::HashMap::<u64, u32>::new();
+        for chunk in 0..events.div_ceil(10_000) {
+            let (mut streams, mut versions, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
+            for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
+                let line = lines.entry(stream(number)).or_default();
+                payloads.push(payload(&Order { lines: *line, cents: 0 }, number)?);
+                *line += 1;
+                streams.push(format!("order-{}", stream(number)));
+                versions.push(i64::from(*line));
+            }
+            self.insert(streams, versions, payloads).await?;
+        }
+        Ok(())
+    }
+
+    /// So that plans and pages are as they are after a while.
+    pub(crate) async fn rest(&mut self) -> anyhow::Result<()> {
+        for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            sqlx::raw_sql(statement).execute(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn load(&mut self, stream: u64) -> anyhow::Result<Order> {
+        let mut order = Order::default();
+        let rows = sqlx::query("SELECT type, payload FROM raw.events WHERE stream = $1 ORDER BY version");
+        let mut rows = rows.bind(format!("order-{stream}")).fetch(&mut self.connection);
+        while let Some(row) = rows.try_next().await? {
+            order.fold(&typed(row.try_get(0)?, row.try_get::<&str, _>(1)?.as_bytes())?);
+        }
+        Ok(order)
+    }
+
+    /// Every event of the log, with its place and as its type.
+    pub(crate) async fn scan(&mut self) -> anyhow::Result<(u64, u64)> {
+        let mut rows = sqlx::query(
+            "SELECT position, stream, version, id, type, recorded_at, payload, metadata FROM raw.events ORDER BY position",
+        )
+        .fetch(&mut self.connection);
+        let (mut events, mut cents) = (0, 0);
+        while let Some(row) = rows.try_next().await? {
+            let place: (i64, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let id = Uuid::from_slice(row.try_get_raw(3)?.as_bytes().map_err(anyhow::Error::from_boxed)?)?;
+            let time = row.try_get_raw(5)?.as_bytes().map_err(anyhow::Error::from_boxed)?.to_vec();
+            let metadata: String = row.try_get(7)?;
+            let event = typed(row.try_get(4)?, row.try_get::<&str, _>(6)?.as_bytes())?;
+            std::hint::black_box((place, id, time, metadata));
+            events += 1;
+            if let OrderEvent::LineAdded { cents: more, .. } = event {
+                cents += more;
+            }
+        }
+        Ok((events, cents))
+    }
+}
+
+fn payload(order: &Order, number: u64) -> anyhow::Result<String> {
+    let OrderEvent::LineAdded { line, title, units, cents } = order.add(&AddLine::sample(number)) else {
+        anyhow::bail!("another event than decided");
+    };
+    Ok(serde_json::to_string(&LineAdded { line, title, units, cents })?)
+}
+
+fn metadata() -> String {
+    format!("{{\"command\":\"{}\"}}", Uuid::now_v7())
+}

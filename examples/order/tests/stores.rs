@@ -1,0 +1,167 @@
+//! The same scenario on every store leads to the same.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+use std::path::Path;
+use std::process::Command;
+
+use futures::TryStreamExt;
+use nexus_core::{
+    Aggregate, AsOf, Collection, EventStore, KeyRange, ProjectionName, ReadOptions, StreamVersion,
+};
+use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
+use order::address::{Address, Shop};
+use order::order::{Order, OrderId};
+use order::read_models::{CustomerSpend, DailyRevenue, OrderList};
+use order::stats::Stats;
+
+/// A database of its own, which goes away with this.
+struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    async fn new(purpose: &str) -> Self {
+        let server = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL names no PostgreSQL: run `cargo xtask test`, which starts one");
+        let name = format!("order_{purpose}_{}", std::process::id());
+        let database = Self { server, name };
+        let sql = format!("CREATE DATABASE {}", database.name);
+        database.execute(sql).await.expect("made");
+        database
+    }
+
+    fn url(&self) -> String {
+        let (server, _) = self.server.rsplit_once('/').expect("a URL with a database");
+        format!("{server}/{}", self.name)
+    }
+
+    async fn execute(&self, sql: String) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect(&self.server).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop)
+    }
+
+    async fn drop(self) {
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        self.execute(sql).await.expect("dropped");
+    }
+}
+
+fn sample() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample.txt").display().to_string()
+}
+
+/// All that can be seen of a shop after an import, without ids and times.
+async fn seen(shop: &Shop) -> Vec<String> {
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let report = order::import::import(shop, Path::new(&sample())).await.expect("imported");
+        seen.push(format!("{:?}", (report.orders, report.customers, report.units, report.revenue_cents)));
+        seen.push(format!("{:?}", (report.commands, report.executed, report.rejected_lines)));
+    }
+    seen.push(format!("{:?}", Stats::of(&shop.orders).await.expect("counted")));
+    let id: OrderId = "00002-19970112-5-7700-1".parse().expect("an id");
+    let stream = Order::stream(&id).expect("a stream");
+    let mut events = shop.orders.store().read(&stream, ReadOptions::forwards());
+    while let Some(event) = events.try_next().await.expect("read") {
+        let (version, payload, actor) = (event.version(), event.payload(), event.metadata().actor());
+        seen.push(format!("{version} {} {payload} {:?} {actor:?}", event.event_type(), event.tags()));
+    }
+    for version in 1..=4 {
+        let as_of = AsOf::Version(StreamVersion::new(version).expect("valid"));
+        let loaded = shop.orders.load_as_of::<Order>(&id, as_of).await.expect("loaded");
+        seen.push(serde_json::to_string(&loaded.state).expect("JSON"));
+    }
+    let read_models = [
+        ("order-list", OrderList::ORDERS),
+        ("customer-spend", CustomerSpend::CUSTOMERS),
+        ("daily-revenue", DailyRevenue::DAYS),
+    ];
+    for (name, collection) in read_models {
+        let (name, collection) =
+            (ProjectionName::new(name).expect("valid"), Collection::new(collection).expect("valid"));
+        let range = KeyRange::all().limit(1_000);
+        let documents = shop.projections().documents(&name, &collection, &range).await.expect("listed");
+        assert!(documents.len() > 20, "{name} has {} documents", documents.len());
+        seen.extend(documents.iter().map(|document| format!("{} {}", document.key, document.content)));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_scenario_leads_to_the_same_on_every_store() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let database = Database::new("scenario").await;
+    let addresses = [
+        Address::Memory,
+        Address::Sqlite(directory.path().join("orders.db")),
+        database.url().parse().expect("an address"),
+    ];
+    let mut expected = None;
+    for address in addresses {
+        let shop = address.open().await.expect("opened");
+        let seen = seen(&shop).await;
+        let expected = expected.get_or_insert_with(|| seen.clone());
+        for (number, (one, other)) in expected.iter().zip(&seen).enumerate() {
+            assert_eq!(one, other, "line {number} on {address}");
+        }
+        assert_eq!(expected.len(), seen.len(), "{address}");
+    }
+    database.drop().await;
+}
+
+/// What the program prints, without times and rates.
+fn says(store: &str, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_order"))
+        .args(arguments)
+        .args(["--store", store])
+        .output()
+        .expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(store, "STORE");
+    let told = format!("{:?}\n{}{}", output.status.code(), text(&output.stdout), text(&output.stderr));
+    let is_time = |word: &str| word.contains(':') && word.starts_with(|first: char| first.is_ascii_digit());
+    let without_time = |line: &str| {
+        let line = line.split(" in ").next().unwrap_or_default();
+        line.split_whitespace()
+            .filter(|word| !is_time(word) && !word.starts_with("20"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    told.lines().map(without_time).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_subcommand_says_the_same_on_sqlite_and_on_postgres() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let database = Database::new("output").await;
+    let file = format!("sqlite:{}", directory.path().join("orders.db").display());
+    let (sample, id) = (sample(), "00002-19970112-5-7700-1");
+    let calls: [&[&str]; 15] = [
+        &["import", &sample],
+        &["import", &sample],
+        &["show", id],
+        &["show", "nobody"],
+        &["history", id],
+        &["history", id, "--as-of", "2"],
+        &["list", "--limit", "50"],
+        &["spend", "--limit", "1000"],
+        &["revenue", "--limit", "1000"],
+        &["stats"],
+        &["stats", "--json"],
+        &["status"],
+        &["deadletters", "list"],
+        &["deadletters", "retry", "order-list", "order-nobody"],
+        &["rebuild", "customer-spend", "--only-if-equal"],
+    ];
+    for call in calls {
+        let (one, other) = (says(&file, call), says(&database.url(), call));
+        assert_eq!(one, other, "{call:?}");
+        assert!(one.len() > 20, "{call:?} says {one:?}");
+    }
+    let empty = Database::new("empty").await;
+    let told = says(&empty.url(), &["stats"]);
+    assert!(told.contains("there is no store at postgres://"), "{told}");
+    empty.drop().await;
+    database.drop().await;
+}

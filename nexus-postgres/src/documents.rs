@@ -1,0 +1,257 @@
+//! JSON documents within a transaction: read once, written together at its end.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use nexus_core::{
+    Collection, Document, DocumentKey, DocumentTx, Documents, KeyRange, Payload, ProjectionTransaction,
+    StoreError,
+};
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use crate::connections::Connection;
+use crate::error::store_error;
+use crate::schema::{Schema, Sql};
+use crate::values::Json;
+
+/// The statements for documents.
+#[derive(Clone, Debug)]
+pub(crate) struct DocumentStatements {
+    get: Sql,
+    list: Sql,
+    put: Sql,
+    delete: Sql,
+}
+
+impl DocumentStatements {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        Self {
+            get: schema.sql(
+                "SELECT content FROM nexus.documents WHERE space = $1 AND collection = $2 AND key = $3",
+            ),
+            // Text is compared by its bytes, so keys with a prefix lie side by side.
+            list: schema.sql(
+                "SELECT content, key FROM nexus.documents WHERE space = $1 AND collection = $2 AND key > $3 AND key >= $4 \
+                 AND ($5::text IS NULL OR key < $5) ORDER BY key LIMIT $6",
+            ),
+            put: schema.sql(
+                "INSERT INTO nexus.documents (space, collection, key, content) \
+                 SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[]) \
+                 ON CONFLICT (space, collection, key) DO UPDATE SET content = excluded.content",
+            ),
+            delete: schema.sql(
+                "DELETE FROM nexus.documents d USING unnest($2::text[], $3::text[]) AS w (collection, key) \
+                 WHERE d.space = $1 AND d.collection = w.collection AND d.key = w.key",
+            ),
+        }
+    }
+
+    /// The document under this key.
+    pub(crate) async fn get(
+        &self,
+        connection: &mut PgConnection,
+        space: &str,
+        collection: &Collection,
+        key: &DocumentKey,
+    ) -> Result<Option<Payload>, StoreError> {
+        let failed = |error| store_error("read a document", error);
+        let query = self.get.query().bind(space).bind(collection.as_str()).bind(key.as_str());
+        let row = query.fetch_optional(connection).await.map_err(failed)?;
+        row.as_ref().map(content).transpose().map_err(failed)
+    }
+
+    /// The documents within `range`, in the order of their keys.
+    pub(crate) async fn list(
+        &self,
+        connection: &mut PgConnection,
+        space: &str,
+        collection: &Collection,
+        range: &KeyRange,
+    ) -> Result<Vec<Document>, StoreError> {
+        let failed = |error| store_error("list documents", error);
+        let after = range.last_seen().map_or("", DocumentKey::as_str);
+        let query = self.list.query().bind(space).bind(collection.as_str()).bind(after).bind(range.prefix());
+        let limit = i64::try_from(range.max_documents()).unwrap_or(i64::MAX);
+        let rows =
+            query.bind(successor(range.prefix())).bind(limit).fetch_all(connection).await.map_err(failed)?;
+        let document = |row: &PgRow| {
+            let key = DocumentKey::new(row.try_get::<&str, _>(1).map_err(failed)?)
+                .map_err(|error| StoreError::corrupt("the key of a document", error))?;
+            Ok(Document { key, content: content(row).map_err(failed)? })
+        };
+        rows.iter().map(document).collect()
+    }
+}
+
+fn content(row: &PgRow) -> Result<Payload, sqlx::Error> {
+    let value = row.try_get_raw(0)?;
+    let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
+    Ok(Payload::from_checked(Bytes::copy_from_slice(bytes)))
+}
+
+/// The documents of one space, within the transaction that is open on its connection; whoever has it has the space for
+/// itself.
+pub struct PostgresDocuments {
+    pub(crate) connection: Connection,
+    statements: DocumentStatements,
+    space: String,
+    /// What was read or written, and is not to be asked for again.
+    known: BTreeMap<(Collection, DocumentKey), Known>,
+    nothing: (),
+}
+
+struct Known {
+    content: Option<Payload>,
+    is_changed: bool,
+}
+
+impl PostgresDocuments {
+    pub(crate) fn new(connection: Connection, statements: DocumentStatements, space: String) -> Self {
+        Self { connection, statements, space, known: BTreeMap::new(), nothing: () }
+    }
+
+    /// Writes what was changed.
+    pub(crate) async fn flush(&mut self) -> Result<(), StoreError> {
+        let failed = |error| store_error("write documents", error);
+        let (mut collections, mut keys, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut collections_without, mut keys_without) = (Vec::new(), Vec::new());
+        for ((collection, key), known) in self.known.iter().filter(|(_, known)| known.is_changed) {
+            match &known.content {
+                Some(content) => {
+                    collections.push(collection.as_str());
+                    keys.push(key.as_str());
+                    contents.push(Json(content.as_bytes()));
+                }
+                None => {
+                    collections_without.push(collection.as_str());
+                    keys_without.push(key.as_str());
+                }
+            }
+        }
+        if !keys_without.is_empty() {
+            let delete =
+                self.statements.delete.query().bind(&self.space).bind(collections_without).bind(keys_without);
+            delete.execute(&mut *self.connection).await.map_err(failed)?;
+        }
+        if !keys.is_empty() {
+            let put =
+                self.statements.put.query().bind(&self.space).bind(collections).bind(keys).bind(contents);
+            put.execute(&mut *self.connection).await.map_err(failed)?;
+        }
+        for known in self.known.values_mut() {
+            known.is_changed = false;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was read and written: it was taken back.
+    pub(crate) fn forget(&mut self) {
+        self.known.clear();
+    }
+}
+
+impl std::fmt::Debug for PostgresDocuments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresDocuments").field("space", &self.space).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Documents for PostgresDocuments {
+    async fn get(
+        &mut self,
+        collection: &Collection,
+        key: &DocumentKey,
+    ) -> Result<Option<Payload>, StoreError> {
+        let place = (collection.clone(), key.clone());
+        if let Some(known) = self.known.get(&place) {
+            return Ok(known.content.clone());
+        }
+        let content = self.statements.get(&mut self.connection, &self.space, collection, key).await?;
+        self.known.insert(place, Known { content: content.clone(), is_changed: false });
+        Ok(content)
+    }
+
+    async fn put(
+        &mut self,
+        collection: &Collection,
+        key: &DocumentKey,
+        content: Payload,
+    ) -> Result<(), StoreError> {
+        let known = Known { content: Some(content), is_changed: true };
+        self.known.insert((collection.clone(), key.clone()), known);
+        Ok(())
+    }
+
+    async fn delete(&mut self, collection: &Collection, key: &DocumentKey) -> Result<(), StoreError> {
+        let known = Known { content: None, is_changed: true };
+        self.known.insert((collection.clone(), key.clone()), known);
+        Ok(())
+    }
+
+    async fn list(&mut self, collection: &Collection, range: &KeyRange) -> Result<Vec<Document>, StoreError> {
+        self.flush().await?;
+        self.statements.list(&mut self.connection, &self.space, collection, range).await
+    }
+}
+
+impl ProjectionTransaction<DocumentTx> for PostgresDocuments {
+    fn read_model(&mut self) -> &mut DocumentTx {
+        self
+    }
+
+    fn notes(&mut self) -> &mut dyn Documents {
+        self
+    }
+}
+
+impl ProjectionTransaction<PgConnection> for PostgresDocuments {
+    fn read_model(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    fn notes(&mut self) -> &mut dyn Documents {
+        self
+    }
+}
+
+impl ProjectionTransaction<()> for PostgresDocuments {
+    fn read_model(&mut self) -> &mut () {
+        &mut self.nothing
+    }
+
+    fn notes(&mut self) -> &mut dyn Documents {
+        self
+    }
+}
+
+/// The first text after all that start with `prefix`; `None` where there is no such text.
+fn successor(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // There are no characters between D7FF and E000.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_text_begins() {
+        for (prefix, end) in
+            [("", None), ("a", Some("b")), ("a\u{10ffff}", Some("b")), ("\u{d7ff}", Some("\u{e000}"))]
+        {
+            assert_eq!(successor(prefix).as_deref(), end);
+        }
+        assert_eq!(successor("\u{10ffff}"), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! The beginnings of streams, those that are wanted at the same time in one statement.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::TryStreamExt;
+use nexus_core::{Direction, Page, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
+use sqlx::postgres::PgConnection;
+use tokio::sync::oneshot;
+
+use super::{Progress, Reader};
+use crate::connections::retried;
+use crate::error::{Closed, store_error};
+use crate::query::times;
+use crate::rows::{self, COLUMNS_OF_STREAM, Decoder};
+use crate::schema::{Schema, Sql};
+
+/// So many reads go by themselves at a time; with more under way, they go together.
+const ALONE: usize = 1;
+
+/// So many statements for several are under way at once.
+const TOGETHER: usize = 1;
+
+/// So many streams one statement reads at most.
+const STREAMS: usize = 64;
+
+/// So many events of each: most streams that are read at the same time as others are no longer.
+const MOST: usize = 64;
+
+/// What is wanted, and the statement for it.
+#[derive(Debug)]
+pub(crate) struct Loads {
+    sql: Sql,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    alone: usize,
+    together: usize,
+    wanted: Vec<Wanted>,
+}
+
+/// The beginning of a stream.
+#[derive(Debug)]
+struct Wanted {
+    stream: StreamId,
+    options: ReadOptions<StreamVersion>,
+    /// How many events there may be.
+    most: usize,
+    reply: oneshot::Sender<Result<Page, StoreError>>,
+}
+
+/// For as long as it lives, a read goes by itself.
+struct Alone<'a>(&'a Loads);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.state().alone -= 1;
+    }
+}
+
+impl Loads {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        let text = include_str!("loads.sql").replace(":columns", COLUMNS_OF_STREAM);
+        Self { sql: schema.sql(&text), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alone(&self) -> Option<Alone<'_>> {
+        let mut state = self.state();
+        if state.alone == ALONE || state.together > 0 {
+            return None;
+        }
+        state.alone += 1;
+        Some(Alone(self))
+    }
+
+    /// The next that go together. Without any the caller ends.
+    fn next(&self) -> Option<Vec<Wanted>> {
+        let mut state = self.state();
+        if state.wanted.is_empty() {
+            state.together -= 1;
+            return None;
+        }
+        let count = state.wanted.len().min(STREAMS);
+        Some(state.wanted.drain(..count).collect())
+    }
+}
+
+impl Reader {
+    /// The first page of a read of a stream, which may be read together with others.
+    pub(crate) async fn first_page(
+        self: Arc<Self>,
+        stream: StreamId,
+        options: ReadOptions<StreamVersion>,
+        progress: &Progress,
+    ) -> Result<Page, StoreError> {
+        let is_plain = options.direction() == Direction::Forwards && times(&options).is_none();
+        let alone = self.loads.alone();
+        if alone.is_some() || !is_plain {
+            return self.stream_page(&stream, &options, progress).await;
+        }
+        let (reply, answer) = oneshot::channel();
+        let most = progress.rows(&options).min(MOST);
+        let is_new = {
+            let mut state = self.loads.state();
+            state.wanted.push(Wanted { stream, options, most, reply });
+            let is_new = state.together < TOGETHER;
+            state.together += usize::from(is_new);
+            is_new
+        };
+        if is_new {
+            let reader = Arc::clone(&self);
+            tokio::spawn(async move { reader.load_together().await });
+        }
+        answer.await.map_err(|_| StoreError::unavailable("read a stream", Closed))?
+    }
+
+    async fn load_together(&self) {
+        while let Some(mut wanted) = self.loads.next() {
+            // Nobody waits for it any more.
+            wanted.retain(|one| !one.reply.is_closed());
+            match self.beginnings(&wanted).await {
+                Ok(pages) => {
+                    for (one, page) in wanted.into_iter().zip(pages) {
+                        let _ = one.reply.send(Ok(page));
+                    }
+                }
+                // One of them may be at fault: each by itself.
+                Err(_) => {
+                    for one in wanted {
+                        let page = self.stream_page(&one.stream, &one.options, &Progress::default()).await;
+                        let _ = one.reply.send(page);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn beginnings(&self, wanted: &[Wanted]) -> Result<Vec<Page>, StoreError> {
+        retried!(&self.connections, "read streams", |connection| self.beginnings_on(connection, wanted))
+    }
+
+    async fn beginnings_on(
+        &self,
+        connection: &mut PgConnection,
+        wanted: &[Wanted],
+    ) -> Result<Vec<Page>, StoreError> {
+        let failed = |error| store_error("read streams", error);
+        let (mut streams, mut first, mut last, mut most) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for one in wanted {
+            streams.push(one.stream.as_str());
+            first.push(one.options.first().map_or(1, StreamVersion::to_i64));
+            last.push(one.options.last().map_or(i64::MAX, StreamVersion::to_i64));
+            most.push(i64::try_from(one.most).unwrap_or(i64::MAX));
+        }
+        let mut kinds = self.kinds.known();
+        let mut read: Vec<Vec<RecordedEvent>> = wanted.iter().map(|_| Vec::new()).collect();
+        let mut decoder = Decoder::default();
+        let query = self.loads.sql.query().bind(streams).bind(first).bind(last).bind(most);
+        let rows: Vec<_> = query.fetch(&mut *connection).try_collect().await.map_err(failed)?;
+        for row in &rows {
+            let number = rows::number(row).map_err(failed)?;
+            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+            let (Some(one), Some(events)) = (wanted.get(index), read.get_mut(index)) else { continue };
+            if rows::kind(row, 1).is_some_and(|kind| kinds.kind(kind).is_none()) {
+                kinds = self.kinds.loaded(connection).await?;
+            }
+            events.push(decoder.event_at(row, 1, &kinds, Some(&one.stream))?);
+        }
+        let page = |(events, one): (Vec<RecordedEvent>, &Wanted)| {
+            if events.len() < one.most { Page::Last(events) } else { Page::More(events) }
+        };
+        Ok(read.into_iter().zip(wanted).map(page).collect())
+    }
+}

@@ -1,0 +1,190 @@
+//! Plain appends: one statement stores those of a group that nothing speaks against.
+
+use std::sync::Arc;
+
+use nexus_core::{
+    Appended, Commit, CommittedStream, ExpectedVersion, NewEvent, StoreError, StreamVersion, Timestamp,
+    commit_time,
+};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::careful::Refusal;
+use super::queue::Request;
+use super::statement::Shape;
+use super::{Drawn, Writer, is_taken};
+use crate::columns::Columns;
+use crate::connections::retried;
+use crate::error::store_error;
+use crate::retry::Tries;
+use crate::values::Time;
+
+/// What was stored of one append.
+struct Stored {
+    base: i64,
+    drawn: Drawn,
+    recorded_at: Timestamp,
+}
+
+impl Writer {
+    /// Appends the group, and answers each.
+    pub(super) async fn append_group(self: &Arc<Self>, mut group: Vec<Request>) {
+        // Rows are locked in one order by all.
+        group.sort_by(|one, other| one.stream().cmp(&other.stream()));
+        if group.len() == 1 {
+            for request in group {
+                self.append_alone(request).await;
+            }
+            return;
+        }
+        let shape = group.iter().fold(Shape::default(), |shape, request| shape.with(&request.batch));
+        let shape = shape.skipping_locked();
+        let mut tries: Option<Tries> = None;
+        let answers = loop {
+            match self.store_group(&group, shape).await {
+                Ok(answers) => break answers,
+                Err(error) if self.connections.is_brief(&error) => {
+                    if !tries.get_or_insert_with(|| self.connections.retry().start()).pause().await {
+                        break group.iter().map(|_| None).collect();
+                    }
+                }
+                // One of them may be at fault: each by itself.
+                Err(_) => break group.iter().map(|_| None).collect(),
+            }
+        };
+        let mut open = Vec::new();
+        for (request, answer) in group.into_iter().zip(answers) {
+            match answer {
+                Some(stored) => {
+                    let commit = stored.commit(&request);
+                    request.answer(Ok(Appended::Stored(commit)));
+                }
+                None => open.push(request),
+            }
+        }
+        // They may wait for others, and one for the other: each on a task of its own.
+        let alone = open.into_iter().map(|request| {
+            let writer = Arc::clone(self);
+            tokio::spawn(async move { writer.append_alone(request).await })
+        });
+        futures::future::join_all(alone.collect::<Vec<_>>()).await;
+    }
+
+    /// One append, until it is known what becomes of it.
+    async fn append_alone(&self, request: Request) {
+        let answer = self.judge_alone(&request).await;
+        request.answer(answer);
+    }
+
+    async fn judge_alone(&self, request: &Request) -> Result<Appended, StoreError> {
+        let shape = Shape::default().with(&request.batch).complete();
+        let mut tries: Option<Tries> = None;
+        loop {
+            let error = match self.store_group(std::slice::from_ref(request), shape).await {
+                Ok(mut answers) => match answers.pop().flatten() {
+                    Some(stored) => return Ok(Appended::Stored(stored.commit(request))),
+                    None => match self.refused(request).await {
+                        Ok(Some(answer)) => return answer,
+                        // Somebody was there between the two looks, and is gone.
+                        Ok(None) => StoreError::unavailable("append", Overtaken),
+                        Err(error) => error,
+                    },
+                },
+                Err(error) => error,
+            };
+            let is_worth_it = matches!(&error, StoreError::Unavailable { source, .. } if source.is::<Overtaken>())
+                || is_taken(&error)
+                || self.connections.is_brief(&error);
+            if !is_worth_it || !tries.get_or_insert_with(|| self.connections.retry().start()).pause().await {
+                return Err(error);
+            }
+            if is_taken(&error)
+                && let Some(answer) = self.refused(request).await?
+            {
+                return answer;
+            }
+        }
+    }
+
+    /// Runs the statement; an append that is not stored has `None`.
+    async fn store_group(&self, group: &[Request], shape: Shape) -> Result<Vec<Option<Stored>>, StoreError> {
+        let failed = |error| store_error("append", error);
+        let (mut streams, mut modes, mut versions, mut counts) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut columns = Columns::default();
+        let kinds = self.kinds.known();
+        for request in group {
+            let Some(part) = request.batch.parts().first() else { continue };
+            let (mode, version) = mode(part.expected());
+            streams.push(part.stream().as_str());
+            modes.push(mode);
+            versions.push(version);
+            counts.push(i64::try_from(part.events().len()).unwrap_or(i64::MAX));
+            columns.add(&request.batch, &kinds)?;
+        }
+        let sql = self.groups.of(shape);
+        let query = sql.query().bind(streams).bind(modes).bind(versions).bind(counts);
+        let query = columns.bind_events(query).bind(Time(commit_time(self.clock.now(), None)));
+        let query = if shape.has_tags { columns.bind_tags(query) } else { query };
+        drop(columns);
+        let mut connection = self.connections.take().await.map_err(failed)?;
+        let rows = query.fetch_all(&mut *connection).await.map_err(failed)?;
+        connection.done();
+        let mut answers: Vec<Option<Stored>> = group.iter().map(|_| None).collect();
+        for row in rows {
+            let number: i64 = row.try_get(0).map_err(failed)?;
+            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+            if let (Some(request), Some(answer)) = (group.get(index), answers.get_mut(index)) {
+                *answer = Some(Stored::of(&row, request.batch.len()).map_err(failed)?);
+            }
+        }
+        self.committed(answers.iter().flatten().map(|stored| stored.drawn));
+        Ok(answers)
+    }
+
+    /// Why an append was not stored; `None` where nothing speaks against it now.
+    async fn refused(&self, request: &Request) -> Result<Option<Result<Appended, StoreError>>, StoreError> {
+        retried!(&self.connections, "append", |connection| async {
+            match self.judge(connection, &request.batch).await {
+                Ok(()) => Ok(None),
+                Err(Refusal::Repeated(commit)) => Ok(Some(Ok(Appended::Repeated(commit)))),
+                Err(Refusal::Refused(error)) => Ok(Some(Err(error))),
+                Err(Refusal::Failed(error)) => Err(store_error("append", error)),
+            }
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("others have the stream in hand, again and again")]
+struct Overtaken;
+
+/// What is expected, as the statement reads it.
+fn mode(expected: ExpectedVersion) -> (i16, i64) {
+    match expected {
+        ExpectedVersion::Any => (0, 0),
+        ExpectedVersion::NoStream => (1, 0),
+        ExpectedVersion::StreamExists => (2, 0),
+        ExpectedVersion::Exact(version) => (3, version.to_i64()),
+    }
+}
+
+impl Stored {
+    fn of(row: &PgRow, events: usize) -> Result<Self, sqlx::Error> {
+        let recorded_at = row.try_get::<Time, _>(4)?.0;
+        Ok(Self { base: row.try_get(1)?, drawn: Drawn::of(row, 2, events)?, recorded_at })
+    }
+
+    fn commit(&self, request: &Request) -> Commit {
+        let parts = request.batch.parts().iter().map(|part| {
+            let ids = part.events().iter().map(NewEvent::id).collect();
+            CommittedStream::new(part.stream().clone(), first_after(self.base), ids)
+        });
+        Commit::new(parts.collect(), Some(self.drawn.last), self.recorded_at)
+    }
+}
+
+/// The version after this one, which is 0 where there was none.
+pub(super) fn first_after(base: i64) -> StreamVersion {
+    StreamVersion::try_from(base).map_or(StreamVersion::FIRST, StreamVersion::next)
+}

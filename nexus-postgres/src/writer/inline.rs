@@ -1,0 +1,76 @@
+//! Appends with inline projections: each behind a savepoint of its own.
+
+use nexus_core::{AppendBatch, Appended, EventParts, Position, RecordedEvent, StoreError, StreamAppend};
+
+use super::Writer;
+use super::careful::{Answers, Refusal, Stored};
+use super::queue::Request;
+use crate::documents::PostgresDocuments;
+use crate::error::store_error;
+use crate::inline::savepoint;
+use crate::transaction::Open;
+
+impl Writer {
+    /// Judges each append, and takes what it stores into the read models.
+    pub(super) async fn append_inline(
+        &self,
+        open: Open,
+        group: &[Request],
+    ) -> Result<(Open, (Answers, Vec<Position>)), StoreError> {
+        let mut documents = PostgresDocuments::new(open.connection, self.documents.clone(), String::new());
+        self.lock_inline(&mut documents.connection).await?;
+        let (mut answers, mut positions) = (Vec::with_capacity(group.len()), Vec::new());
+        let batches = group.iter().map(|request| &request.batch);
+        let mut hold = self.take_hold(&mut documents.connection, batches).await?;
+        for Request { batch, .. } in group {
+            savepoint(&mut documents.connection, "SAVEPOINT nexus_append").await?;
+            let answer = match self.judge_and_store(&mut documents.connection, batch, &mut hold).await {
+                Ok(stored) => {
+                    let taken = self.inline.take(&recorded(batch, &stored), &mut documents).await;
+                    taken.map(|()| {
+                        positions.extend(stored.positions);
+                        Appended::Stored(stored.commit)
+                    })
+                }
+                Err(Refusal::Repeated(commit)) => Ok(Appended::Repeated(commit)),
+                Err(Refusal::Refused(error)) => Err(error),
+                Err(Refusal::Failed(error)) => return Err(store_error("append", error)),
+            };
+            if answer.is_err() {
+                documents.forget();
+                savepoint(&mut documents.connection, "ROLLBACK TO nexus_append").await?;
+            }
+            savepoint(&mut documents.connection, "RELEASE nexus_append").await?;
+            answers.push(answer);
+        }
+        Ok((Open { connection: documents.connection }, (answers, positions)))
+    }
+}
+
+/// The events of a batch as they were just stored.
+fn recorded(batch: &AppendBatch, stored: &Stored) -> Vec<RecordedEvent> {
+    let mut events = Vec::with_capacity(batch.len());
+    let mut positions = stored.positions.iter().copied();
+    for part in &stored.commit.streams {
+        let sent = batch.parts().iter().find(|sent| *sent.stream() == part.stream);
+        let mut next = part.first;
+        for event in sent.into_iter().flat_map(StreamAppend::events) {
+            let version = next;
+            next = next.next();
+            events.push(RecordedEvent::from(EventParts {
+                id: event.id(),
+                event_type: event.event_type().clone(),
+                schema_version: event.schema_version(),
+                payload: event.payload().clone(),
+                metadata: event.metadata().clone(),
+                tags: event.tags().to_vec(),
+                stream: part.stream.clone(),
+                version,
+                slice: part.stream.slice(),
+                position: positions.next(),
+                recorded_at: stored.commit.recorded_at,
+            }));
+        }
+    }
+    events
+}

@@ -1,0 +1,77 @@
+//! The public suite, on a fresh schema for each case.
+
+use std::sync::Arc;
+
+use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
+use nexus_core::{Clock, LogFeed, Query};
+use nexus_postgres::{PostgresProjections, PostgresStore};
+
+use crate::support::House;
+
+struct Postgres {
+    house: House,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoreFixture for Postgres {
+    type Store = PostgresStore;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        Self { house: House::new(), clock }
+    }
+
+    async fn open(&self) -> PostgresStore {
+        let config = self.house.config().clock(Arc::clone(&self.clock));
+        PostgresStore::open_with(config).await.expect("the store opens")
+    }
+}
+
+impl FeedFixture for Postgres {
+    type Feed = LogFeed<PostgresStore>;
+
+    async fn feed(&self, query: Query) -> LogFeed<PostgresStore> {
+        LogFeed::new(self.open().await, query)
+    }
+}
+
+struct ReadModels(House);
+
+impl ProjectionFixture for ReadModels {
+    type Store = PostgresProjections;
+
+    async fn start() -> Self {
+        Self(House::new())
+    }
+
+    async fn open(&self) -> PostgresProjections {
+        PostgresProjections::open_with(self.0.config()).await.expect("the schema can be used")
+    }
+}
+
+mod store {
+    nexus_core::event_store_conformance!(super::Postgres);
+}
+
+mod log {
+    nexus_core::event_log_conformance!(super::Postgres);
+}
+
+mod feed {
+    nexus_core::event_feed_conformance!(super::Postgres);
+}
+
+mod documents {
+    nexus_core::document_conformance!(super::ReadModels);
+}
+
+mod transactions {
+    nexus_core::projection_transaction_conformance!(super::ReadModels);
+}
+
+mod leases {
+    nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod dead_letters {
+    nexus_core::dead_letter_conformance!(super::ReadModels);
+}

@@ -1,0 +1,8 @@
+//! The PostgreSQL backend on a real server: `cargo xtask test` starts one.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+mod appends;
+mod conformance;
+mod gaps;
+mod support;
