@@ -48,6 +48,9 @@ struct Options {
     /// One of several processes of a measurement: sends commands, to aggregates from this number on.
     #[arg(long, hide = true)]
     from: Option<u64>,
+    /// And so many at once.
+    #[arg(long, hide = true, default_value_t = nexus::CONCURRENT)]
+    at_once: u64,
     /// Only workloads whose name contains this.
     #[arg(long, default_value = "")]
     only: String,

@@ -235,7 +235,7 @@ async fn processes(options: &Options, url: &str) -> anyhow::Result<()> {
                 let mut command = tokio::process::Command::new(std::env::current_exe()?);
                 command.args(["--store", "postgres", "--commands", &each.to_string()]);
                 command.args(["--from", &(process * commands).to_string()]);
-                command.args(["--projected", &(CONCURRENT / processes).to_string()]);
+                command.args(["--at-once", &(CONCURRENT / processes).to_string()]);
                 running.push(command.env("DATABASE_URL", url).stdin(Stdio::null()).spawn()?);
             }
             for mut process in running {
@@ -258,5 +258,5 @@ async fn processes(options: &Options, url: &str) -> anyhow::Result<()> {
 /// One of several processes.
 async fn send(url: &str, options: &Options, first: u64) -> anyhow::Result<()> {
     let orders = Repository::new(open(url, "processes").await?);
-    nexus::concurrent_by(&orders, first, options.commands, options.projected).await.map(drop)
+    nexus::concurrent_by(&orders, first, options.commands, options.at_once).await.map(drop)
 }

@@ -52,6 +52,10 @@ impl PostgresConfig {
     /// # Errors
     /// [`OpenError::InvalidUrl`].
     pub fn new(url: &str) -> Result<Self, OpenError> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            let source = "it starts with another scheme, or none".into();
+            return Err(OpenError::InvalidUrl { source });
+        }
         let options: PgConnectOptions =
             url.parse().map_err(|source: sqlx::Error| OpenError::InvalidUrl { source: source.into() })?;
         Ok(Self::with_options(options))

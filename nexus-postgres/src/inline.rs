@@ -303,7 +303,17 @@ impl fmt::Debug for InlineProjections {
 pub(crate) async fn savepoint(
     connection: &mut PgConnection,
     statement: &'static str,
-) -> Result<(), StoreError> {
-    let done = sqlx::raw_sql(statement).execute(connection).await;
-    done.map(drop).map_err(|error| store_error("append", error))
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(statement).execute(connection).await.map(drop)
+}
+
+/// What an append is told whose projection has met an error of PostgreSQL's, and has said nothing.
+pub(crate) fn swallowed(error: sqlx::Error) -> StoreError {
+    match Fault::of(&error) {
+        Fault::Ended => {
+            let by = "an inline projection that did not pass an error on".to_owned();
+            StoreError::Refused { by, source: error.into() }
+        }
+        _ => store_error("append", error),
+    }
 }

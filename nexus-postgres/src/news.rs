@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::bound::{Bound, End};
 use crate::connections::{Connections, retried};
 use crate::error::{Closed, store_error};
+use crate::on_task::OnTask;
 use crate::schema::{Schema, Sql};
 
 /// Other processes are told no more often than this: announcements are commits, and queue behind each other.
@@ -27,6 +28,9 @@ const ASKED_SOON: Duration = Duration::from_millis(2);
 
 /// And never less often than this.
 const ASKED_AT_LEAST: Duration = Duration::from_millis(250);
+
+/// A connection that listens is given up if it is not there by then.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// So many news that nobody has told of, one after the other, mean that the connection is deaf.
 const DEAF_AFTER: u32 = 2;
@@ -186,6 +190,8 @@ struct LookOut {
     pool: PgPool,
     channel: String,
     listener: Option<PgListener>,
+    /// One that is being connected.
+    connecting: Option<OnTask<PgListener>>,
     /// How often there were news of which nothing was heard.
     unheard: u32,
     pause: Duration,
@@ -194,6 +200,7 @@ struct LookOut {
 /// What has ended a pause.
 enum Woken {
     Heard,
+    Connected,
     Wanted,
     Late,
     /// The connection that listens is gone.
@@ -207,6 +214,7 @@ impl LookOut {
             pool: news.connections.for_listening(),
             channel: news.channel.clone(),
             listener: None,
+            connecting: None,
             unheard: 0,
             pause: ASKED_SOON,
         }
@@ -216,9 +224,8 @@ impl LookOut {
         let mut woken = Woken::Wanted;
         let mut before: Option<End> = None;
         while let Some(news) = self.wait_until_needed().await {
-            // Listened for first, so that nothing is missed between that and the question.
-            if self.listener.is_none() {
-                self.listen().await;
+            if self.listener.is_none() && self.connecting.is_none() {
+                self.connecting = Some(self.listen());
             }
             let known = news.bound.known();
             match news.ask().await {
@@ -236,8 +243,11 @@ impl LookOut {
                 }
             }
             woken = self.pause(&news).await;
-            if matches!(woken, Woken::Deaf) {
-                self.listener = None;
+            match woken {
+                Woken::Deaf => (self.listener, self.connecting) = (None, None),
+                // What was told before is found by asking.
+                Woken::Connected => (self.connecting, self.unheard) = (None, 0),
+                Woken::Heard | Woken::Wanted | Woken::Late => {}
             }
         }
     }
@@ -253,19 +263,27 @@ impl LookOut {
         }
     }
 
-    async fn listen(&mut self) {
-        let listening = async {
-            let mut listener = PgListener::connect_with(&self.pool).await?;
-            listener.eager_reconnect(false);
-            listener.listen(&self.channel).await?;
-            Ok::<_, sqlx::Error>(listener)
-        };
-        match listening.await {
-            Ok(listener) => self.listener = Some(listener),
-            Err(error) => {
-                tracing::debug!(%error, "news cannot be listened for; the database is asked instead");
+    /// Connects, beside the asking: that must not wait for a server that does not answer.
+    fn listen(&self) -> OnTask<PgListener> {
+        let (pool, channel) = (self.pool.clone(), self.channel.clone());
+        OnTask::start(async move {
+            let failed = |error| store_error("listen for events", error);
+            let listening = async {
+                let mut listener = PgListener::connect_with(&pool).await?;
+                listener.eager_reconnect(false);
+                listener.listen(&channel).await?;
+                Ok(listener)
+            };
+            let listening = tokio::time::timeout(CONNECTED_WITHIN, listening).await;
+            match listening.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+                Ok(listener) => Ok(listener),
+                Err(error) => {
+                    // Not again at once.
+                    sleep(ASKED_EVERY).await;
+                    Err(failed(error))
+                }
             }
-        }
+        })
     }
 
     /// Something new of which nothing was heard: once is chance, again and again is a connection that nothing comes through.
@@ -278,7 +296,7 @@ impl LookOut {
                     self.listener = None;
                 }
             }
-            Woken::Wanted | Woken::Late | Woken::Deaf => {}
+            Woken::Connected | Woken::Wanted | Woken::Late | Woken::Deaf => {}
         }
     }
 
@@ -296,25 +314,38 @@ impl LookOut {
 
     async fn pause(&mut self, news: &News) -> Woken {
         let late = sleep(self.pause);
-        let Some(listener) = &mut self.listener else {
-            return tokio::select! {
-                () = news.wanted.notified() => Woken::Wanted,
-                () = late => Woken::Late,
-            };
-        };
+        let (listener, connecting) = (&mut self.listener, &mut self.connecting);
         let heard = async {
-            loop {
-                match listener.try_recv().await {
-                    Ok(Some(told)) if news.is_own(told.process_id()) => {}
-                    Ok(Some(_)) => return Woken::Heard,
-                    Ok(None) | Err(_) => return Woken::Deaf,
-                }
+            match (listener, connecting) {
+                (Some(listener), _) => hear(listener, news).await,
+                (listener, Some(connected)) => match connected.await {
+                    Ok(connected) => {
+                        *listener = Some(connected);
+                        Woken::Connected
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "news cannot be listened for; the database is asked instead");
+                        Woken::Deaf
+                    }
+                },
+                (None, None) => std::future::pending().await,
             }
         };
         tokio::select! {
             woken = heard => woken,
             () = news.wanted.notified() => Woken::Wanted,
             () = late => Woken::Late,
+        }
+    }
+}
+
+/// Resolves when somebody else has something to tell.
+async fn hear(listener: &mut PgListener, news: &News) -> Woken {
+    loop {
+        match listener.try_recv().await {
+            Ok(Some(told)) if news.is_own(told.process_id()) => {}
+            Ok(Some(_)) => return Woken::Heard,
+            Ok(None) | Err(_) => return Woken::Deaf,
         }
     }
 }

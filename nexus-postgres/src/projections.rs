@@ -162,6 +162,10 @@ impl PostgresProjections {
         match ran {
             Ok(()) => self.commit(documents, tables.is_some()).await,
             Err(error) => {
+                let error = match tables {
+                    Some(_) => tables::blamed(&mut documents.connection, error).await,
+                    None => error,
+                };
                 // Whatever becomes of it, the connection is not used again before it is over.
                 let _ = Open { connection: documents.connection }.roll_back().await;
                 Err(passing(error))

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use nexus_core::{Space, StoreError, WorkError};
+use nexus_core::{BoxError, Space, StoreError, WorkError};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 
@@ -79,7 +79,19 @@ impl Tables {
 #[error(
     "the transaction was ended on the way: leave BEGIN, COMMIT and ROLLBACK to Nexus, and pass errors on"
 )]
-struct Ended(#[source] Option<sqlx::Error>);
+struct Ended(#[source] Option<BoxError>);
+
+/// What work has failed of: where its transaction was ended on the way, of that.
+pub(super) async fn blamed(connection: &mut PgConnection, error: WorkError) -> WorkError {
+    match (check_open(connection).await, error) {
+        (Err(WorkError::Failed(found)), WorkError::Failed(error))
+            if found.downcast_ref::<Ended>().is_some_and(|ended| ended.0.is_none()) =>
+        {
+            WorkError::Failed(Ended(Some(error)).into())
+        }
+        (_, error) => error,
+    }
+}
 
 /// Whether the transaction that a projection had is still the one that was begun for it. Its lock on the space goes with it.
 pub(super) async fn check_open(connection: &mut PgConnection) -> Result<(), WorkError> {
@@ -88,7 +100,9 @@ pub(super) async fn check_open(connection: &mut PgConnection) -> Result<(), Work
     match sqlx::query(lock).fetch_one(connection).await {
         Ok(row) if row.try_get(0).unwrap_or(false) => Ok(()),
         Ok(_) => Err(WorkError::Failed(Ended(None).into())),
-        Err(error) if Fault::of(&error) == Fault::Ended => Err(WorkError::Failed(Ended(Some(error)).into())),
+        Err(error) if Fault::of(&error) == Fault::Ended => {
+            Err(WorkError::Failed(Ended(Some(error.into())).into()))
+        }
         Err(error) => Err(store_error("write a read model", error).into()),
     }
 }

@@ -28,8 +28,11 @@ use crate::values::Time;
 #[derive(Debug)]
 pub(super) struct Careful {
     schema: Schema,
+    /// An inline projection's own tables are in the store's schema.
+    begin: String,
     lock_conditions: Sql,
     lock_inline: Sql,
+    has_inline: Sql,
     lock_streams: Sql,
     tails: Sql,
     draw: Sql,
@@ -42,8 +45,13 @@ impl Careful {
         let marked = |text: &str| schema.sql(&text.replace(":marker", include_str!("marker.sql").trim()));
         Self {
             schema: schema.clone(),
+            begin: format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = \"{}\", public",
+                schema.name
+            ),
             lock_conditions: schema.sql("SELECT pg_advisory_xact_lock(:conditions, 0)"),
             lock_inline: schema.sql("SELECT pg_advisory_xact_lock(:inline, 0)"),
+            has_inline: schema.sql("SELECT EXISTS (SELECT 1 FROM nexus.inline_projections)"),
             lock_streams: schema.sql(include_str!("lock.sql")),
             tails: schema.sql("SELECT stream, version, recorded_at FROM nexus.streams WHERE stream = ANY ($1) AND version > 0"),
             draw: marked(include_str!("draw.sql")),
@@ -121,8 +129,7 @@ impl Writer {
     async fn try_together(&self, group: &[Request]) -> Result<Answers, StoreError> {
         let failed = |error| store_error("append", error);
         let connection = self.connections.take().await.map_err(failed)?;
-        let mut open =
-            Open::begin(connection, "BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
+        let mut open = Open::begin(connection, &self.careful.begin).await.map_err(failed)?;
         let (answers, positions) = if self.inline.is_empty() {
             self.append_within(&mut open.connection, group).await?
         } else {
@@ -284,6 +291,13 @@ impl Writer {
                 return Ok(held);
             }
         }
+    }
+
+    /// Whether the store has inline projections by now.
+    pub(super) async fn has_inline(&self, connection: &mut PgConnection) -> Result<bool, StoreError> {
+        let failed = |error| store_error("append", error);
+        let row = self.careful.has_inline.query().fetch_one(connection).await.map_err(failed)?;
+        row.try_get(0).map_err(failed)
     }
 
     /// Whether ids and versions speak against an append: nothing is locked for that.

@@ -16,6 +16,7 @@ use super::{Drawn, Writer, is_taken};
 use crate::columns::Columns;
 use crate::connections::retried;
 use crate::error::store_error;
+use crate::inline;
 use crate::retry::Tries;
 use crate::values::Time;
 
@@ -146,6 +147,7 @@ impl Writer {
     async fn refused(&self, request: &Request) -> Result<Option<Result<Appended, StoreError>>, StoreError> {
         retried!(&self.connections, "append", |connection| async {
             match self.judge(connection, &request.batch).await {
+                Ok(()) if self.has_inline(connection).await? => Ok(Some(Err(inline::other_projections()))),
                 Ok(()) => Ok(None),
                 Err(Refusal::Repeated(commit)) => Ok(Some(Ok(Appended::Repeated(commit)))),
                 Err(Refusal::Refused(error)) => Ok(Some(Err(error))),

@@ -7,7 +7,7 @@ use super::careful::{Answers, Refusal, Stored};
 use super::queue::Request;
 use crate::documents::PostgresDocuments;
 use crate::error::store_error;
-use crate::inline::savepoint;
+use crate::inline::{self, savepoint};
 use crate::transaction::Open;
 
 impl Writer {
@@ -23,25 +23,35 @@ impl Writer {
         let batches = group.iter().map(|request| &request.batch);
         let mut hold = self.take_hold(&mut documents.connection, batches).await?;
         for Request { batch, .. } in group {
-            savepoint(&mut documents.connection, "SAVEPOINT nexus_append").await?;
-            let answer = match self.judge_and_store(&mut documents.connection, batch, &mut hold).await {
+            savepoint(&mut documents.connection, "SAVEPOINT nexus_append")
+                .await
+                .map_err(|error| store_error("append", error))?;
+            let judged = self.judge_and_store(&mut documents.connection, batch, &mut hold).await;
+            let mut answer = match judged {
                 Ok(stored) => {
                     let taken = self.inline.take(&recorded(batch, &stored), &mut documents).await;
-                    taken.map(|()| {
-                        positions.extend(stored.positions);
-                        Appended::Stored(stored.commit)
-                    })
+                    taken.map(|()| (Appended::Stored(stored.commit), stored.positions))
                 }
-                Err(Refusal::Repeated(commit)) => Ok(Appended::Repeated(commit)),
+                Err(Refusal::Repeated(commit)) => Ok((Appended::Repeated(commit), Vec::new())),
                 Err(Refusal::Refused(error)) => Err(error),
                 Err(Refusal::Failed(error)) => return Err(store_error("append", error)),
             };
+            if answer.is_ok() {
+                // Fails where a projection has met an error and not passed it on.
+                let kept = savepoint(&mut documents.connection, "RELEASE nexus_append").await;
+                answer = answer.and_then(|answer| kept.map(|()| answer).map_err(inline::swallowed));
+            }
             if answer.is_err() {
                 documents.forget();
-                savepoint(&mut documents.connection, "ROLLBACK TO nexus_append").await?;
+                let back = "ROLLBACK TO nexus_append; RELEASE nexus_append";
+                savepoint(&mut documents.connection, back)
+                    .await
+                    .map_err(|error| store_error("append", error))?;
             }
-            savepoint(&mut documents.connection, "RELEASE nexus_append").await?;
-            answers.push(answer);
+            answers.push(answer.map(|(appended, own)| {
+                positions.extend(own);
+                appended
+            }));
         }
         Ok((Open { connection: documents.connection }, (answers, positions)))
     }

@@ -2,7 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+mod access;
 mod appends;
 mod conformance;
 mod gaps;
+mod inline;
+mod migrations;
+mod news;
+mod outages;
+mod projections;
 mod support;

@@ -1,0 +1,168 @@
+//! News of what others append: heard, missed, and found all the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nexus_core::{EventLog, Position};
+use nexus_postgres::sqlx::{self, Connection, PgConnection};
+use nexus_postgres::{PostgresConfig, PostgresStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout};
+
+use crate::support::{House, append, url};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// How long it takes until a store hears of what another appends.
+async fn heard(listener: &PostgresStore, writer: &PostgresStore) -> Duration {
+    let head = writer.head().await.expect("asked");
+    let waiting = tokio::spawn({
+        let listener = listener.clone();
+        async move {
+            let news = listener.changed_after(head).await.expect("watched");
+            (news, Instant::now())
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let sent = Instant::now();
+    append(writer, "news", 1).await;
+    let (news, at) = timeout(SOON, waiting).await.expect("it is heard").expect("no panic");
+    assert!(Some(news) > head, "{news} is no news after {head:?}");
+    at.saturating_duration_since(sent)
+}
+
+async fn fastest(listener: &PostgresStore, writer: &PostgresStore) -> Duration {
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        fastest = fastest.min(heard(listener, writer).await);
+    }
+    fastest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_processes_are_heard_at_once() {
+    let house = House::new();
+    let (one, other) = (house.open().await, house.open().await);
+    heard(&one, &other).await;
+    let fastest = fastest(&one, &other).await;
+    assert!(fastest < Duration::from_millis(60), "it took {fastest:?} at best");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_replaced() {
+    let house = House::new();
+    let (one, other) = (house.open().await, house.open().await);
+    heard(&one, &other).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %' || $1 || '%'";
+    let mut connection = PgConnection::connect(&url()).await.expect("connected");
+    let ended: i64 =
+        sqlx::query_scalar(end).bind(house.schema.as_str()).fetch_one(&mut connection).await.expect("ended");
+    assert_eq!(ended, 1, "one connection listens");
+    heard(&one, &other).await;
+    let fastest = fastest(&one, &other).await;
+    assert!(fastest < Duration::from_millis(60), "it took {fastest:?} at best");
+}
+
+/// A connection that says nothing any more, and is not closed either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_nothing_comes_through_is_noticed() {
+    let house = House::new();
+    let writer = house.open().await;
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let port = proxy.local_addr().expect("bound").port();
+    let target =
+        url().split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("host and port").to_owned();
+    tokio::spawn(serve(proxy, target.clone(), Arc::clone(&is_deaf)));
+    let through = url().replace(&target, &format!("127.0.0.1:{port}"));
+    let config = PostgresConfig::new(&through).expect("a URL").schema(house.schema.clone());
+    let listener = PostgresStore::open_with(config).await.expect("opened");
+    heard(&listener, &writer).await;
+    is_deaf.store(true, Ordering::SeqCst);
+    // What is not heard is found.
+    for _ in 0..3 {
+        let late = heard(&listener, &writer).await;
+        assert!(late < Duration::from_secs(3), "it took {late:?}");
+    }
+    is_deaf.store(false, Ordering::SeqCst);
+    let deadline = Instant::now() + SOON;
+    while heard(&listener, &writer).await > Duration::from_millis(60) {
+        assert!(Instant::now() < deadline, "nobody listens again");
+    }
+}
+
+/// Passes everything on, but nothing from the server on connections that listen, while it is deaf.
+async fn serve(proxy: TcpListener, target: String, is_deaf: Arc<AtomicBool>) {
+    while let Ok((client, _)) = proxy.accept().await {
+        let Ok(server) = TcpStream::connect(&target).await else { continue };
+        let _ = client.set_nodelay(true);
+        let _ = server.set_nodelay(true);
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let listens = Arc::new(AtomicBool::new(false));
+        let (heard, is_deaf) = (Arc::clone(&listens), Arc::clone(&is_deaf));
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+                if buffer[..count].windows(7).any(|part| part == b"LISTEN ") {
+                    heard.store(true, Ordering::SeqCst);
+                }
+                if to_server.write_all(&buffer[..count]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 1 << 16];
+            let mut was_deafened = false;
+            while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                was_deafened |= is_deaf.load(Ordering::SeqCst) && listens.load(Ordering::SeqCst);
+                if !was_deafened && to_client.write_all(&buffer[..count]).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_appended_here_is_heard_without_the_database() {
+    let house = House::new();
+    let store = house.open().await;
+    append(&store, 1, 1).await;
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.changed_after(Position::new(1).ok()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let sent = Instant::now();
+    append(&store, 2, 1).await;
+    let news = timeout(SOON, waiting).await.expect("heard").expect("no panic").expect("watched");
+    assert_eq!(news.get(), 2);
+    assert!(sent.elapsed() < Duration::from_millis(500));
+}
+
+#[test]
+fn a_store_ends_with_its_runtime() {
+    let house = House::new();
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let store = runtime.block_on(async {
+            let store = house.open().await;
+            append(&store, 1, 1).await;
+            let waiting = store.clone();
+            tokio::spawn(async move { waiting.changed_after(Position::new(1_000).ok()).await });
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            store
+        });
+        // Either way round, and outside of any runtime.
+        drop(runtime);
+        drop(store);
+    }
+}
