@@ -1,12 +1,10 @@
 //! Who may do what, and how the server is reached.
 
-use std::path::Path;
-
 use nexus_core::{EventLog, EventStore, ProjectionRunner, Remedy, StoreError};
 use nexus_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use nexus_postgres::sqlx::{self, AssertSqlSafe};
 use nexus_postgres::{PRIVILEGES, PostgresConfig, PostgresProjections, PostgresStore};
-use nexus_services::{Postgres, PostgresBinaries, Release};
+use nexus_services::{Postgres, PostgresBinaries};
 
 use crate::projections::Counts;
 use crate::support::{House, append, batch, event, read_all, stream};
@@ -106,7 +104,7 @@ async fn a_server_is_reached_over_tls() {
     let folder = tempfile::tempdir().expect("a directory");
     let root = folder.path().join("root.pem");
     std::fs::write(&root, certified.cert.pem()).expect("written");
-    let binaries = PostgresBinaries::find(Release::Installed, Path::new("target/services")).expect("found");
+    let binaries = PostgresBinaries::system().expect("found");
     let server = Postgres::start(binaries, &[("fsync", "off")]).expect("started");
     let files = [("server.crt", certified.cert.pem()), ("server.key", certified.signing_key.serialize_pem())];
     for (name, content) in files {

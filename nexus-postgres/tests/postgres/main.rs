@@ -10,5 +10,6 @@ mod inline;
 mod migrations;
 mod news;
 mod outages;
+mod plans;
 mod projections;
 mod support;

@@ -35,10 +35,18 @@ impl PostgresBinaries {
         }
         match release {
             Release::V18 => Self::from_wheel(folder),
-            Release::Installed => match Self::installed() {
-                Some(found) => Ok(found),
-                None => Self::from_packages(),
-            },
+            Release::Installed => Self::system(),
+        }
+    }
+
+    /// The system's own, which are whole: others may lack TLS and extensions.
+    ///
+    /// # Errors
+    /// There are none, and none can be installed; the error says what to install.
+    pub fn system() -> anyhow::Result<Self> {
+        match Self::installed() {
+            Some(found) => Ok(found),
+            None => Self::from_packages(),
         }
     }
 

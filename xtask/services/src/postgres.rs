@@ -62,6 +62,15 @@ impl Postgres {
         self.directory.path().join("data")
     }
 
+    /// What it has logged.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn log(&self) -> anyhow::Result<String> {
+        let log = fs::read(self.directory.path().join("log")).context("could not read the server's log")?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
     /// Starts it again, on the same port, after it was stopped.
     ///
     /// # Errors
@@ -70,7 +79,7 @@ impl Postgres {
         let options = format!("-p {}", self.port);
         let log = self.directory.path().join("log");
         let started = self.run("pg_ctl", &["-w", "-l", &log.display().to_string(), "-o", &options, "start"]);
-        started.with_context(|| format!("its log: {}", fs::read_to_string(&log).unwrap_or_default()))
+        started.with_context(|| format!("its log: {}", self.log().unwrap_or_default()))
     }
 
     /// Stops it at once, as a crash would: what was not committed is gone, what was is recovered.
