@@ -90,13 +90,20 @@ impl PostgresConfig {
     }
 
     /// The options of a connection that suits this backend: statements are planned once and not for each call, and never
-    /// compiled by the server (`plan_cache_mode`, `jit`). For pools of your own.
+    /// compiled by the server (`plan_cache_mode`, `jit`), and clients that are gone are noticed within a minute. For pools of
+    /// your own.
     #[must_use]
     pub fn tuned(options: PgConnectOptions) -> PgConnectOptions {
         use sqlx::ConnectOptions;
-        options
-            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")])
-            .disable_statement_logging()
+        let settings = [
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+            // A client whose machine is gone holds its locks until the server notices.
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
+            ("tcp_keepalives_count", "3"),
+        ];
+        options.options(settings).disable_statement_logging()
     }
 
     /// The schema with the store's tables: `nexus` unless told otherwise. A database holds as many stores as it has schemas
@@ -150,8 +157,8 @@ impl PostgresConfig {
     /// - It is noted in the database: from then on only who opens the store with it, in the same version, may append. Opened
     ///   with a new projection, or a newer version, a store first takes in all it has, in one transaction, during which
     ///   nothing is appended; `prepare` has to remove what an earlier version made.
-    /// - Written through SQL, its unqualified tables are in the store's own schema. It leaves the tables of the store, and
-    ///   the transaction, alone.
+    /// - Written through SQL, its tables are in the store's own schema, the only one in the search path: what is elsewhere is
+    ///   named with its schema. It leaves the tables of the store, and the transaction, alone.
     /// - It has no effects ([`Projection::effect`]): an append that is taken back could not take them back.
     ///
     /// Read its documents with [`PostgresStore::document`](crate::PostgresStore::document).
@@ -178,6 +185,8 @@ impl PostgresConfig {
                 let options = (**options).clone();
                 let named = options.get_application_name().is_some();
                 let options = Self::tuned(if named { options } else { options.application_name("nexus") });
+                // A plan made while a table is small is kept while it grows.
+                let options = options.options([("enable_seqscan", "off")]);
                 let most = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
                 Connections::own(options, most, self.acquire_timeout, retry).map_err(|error| {
                     OpenError::Unavailable { schema: self.schema.clone(), source: error.into() }

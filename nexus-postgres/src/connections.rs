@@ -8,9 +8,8 @@ use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
 use nexus_core::StoreError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgTransactionManager};
-use sqlx::{ConnectOptions, PgPool, Postgres};
-use sqlx_core::transaction::TransactionManager;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection as _, PgPool, Postgres};
 
 use crate::error::{Fault, store_error};
 use crate::retry::{Retry, Tries};
@@ -43,6 +42,8 @@ struct Own {
     connection: PgConnection,
     /// Whether nothing was begun on it that is not finished.
     is_idle: bool,
+    /// Where a projection's names were last looked up.
+    path: Option<String>,
 }
 
 impl managed::Manager for Options {
@@ -51,7 +52,7 @@ impl managed::Manager for Options {
 
     async fn create(&self) -> Result<Own, sqlx::Error> {
         let connected = tokio::time::timeout(self.patience, self.connect.connect()).await;
-        Ok(Own { connection: connected.map_err(|_| sqlx::Error::PoolTimedOut)??, is_idle: true })
+        Ok(Own { connection: connected.map_err(|_| sqlx::Error::PoolTimedOut)??, is_idle: true, path: None })
     }
 
     async fn recycle(&self, own: &mut Own, _: &Metrics) -> RecycleResult<sqlx::Error> {
@@ -83,7 +84,9 @@ impl Connections {
     /// A connection, as soon as one is free.
     pub(crate) async fn take(&self) -> Result<Connection, sqlx::Error> {
         match &self.source {
-            Source::Callers(pool) => Ok(Connection(Held::Callers(Callers(pool.acquire().await?)))),
+            Source::Callers(pool) => {
+                Ok(Connection(Held::Callers(Callers { connection: pool.acquire().await?, is_idle: false })))
+            }
             Source::Own(pool) => match pool.get().await {
                 Ok(mut own) => {
                     own.is_idle = false;
@@ -126,6 +129,11 @@ impl Connections {
         };
         let one = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
         one.max_lifetime(None).idle_timeout(None).connect_lazy_with(options)
+    }
+
+    /// Whether nobody but us has them.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.source, Source::Own(_))
     }
 
     /// Lets go of all connections that are idle, and of the others once they are; a caller's pool is left alone.
@@ -214,8 +222,11 @@ enum Held {
     Callers(Callers),
 }
 
-/// A connection of the caller's pool; what is open on it is taken back before somebody else gets it.
-struct Callers(PoolConnection<Postgres>);
+/// A connection of the caller's pool; one that was left in the middle of something goes to nobody else.
+struct Callers {
+    connection: PoolConnection<Postgres>,
+    is_idle: bool,
+}
 
 /// Closes connections that were left in the middle of something: the server takes back what is not committed, and lets go
 /// of its locks.
@@ -227,15 +238,32 @@ struct Sweep {
 impl Connection {
     /// Hands it back, with nothing left to do on it.
     pub(crate) fn done(mut self) {
-        if let Held::Own { own, sweep } = &mut self.0 {
-            (own.is_idle, sweep.is_due) = (true, false);
+        match &mut self.0 {
+            Held::Own { own, sweep } => (own.is_idle, sweep.is_due) = (true, false),
+            Held::Callers(callers) => callers.is_idle = true,
+        }
+    }
+}
+
+impl Connection {
+    /// Statements of a projection's own are prepared anew where names mean something else than before.
+    pub(crate) async fn look_up_in(&mut self, path: &str) -> Result<(), sqlx::Error> {
+        let known = match &mut self.0 {
+            Held::Own { own, .. } => own.path.replace(path.to_owned()),
+            Held::Callers(_) => None,
+        };
+        match known {
+            Some(known) if known == path => Ok(()),
+            _ => self.clear_cached_statements().await,
         }
     }
 }
 
 impl Drop for Callers {
     fn drop(&mut self) {
-        PgTransactionManager::start_rollback(&mut self.0);
+        if !self.is_idle {
+            self.connection.close_on_drop();
+        }
     }
 }
 
@@ -253,7 +281,7 @@ impl Deref for Connection {
     fn deref(&self) -> &PgConnection {
         match &self.0 {
             Held::Own { own, .. } => &own.connection,
-            Held::Callers(Callers(connection)) => connection,
+            Held::Callers(callers) => &callers.connection,
         }
     }
 }
@@ -262,7 +290,7 @@ impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match &mut self.0 {
             Held::Own { own, .. } => &mut own.connection,
-            Held::Callers(Callers(connection)) => &mut *connection,
+            Held::Callers(callers) => &mut callers.connection,
         }
     }
 }

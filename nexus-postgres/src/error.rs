@@ -163,7 +163,9 @@ impl Fault {
             _ => match code.get(..2) {
                 Some("08") => Self::Lost,
                 Some("53" | "58" | "57") => Self::Passing,
-                Some("XX") => Self::Damage,
+                // Some are told as internal errors that are none.
+                Some("XX") if matches!(code, "XX001" | "XX002") => Self::Damage,
+                Some("XX") => Self::Passing,
                 _ => Self::Own,
             },
         }
@@ -174,7 +176,11 @@ impl Fault {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref::<sqlx::Error>() {
-                return Some(Self::of(found));
+                return Some(match Self::of(found) {
+                    // A row that is not as its reader has expected it.
+                    Self::Damage if found.as_database_error().is_none() => Self::Own,
+                    fault => fault,
+                });
             }
             if let Some(StoreError::Unavailable { .. }) = error.downcast_ref::<StoreError>() {
                 return Some(Self::Passing);

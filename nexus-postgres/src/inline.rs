@@ -132,7 +132,12 @@ impl InlineProjections {
                 projection.handle(event, documents).await.map_err(|error| refused(&inline.name, error))?;
             }
         }
-        documents.flush().await
+        documents.flush().await.map_err(|error| match error {
+            StoreError::Unavailable { source, .. } if Fault::within(&*source) == Some(Fault::Ended) => {
+                swallowed_by(source)
+            }
+            error => error,
+        })
     }
 
     /// Sees that these are the inline projections of the store: those that are new are brought up to date, and noted.
@@ -149,15 +154,15 @@ impl InlineProjections {
         let known = statements.stored(&mut connection).await.map_err(&failed)?;
         let own: Vec<(String, u32)> =
             self.0.iter().map(|inline| (inline.name.clone(), inline.version)).collect();
-        let is_settled =
-            known.len() == own.len() && own.iter().all(|one| known.contains(one)) && removed.is_empty();
+        let removes = removed.iter().any(|removed| known.iter().any(|(name, _)| name == removed));
+        let is_settled = known.len() == own.len() && own.iter().all(|one| known.contains(one)) && !removes;
         if is_settled {
             connection.done();
             return self.check_names();
         }
         // Nothing is appended meanwhile: each append reads the table.
         let begin = format!(
-            "BEGIN; SET LOCAL search_path = \"{name}\", public; LOCK TABLE \"{name}\".inline_projections IN ACCESS EXCLUSIVE MODE",
+            "BEGIN; SET LOCAL search_path = \"{name}\"; SET LOCAL enable_seqscan = on; LOCK TABLE \"{name}\".inline_projections IN ACCESS EXCLUSIVE MODE",
             name = schema.name
         );
         let open = Open::begin(connection, &begin).await.map_err(&failed)?;
@@ -205,6 +210,13 @@ impl InlineProjections {
                 _ => {
                     let caught_up = catch_up(inline, documents, reader).await;
                     caught_up.map_err(|source| OpenError::InlineFailed { name: name.clone(), source })?;
+                    let is_locked = statements.is_locked(&mut documents.connection).await.map_err(&failed)?;
+                    if !is_locked {
+                        // What was appended since may be missing.
+                        let source =
+                            "it has ended the transaction: leave BEGIN, COMMIT and ROLLBACK to Nexus".into();
+                        return Err(OpenError::InlineFailed { name, source });
+                    }
                     let note = statements.note.query().bind(name).bind(i64::from(version));
                     note.execute(&mut *documents.connection).await.map_err(&failed)?;
                 }
@@ -218,6 +230,7 @@ impl InlineProjections {
 struct Statements {
     stored: Sql,
     note: Sql,
+    is_locked: Sql,
     remove: Sql,
 }
 
@@ -229,8 +242,17 @@ impl Statements {
                 "INSERT INTO nexus.inline_projections (name, version) VALUES ($1, $2) \
                  ON CONFLICT (name) DO UPDATE SET version = excluded.version",
             ),
+            is_locked: schema.sql(
+                "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE pid = pg_backend_pid() \
+                 AND mode = 'AccessExclusiveLock' AND relation = 'nexus.inline_projections'::regclass)",
+            ),
             remove: schema.sql("DELETE FROM nexus.inline_projections WHERE name = ANY ($1)"),
         }
+    }
+
+    /// Whether nobody can append.
+    async fn is_locked(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        self.is_locked.query().fetch_one(connection).await?.try_get(0)
     }
 
     /// The inline projections that the store has, by name.
@@ -287,6 +309,8 @@ async fn catch_up(
             projection.handle(event, documents).await.map_err(ProjectionError::into_source)?;
         }
         documents.flush().await?;
+        // Memory does not grow with history.
+        documents.forget();
         if is_last {
             return Ok(());
         }
@@ -310,10 +334,11 @@ pub(crate) async fn savepoint(
 /// What an append is told whose projection has met an error of PostgreSQL's, and has said nothing.
 pub(crate) fn swallowed(error: sqlx::Error) -> StoreError {
     match Fault::of(&error) {
-        Fault::Ended => {
-            let by = "an inline projection that did not pass an error on".to_owned();
-            StoreError::Refused { by, source: error.into() }
-        }
+        Fault::Ended => swallowed_by(error.into()),
         _ => store_error("append", error),
     }
+}
+
+fn swallowed_by(source: BoxError) -> StoreError {
+    StoreError::Refused { by: "an inline projection that did not pass an error on".to_owned(), source }
 }

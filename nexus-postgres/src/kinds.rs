@@ -4,9 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use nexus_core::{EventType, NewEvent, QueryItem, SchemaVersion, StoreError};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
+use tokio::sync::Mutex;
 
 use crate::connections::{Connections, retried};
 use crate::error::store_error;
+use crate::on_task::OnTask;
 use crate::schema::{Schema, Sql};
 
 /// The numbers of the kinds of events: category, type and schema version.
@@ -16,6 +18,8 @@ use crate::schema::{Schema, Sql};
 #[derive(Debug)]
 pub(crate) struct Kinds {
     known: RwLock<Arc<Known>>,
+    /// One call at a time adds what many may want.
+    adding: Mutex<()>,
     load: Sql,
     lock: Sql,
     add: Sql,
@@ -40,6 +44,7 @@ impl Kinds {
     pub(crate) fn new(schema: &Schema) -> Self {
         Self {
             known: RwLock::default(),
+            adding: Mutex::default(),
             load: schema.sql("SELECT kind, category, type, schema_version FROM nexus.kinds ORDER BY kind"),
             lock: schema.sql("SELECT pg_advisory_xact_lock(:kinds, 0)"),
             add: schema.sql(include_str!("kinds/add.sql")),
@@ -79,36 +84,61 @@ impl Kinds {
         Ok(Arc::clone(&newest))
     }
 
-    /// Those of these events, which are added where they are new.
-    pub(crate) async fn of<'a>(
-        &self,
+    /// Sees that the kinds of these events are known; those that are new are added.
+    pub(crate) async fn know<'a>(
+        self: &Arc<Self>,
         connections: &Connections,
-        events: impl Iterator<Item = (&'a str, &'a NewEvent)> + Clone + Send + Sync,
-    ) -> Result<Arc<Known>, StoreError> {
+        events: impl Iterator<Item = (&'a str, &'a NewEvent)> + Clone,
+    ) -> Result<(), StoreError> {
         let known = self.known();
-        let has_all =
-            |known: &Known| events.clone().all(|(category, event)| known.number(category, event).is_some());
-        if has_all(&known) {
-            return Ok(known);
+        let is_new = |(category, event): &(&str, &NewEvent)| known.number(category, event).is_none();
+        let new: Vec<Wanted> =
+            events.filter(is_new).map(|(category, event)| Wanted::of(category, event)).collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        let (mut categories, mut types, mut versions) = (Vec::new(), Vec::new(), Vec::new());
-        for (category, event) in events.clone() {
-            categories.push(category);
-            types.push(event.event_type().as_str());
-            versions.push(i64::from(event.schema_version().get()));
+        let (kinds, connections) = (Arc::clone(self), connections.clone());
+        // Others wait for it, whether or not this is polled.
+        OnTask::start(async move { kinds.add_all(&connections, new).await }).await
+    }
+
+    async fn add_all(&self, connections: &Connections, mut new: Vec<Wanted>) -> Result<(), StoreError> {
+        let _adding = self.adding.lock().await;
+        let known = self.known();
+        new.retain(|wanted| !known.has(wanted));
+        if new.is_empty() {
+            return Ok(());
         }
+        let categories: Vec<&str> = new.iter().map(|wanted| wanted.category.as_str()).collect();
+        let types: Vec<&str> = new.iter().map(|wanted| wanted.event_type.as_str()).collect();
+        let versions: Vec<i64> = new.iter().map(|wanted| i64::from(wanted.schema_version.get())).collect();
         retried!(connections, "add kinds of events", |connection| async {
             let known = self.loaded(connection).await?;
-            if has_all(&known) {
-                return Ok(known);
+            if new.iter().all(|wanted| known.has(wanted)) {
+                return Ok(());
             }
             let mut transaction = connection.begin().await.map_err(failed)?;
             self.lock.query().execute(&mut *transaction).await.map_err(failed)?;
             let add = self.add.query().bind(&categories).bind(&types).bind(&versions);
             add.execute(&mut *transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
-            self.loaded(connection).await
+            self.loaded(connection).await.map(drop)
         })
+    }
+}
+
+/// A kind that an event is to have.
+#[derive(Debug)]
+struct Wanted {
+    category: String,
+    event_type: EventType,
+    schema_version: SchemaVersion,
+}
+
+impl Wanted {
+    fn of(category: &str, event: &NewEvent) -> Self {
+        let (event_type, schema_version) = (event.event_type().clone(), event.schema_version());
+        Self { category: category.to_owned(), event_type, schema_version }
     }
 }
 
@@ -117,6 +147,11 @@ impl Known {
     pub(crate) fn number(&self, category: &str, event: &NewEvent) -> Option<i32> {
         let kind = (event.event_type().clone(), event.schema_version());
         self.numbers.get(category)?.get(&kind).copied()
+    }
+
+    fn has(&self, wanted: &Wanted) -> bool {
+        let kind = (wanted.event_type.clone(), wanted.schema_version);
+        self.numbers.get(&wanted.category).is_some_and(|kinds| kinds.contains_key(&kind))
     }
 
     /// Type and schema version of the kind with this number.

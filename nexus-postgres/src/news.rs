@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use nexus_core::{BoxError, Position, StoreError};
+use sqlx::Row;
 use sqlx::postgres::PgListener;
-use sqlx::{PgPool, Row};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -114,6 +114,10 @@ impl News {
     /// Tells other processes now what they may not have heard yet.
     pub(crate) async fn tell(&self) -> Result<(), StoreError> {
         let process = self.tell_once().await?.cast_unsigned();
+        if !self.connections.is_own() {
+            // Somebody else may tell other news through the same connection.
+            return Ok(());
+        }
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if !own.contains(&process) {
             own.push(process);
@@ -187,7 +191,7 @@ async fn announce(news: Weak<News>, mut appended: watch::Receiver<u64>) {
 /// Hears of what others append, and asks how far the log is settled, while somebody waits.
 struct LookOut {
     news: Weak<News>,
-    pool: PgPool,
+    connections: Connections,
     channel: String,
     listener: Option<PgListener>,
     /// One that is being connected.
@@ -211,7 +215,7 @@ impl LookOut {
     fn new(news: &Arc<News>) -> Self {
         Self {
             news: Arc::downgrade(news),
-            pool: news.connections.for_listening(),
+            connections: news.connections.clone(),
             channel: news.channel.clone(),
             listener: None,
             connecting: None,
@@ -259,13 +263,17 @@ impl LookOut {
             if news.waiting.load(Ordering::SeqCst) > 0 {
                 return Some(news);
             }
-            let _ = tokio::time::timeout(ASKED_EVERY, news.wanted.notified()).await;
+            if tokio::time::timeout(ASKED_EVERY, news.wanted.notified()).await.is_err() {
+                // What nobody takes piles up at the server.
+                (self.listener, self.connecting) = (None, None);
+            }
         }
     }
 
     /// Connects, beside the asking: that must not wait for a server that does not answer.
     fn listen(&self) -> OnTask<PgListener> {
-        let (pool, channel) = (self.pool.clone(), self.channel.clone());
+        // A pool of its own: one that is deaf may keep its connection for long.
+        let (pool, channel) = (self.connections.for_listening(), self.channel.clone());
         OnTask::start(async move {
             let failed = |error| store_error("listen for events", error);
             let listening = async {

@@ -3,9 +3,10 @@
 mod comparison;
 mod tables;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -14,6 +15,7 @@ use nexus_core::{
     ProjectionTransaction, ReadModelStore, Space, StoreError, UnitOfWork, WorkError,
 };
 use sqlx::postgres::PgConnection;
+use tokio::sync::Mutex;
 
 use self::tables::Tables;
 use crate::PostgresStore;
@@ -22,7 +24,7 @@ use crate::connections::{Connection, Connections, retried};
 use crate::documents::{DocumentStatements, PostgresDocuments};
 use crate::error::{Fault, OpenError, store_error};
 use crate::migrations;
-use crate::schema::{Purpose, Schema, SchemaName, hash};
+use crate::schema::{Purpose, Schema, SchemaName, Sql, hash};
 use crate::transaction::Open;
 
 /// Keeps read models in PostgreSQL: documents in a table they share, tables of a projection's own in a schema for each
@@ -64,7 +66,7 @@ use crate::transaction::Open;
 /// let running = ProjectionRunner::new(Events, store.clone(), read_models.clone()).start().await?;
 ///
 /// let serving = Projections::new(store, read_models.clone()).serving_space(&ProjectionName::new("events")?).await?;
-/// println!("its tables are in schema {}", read_models.tables_of(&serving));
+/// println!("its tables are in schema \"{}\"", read_models.tables_of(&serving));
 /// # running.stop().await?;
 /// # Ok(())
 /// # }
@@ -86,12 +88,14 @@ struct Shared {
     connections: Connections,
     documents: DocumentStatements,
     tables: Tables,
-    remove: crate::schema::Sql,
+    remove: Sql,
+    /// One transaction of a space takes a connection at a time: others would only wait on theirs.
+    turns: std::sync::Mutex<HashMap<Space, Arc<Mutex<()>>>>,
 }
 
 impl PostgresProjections {
     /// Read models in a schema of their own, which is made or brought up to date as a store's is; its tables for events stay
-    /// empty.
+    /// empty, and what `config` says of inline projections does not matter.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -111,7 +115,13 @@ impl PostgresProjections {
         let documents = DocumentStatements::new(&schema);
         let remove = schema.sql("DELETE FROM nexus.documents WHERE space = $1");
         let tables = Tables::default();
-        Self { shared: Arc::new(Shared { schema, connections, documents, tables, remove }) }
+        let turns = std::sync::Mutex::default();
+        Self { shared: Arc::new(Shared { schema, connections, documents, tables, remove, turns }) }
+    }
+
+    /// Closes a pool of its own; that of a store is the store's, and one of yours is yours.
+    pub fn close(self) {
+        self.shared.connections.close();
     }
 
     /// The schema with the documents.
@@ -121,22 +131,34 @@ impl PostgresProjections {
 
     /// The schema with the tables of a read model that is written through SQL: see
     /// [`Projections::serving_space`](nexus_core::Projections::serving_space) for the one that serves. A read model that is
-    /// replaced goes away with its schema.
+    /// replaced goes away with its schema. The name has dashes in it, and is quoted in SQL.
+    ///
+    /// It is the only one in the projection's search path: what is elsewhere is named with its schema.
     pub fn tables_of(&self, space: &Space) -> String {
         tables::schema_of(&self.shared.schema.name, space)
+    }
+
+    fn turn(&self, space: &Space) -> Arc<Mutex<()>> {
+        let mut turns = self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(space.clone()).or_default())
     }
 
     /// Has the space for itself, until the transaction ends.
     async fn begin(&self, space: &Space, tables: Option<&str>) -> Result<PostgresDocuments, sqlx::Error> {
         let shared = &self.shared;
-        let connection = shared.connections.take().await?;
+        let mut connection = shared.connections.take().await?;
         // A number that the catalog has given must never be given again, whatever happens to the power.
         let durability = if *space == Space::Catalog { "on" } else { "off" };
-        let path = tables
-            .map(|schema| format!("SET LOCAL search_path = \"{schema}\", public; "))
-            .unwrap_or_default();
+        let path = match tables {
+            Some(schema) => {
+                connection.look_up_in(schema).await?;
+                format!("SET LOCAL search_path = \"{schema}\"; SET LOCAL enable_seqscan = on; ")
+            }
+            None => String::new(),
+        };
         let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = {durability}; {path}\
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10min'; \
+             SET LOCAL synchronous_commit = {durability}; {path}\
              SELECT pg_advisory_xact_lock({}, {})",
             shared.schema.class(Purpose::Space),
             hash(&name(space))
@@ -156,6 +178,8 @@ impl PostgresProjections {
         PostgresDocuments: ProjectionTransaction<Tx>,
     {
         let failed = |error| store_error("write a read model", error);
+        let turn = self.turn(space);
+        let _turn = turn.lock().await;
         let mut documents = self.begin(space, tables).await.map_err(failed)?;
         let ran = AssertUnwindSafe(work.run(&mut documents)).catch_unwind().await;
         let ran = ran.unwrap_or_else(|_| Err(WorkError::Failed("the work panicked".into())));
@@ -199,14 +223,10 @@ fn name(space: &Space) -> String {
 
 /// What is only checked at the end, such as a deferred foreign key, is the events' fault.
 fn uncommitted(error: sqlx::Error) -> WorkError {
-    let is_constraint = matches!(
-        &error,
-        sqlx::Error::Database(database) if database.code().is_some_and(|code| code.starts_with("23"))
-    );
-    if is_constraint {
-        return WorkError::Failed(error.into());
+    match Fault::of(&error) {
+        Fault::Own | Fault::Taken => WorkError::Failed(error.into()),
+        _ => WorkError::Store(store_error("write a read model", error)),
     }
-    WorkError::Store(store_error("write a read model", error))
 }
 
 /// What went wrong with the server or the connection is no fault of the event at hand, though its handling met it.
@@ -259,6 +279,7 @@ impl ProjectionStore for PostgresProjections {
 
     async fn remove(&self, space: &Space) -> Result<(), StoreError> {
         let failed = |error| store_error(&format!("remove {space}"), error);
+        self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(space);
         let mut documents = self.begin(space, None).await.map_err(failed)?;
         self.shared.tables.remove(&mut documents.connection, &self.tables_of(space)).await.map_err(failed)?;
         let remove = self.shared.remove.query().bind(name(space));
@@ -270,7 +291,7 @@ impl ProjectionStore for PostgresProjections {
         let failed = |error| store_error("compare read models", error);
         let connection = self.connection("compare read models").await?;
         // One view of both.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on";
         let mut open = Open::begin(connection, begin).await.map_err(failed)?;
         let mut comparison = Comparison::default();
         let (old_name, new_name) = (name(old), name(new));

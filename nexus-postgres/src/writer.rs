@@ -102,7 +102,7 @@ impl Writer {
 
     /// Kinds that are new are committed before any event has them.
     pub(crate) async fn know_kinds(&self, batch: &AppendBatch) -> Result<(), StoreError> {
-        self.kinds.of(&self.connections, kinds(batch)).await.map(drop)
+        self.kinds.know(&self.connections, kinds(batch)).await
     }
 
     /// Tells of what was just stored.

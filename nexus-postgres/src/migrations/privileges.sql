@@ -9,4 +9,5 @@ GRANT USAGE ON SEQUENCE :schema.positions TO :role;
 GRANT INSERT, UPDATE, DELETE ON :schema.documents TO :role;
 -- A role that adds or removes inline projections needs this, too; and one whose read models are tables needs to create schemas:
 -- GRANT INSERT, UPDATE, DELETE ON :schema.inline_projections TO :role;
+-- GRANT CREATE ON SCHEMA :schema TO :role;
 -- GRANT CREATE ON DATABASE shop TO :role;

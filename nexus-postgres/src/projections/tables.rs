@@ -17,9 +17,9 @@ const LONGEST: usize = 63;
 /// The schema of a build: it starts with that of the store. A name that is too long ends in a hash of what is left out.
 pub(super) fn schema_of(store: &SchemaName, space: &Space) -> String {
     let name = match space {
-        Space::Catalog => format!("{store}_catalog"),
-        // The dash of a number is never one of a name's.
-        Space::Build { projection, number } => format!("{store}_{projection}-{number}"),
+        Space::Catalog => format!("{store}-catalog"),
+        // A store's name has no dash, and a number none either.
+        Space::Build { projection, number } => format!("{store}-{projection}-{number}"),
     };
     if name.len() <= LONGEST {
         return name;
@@ -50,11 +50,16 @@ impl Tables {
     async fn make_once(connections: &Connections, schema: &str) -> Result<(), StoreError> {
         let make = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
         retried!(connections, "make a schema", |connection| async {
+            let failed = |error| store_error(&format!("make schema {schema}"), error);
+            // One that was made for a role that may make none.
+            if is_there(connection, schema).await.map_err(failed)? {
+                return Ok(());
+            }
             let made = sqlx::raw_sql(AssertSqlSafe(make.clone()).into_sql_str()).execute(connection).await;
             match made {
                 // Somebody else has made it at the same time.
                 Err(error) if Fault::of(&error) == Fault::Taken => Ok(()),
-                made => made.map(drop).map_err(|error| store_error(&format!("make schema {schema}"), error)),
+                made => made.map(drop).map_err(failed),
             }
         })
     }
@@ -66,13 +71,19 @@ impl Tables {
         schema: &str,
     ) -> Result<(), sqlx::Error> {
         self.known().remove(schema);
-        let exists = sqlx::query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1").bind(schema);
-        if exists.fetch_optional(&mut *connection).await?.is_some() {
+        if is_there(connection, schema).await? {
+            // A reader of its tables is not waited for without end: it is tried again.
+            sqlx::raw_sql("SET LOCAL lock_timeout = '5s'").execute(&mut *connection).await?;
             let drop = AssertSqlSafe(format!("DROP SCHEMA \"{schema}\" CASCADE")).into_sql_str();
             sqlx::raw_sql(drop).execute(connection).await?;
         }
         Ok(())
     }
+}
+
+async fn is_there(connection: &mut PgConnection, schema: &str) -> Result<bool, sqlx::Error> {
+    let there = sqlx::query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1").bind(schema);
+    Ok(there.fetch_optional(connection).await?.is_some())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +129,7 @@ mod tests {
         let store = SchemaName::default();
         let build =
             |name: &str, number| Space::Build { projection: ProjectionName::new(name).unwrap(), number };
-        assert_eq!(schema_of(&store, &build("order-list", 2)), "nexus_order-list-2");
+        assert_eq!(schema_of(&store, &build("order-list", 2)), "nexus-order-list-2");
         let long = "x".repeat(64);
         let (one, two) = (schema_of(&store, &build(&long, 1)), schema_of(&store, &build(&long, 2)));
         assert!(one != two && one.len() == LONGEST && two.len() == LONGEST, "{one} {two}");

@@ -46,7 +46,8 @@ impl Careful {
         Self {
             schema: schema.clone(),
             begin: format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = \"{}\", public",
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+                 SET LOCAL search_path = \"{}\"; SET LOCAL enable_seqscan = on",
                 schema.name
             ),
             lock_conditions: schema.sql("SELECT pg_advisory_xact_lock(:conditions, 0)"),
@@ -202,8 +203,9 @@ impl Writer {
         batches: impl Iterator<Item = &'a AppendBatch> + Clone,
     ) -> Result<Hold, StoreError> {
         let failed = |error| store_error("append", error);
-        let conditional = batches.clone().filter(|batch| batch.condition().is_some());
-        let count: usize = conditional.map(AppendBatch::len).sum();
+        // Where one has a condition all draw beforehand, so that they get positions in their order.
+        let has_condition = batches.clone().any(|batch| batch.condition().is_some());
+        let count: usize = if has_condition { batches.clone().map(AppendBatch::len).sum() } else { 0 };
         if count > 0 {
             self.careful.lock_conditions.query().execute(&mut *connection).await.map_err(failed)?;
         }
@@ -444,9 +446,8 @@ pub(super) struct Hold {
 impl Hold {
     /// Those of this append; `None`: they are drawn when it is stored.
     fn positions_for(&mut self, batch: &AppendBatch) -> Option<Vec<i64>> {
-        batch.condition()?;
         let count = batch.len().min(self.positions.len());
-        Some(self.positions.drain(..count).collect())
+        (count > 0).then(|| self.positions.drain(..count).collect())
     }
 }
 

@@ -8,9 +8,9 @@ WITH a AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT 1 FROM nexus.inline_projections)
     --if open
     -- Where no version is expected, nothing but its ids shows a repeat.
-    AND NOT (mode IN (0, 2) AND EXISTS (
-        SELECT 1 FROM unnest($5::int8[], $10::uuid[]) AS r (append, id) JOIN nexus.events x ON x.id = r.id
-        WHERE r.append = a.append
+    AND NOT (mode IN (0, 2) AND append IN (
+        SELECT r.append FROM unnest($5::int8[], $10::uuid[]) AS r (append, id)
+        WHERE (SELECT true FROM nexus.events x WHERE x.id = r.id) IS NOT NULL
     ))
     --end
 )

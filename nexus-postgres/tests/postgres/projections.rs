@@ -151,7 +151,7 @@ async fn a_read_model_in_sql_is_rebuilt_compared_and_replaced() {
     let newer = newer.start().await.expect("started");
     until(&house, &store, "0", 160).await;
     newer.stop().await.expect("stopped");
-    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE $1 || '\\_table-%'";
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE $1 || '-table-%'";
     let schemas: i64 =
         sqlx::query_scalar(schemas).bind(house.schema.as_str()).fetch_one(&mut meddler).await.expect("asked");
     assert!(schemas <= 2, "what is not needed any more is removed: {schemas}");

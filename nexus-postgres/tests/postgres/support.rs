@@ -70,7 +70,7 @@ impl Drop for House {
             runtime.block_on(async {
                 let mut connection = PgConnection::connect(&url).await.ok()?;
                 let builds =
-                    "SELECT nspname::text FROM pg_namespace WHERE nspname = $1 OR nspname LIKE $1 || '\\_%'";
+                    "SELECT nspname::text FROM pg_namespace WHERE nspname = $1 OR nspname LIKE $1 || '-%'";
                 let names: Vec<String> =
                     sqlx::query_scalar(builds).bind(schema.as_str()).fetch_all(&mut connection).await.ok()?;
                 for name in names {

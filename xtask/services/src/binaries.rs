@@ -72,15 +72,17 @@ impl PostgresBinaries {
     fn installed() -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let on_path = std::env::split_paths(&path);
-        let roots = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt", "/usr/local/pgsql"];
+        let roots = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
         let mut others: Vec<PathBuf> = roots
             .iter()
             .filter_map(|root| fs::read_dir(root).ok())
             .flatten()
             .filter_map(|entry| entry.ok().map(|entry| entry.path().join("bin")))
             .collect();
-        others.sort();
-        on_path.chain(others.into_iter().rev()).find_map(|directory| Self::at(directory).ok())
+        others.push(PathBuf::from("/usr/local/pgsql/bin"));
+        // The newest first: "9.6" comes before "15".
+        others.sort_by_key(|directory| std::cmp::Reverse(release(directory)));
+        on_path.chain(others).find_map(|directory| Self::at(directory).ok())
     }
 
     fn from_packages() -> anyhow::Result<Self> {
@@ -113,4 +115,14 @@ impl PostgresBinaries {
         }
         Self::at(bin)
     }
+}
+
+/// The number in a path such as `/usr/lib/postgresql/15/bin`; 0 where there is none.
+fn release(directory: &Path) -> u32 {
+    let number = |name: &std::ffi::OsStr| {
+        let name = name.to_string_lossy().into_owned();
+        let from_digit = name.chars().skip_while(|one| !one.is_ascii_digit());
+        from_digit.take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+    };
+    directory.iter().rev().find_map(number).unwrap_or(0)
 }
