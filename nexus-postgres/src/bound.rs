@@ -73,6 +73,10 @@ impl Bound {
             let corrupt = |error| StoreError::corrupt("the last position", error);
             if number <= 0 { Ok(None) } else { Position::try_from(number).map(Some).map_err(corrupt) }
         };
+        if row.try_get(3).map_err(failed)? {
+            // Locks cannot be seen there, and events become visible in another order.
+            return Err(failed(sqlx::Error::Io(std::io::Error::other("this server has become a standby"))));
+        }
         let end = End { visible: position(0)?, settled: position(1)? };
         // They were committed before the events that have them.
         let kinds: i32 = row.try_get(2).map_err(failed)?;

@@ -33,6 +33,7 @@ pub struct PostgresConfig {
     max_connections: u32,
     acquire_timeout: Duration,
     pub(crate) retry_for: Duration,
+    answer_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) inline: InlineProjections,
     pub(crate) removed: Vec<String>,
@@ -83,6 +84,7 @@ impl PostgresConfig {
             max_connections: 10,
             acquire_timeout: Duration::from_secs(5),
             retry_for: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(60),
             clock: Arc::new(SystemClock),
             inline: InlineProjections::default(),
             removed: Vec::new(),
@@ -98,6 +100,7 @@ impl PostgresConfig {
         let settings = [
             ("plan_cache_mode", "force_generic_plan"),
             ("jit", "off"),
+            ("default_transaction_isolation", "read committed"),
             // A client whose machine is gone holds its locks until the server notices.
             ("tcp_keepalives_idle", "30"),
             ("tcp_keepalives_interval", "10"),
@@ -141,6 +144,13 @@ impl PostgresConfig {
         Self { retry_for: time, ..self }
     }
 
+    /// How long the server may take for one statement before the connection counts as lost: 60 s unless told otherwise. It
+    /// bounds how long anything waits for a machine that is gone, and for somebody who keeps a stream locked.
+    #[must_use]
+    pub fn answer_timeout(self, timeout: Duration) -> Self {
+        Self { answer_timeout: timeout, ..self }
+    }
+
     /// Where the times of recording come from: the system's clock unless told otherwise.
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
@@ -180,7 +190,7 @@ impl PostgresConfig {
     pub(crate) fn connections(&self) -> Result<Connections, OpenError> {
         let retry = Retry::for_up_to(self.retry_for);
         match &self.source {
-            Source::Pool(pool) => Ok(Connections::callers(pool.clone(), retry)),
+            Source::Pool(pool) => Ok(Connections::callers(pool.clone(), retry, self.answer_timeout)),
             Source::Options(options) => {
                 let options = (**options).clone();
                 let named = options.get_application_name().is_some();
@@ -188,9 +198,9 @@ impl PostgresConfig {
                 // A plan made while a table is small is kept while it grows.
                 let options = options.options([("enable_seqscan", "off")]);
                 let most = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
-                Connections::own(options, most, self.acquire_timeout, retry).map_err(|error| {
-                    OpenError::Unavailable { schema: self.schema.clone(), source: error.into() }
-                })
+                Connections::own(options, most, self.acquire_timeout, retry, self.answer_timeout).map_err(
+                    |error| OpenError::Unavailable { schema: self.schema.clone(), source: error.into() },
+                )
             }
         }
     }

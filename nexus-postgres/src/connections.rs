@@ -22,6 +22,7 @@ use crate::retry::{Retry, Tries};
 pub(crate) struct Connections {
     source: Source,
     retry: Retry,
+    answered_within: Duration,
 }
 
 #[derive(Clone)]
@@ -67,6 +68,7 @@ impl Connections {
         most: usize,
         patience: Duration,
         retry: Retry,
+        answered_within: Duration,
     ) -> Result<Self, managed::BuildError> {
         let timeouts = Timeouts { wait: Some(patience), create: None, recycle: None };
         let pool = managed::Pool::builder(Options { connect, patience })
@@ -74,11 +76,24 @@ impl Connections {
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { source: Source::Own(pool), retry })
+        Ok(Self { source: Source::Own(pool), retry, answered_within })
     }
 
-    pub(crate) fn callers(pool: PgPool, retry: Retry) -> Self {
-        Self { source: Source::Callers(pool), retry }
+    pub(crate) fn callers(pool: PgPool, retry: Retry, answered_within: Duration) -> Self {
+        Self { source: Source::Callers(pool), retry, answered_within }
+    }
+
+    /// What the server answers, if it does so in time; otherwise the connection counts as lost: a machine that is gone says
+    /// nothing.
+    pub(crate) async fn answered<T, E: From<sqlx::Error>>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let late = || {
+            sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer"))
+        };
+        let answered = tokio::time::timeout(self.answered_within, answer).await;
+        answered.unwrap_or_else(|_| Err(late().into()))
     }
 
     /// A connection, as soon as one is free.
@@ -154,7 +169,10 @@ macro_rules! retried {
             let mut held = attempts.connection().await?;
             let done = {
                 let $connection: &mut sqlx::postgres::PgConnection = &mut held;
-                $work.await
+                match connections.answered(async { Ok::<_, sqlx::Error>($work.await) }).await {
+                    Ok(done) => done,
+                    Err(error) => Err($crate::error::store_error($attempted, error)),
+                }
             };
             match done {
                 Ok(done) => {

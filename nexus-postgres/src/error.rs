@@ -1,6 +1,8 @@
 use std::fmt;
+use std::sync::Arc;
 
 use nexus_core::{BoxError, StoreError};
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::schema::SchemaName;
@@ -23,6 +25,15 @@ pub enum OpenError {
     Encoding {
         /// The encoding it has.
         encoding: String,
+    },
+    /// Transactions begin in another isolation than this backend is made for.
+    #[error(
+        "transactions are {found} by default for this role or database: a store needs default_transaction_isolation = \
+         'read committed'"
+    )]
+    Isolation {
+        /// The isolation they have.
+        found: String,
     },
     /// The server is a standby: a store reads and writes on the primary.
     #[error("this server is a standby in recovery: a store needs the primary")]
@@ -153,12 +164,14 @@ impl Fault {
         match code {
             // Ended by an administrator, or by a crash of the server.
             "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Self::Lost,
+            // The primary has become a standby, or a statement is not what it was: another connection may do.
+            "25006" | "26000" | "0A000" => Self::Lost,
             "40001" | "40P01" => Self::Overtaken,
             "23505" => Self::Taken,
             "42501" => Self::Forbidden,
             "25P01" | "25P02" | "3B001" => Self::Ended,
-            // Starting up, cancelled, locked for too long, read-only for a while.
-            "57P03" | "57014" | "55P03" | "25006" => Self::Passing,
+            // Starting up, cancelled, locked for too long.
+            "57P03" | "57014" | "55P03" => Self::Passing,
             "42P01" | "42703" | "42883" | "3F000" | "42704" => Self::Missing,
             _ => match code.get(..2) {
                 Some("08") => Self::Lost,
@@ -208,8 +221,17 @@ pub(crate) fn store_error(attempted: &str, error: sqlx::Error) -> StoreError {
         Fault::Forbidden => {
             StoreError::Refused { by: "the database's privileges".to_owned(), source: described(error) }
         }
+        // A trigger or a constraint of somebody's, a value that does not fit: it would be the same again.
+        Fault::Own if is_refusal(&error) => {
+            StoreError::Refused { by: "the database".to_owned(), source: described(error) }
+        }
         _ => StoreError::unavailable(attempted, described(error)),
     }
+}
+
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
+    matches!(code.get(..2), Some("22" | "23" | "54" | "P0"))
 }
 
 /// PostgreSQL says in a detail and a hint what its message leaves out.
@@ -245,6 +267,21 @@ impl std::error::Error for Described {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }
+}
+
+/// One error that several calls are told.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Shared(Arc<StoreError>);
+
+/// The same error for each of several calls, where it would be the same for each; `Err`: one of them may be at fault.
+pub(crate) fn for_all(error: StoreError) -> Result<impl Fn() -> StoreError, StoreError> {
+    let StoreError::Unavailable { source, attempted } = &error else { return Err(error) };
+    if matches!(Fault::within(&**source), Some(Fault::Own | Fault::Taken) | None) {
+        return Err(error);
+    }
+    let (attempted, error) = (attempted.clone(), Arc::new(error));
+    Ok(move || StoreError::unavailable(attempted.clone(), Shared(Arc::clone(&error))))
 }
 
 /// The task that should have answered is gone: its runtime is shutting down.

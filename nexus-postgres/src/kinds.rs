@@ -102,6 +102,20 @@ impl Kinds {
         OnTask::start(async move { kinds.add_all(&connections, new).await }).await
     }
 
+    /// The same for who has a connection already, and others may be waiting for one: only what is new takes another.
+    pub(crate) async fn know_on<'a>(
+        self: &Arc<Self>,
+        connection: &mut PgConnection,
+        connections: &Connections,
+        events: impl Iterator<Item = (&'a str, &'a NewEvent)> + Clone,
+    ) -> Result<(), StoreError> {
+        let known = self.known();
+        if events.clone().any(|(category, event)| known.number(category, event).is_none()) {
+            self.loaded(connection).await?;
+        }
+        self.know(connections, events).await
+    }
+
     async fn add_all(&self, connections: &Connections, mut new: Vec<Wanted>) -> Result<(), StoreError> {
         let _adding = self.adding.lock().await;
         let known = self.known();

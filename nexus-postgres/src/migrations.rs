@@ -40,7 +40,9 @@ pub(crate) async fn settle(
     let failed =
         |source: sqlx::Error| OpenError::Unavailable { schema: schema.name.clone(), source: source.into() };
     let mut connection = connections.take().await.map_err(failed)?;
-    let server = sqlx::query("SELECT current_setting('server_encoding'), pg_is_in_recovery()");
+    let server = sqlx::query(
+        "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('default_transaction_isolation')",
+    );
     let row = server.persistent(false).fetch_one(&mut *connection).await.map_err(failed)?;
     let encoding: String = row.try_get(0).map_err(failed)?;
     if encoding != "UTF8" {
@@ -48,6 +50,10 @@ pub(crate) async fn settle(
     }
     if row.try_get(1).map_err(failed)? {
         return Err(OpenError::Standby);
+    }
+    let found: String = row.try_get(2).map_err(failed)?;
+    if found != "read committed" {
+        return Err(OpenError::Isolation { found });
     }
     let found = version(&mut connection, schema).await?;
     if found < current() {

@@ -193,8 +193,7 @@ impl Reader {
             Page::More(events) => (events, false),
             Page::Last(events) => (events, true),
         };
-        let after = known.map_or(Position::FIRST, Position::next);
-        let mut next = options.first().unwrap_or(Position::FIRST).max(after);
+        let mut next = known.map_or(Position::FIRST, Position::next);
         let is_sound = |event: &RecordedEvent| {
             let Some(position) = event.position() else { return false };
             let follows = position == next;

@@ -74,6 +74,8 @@ impl PostgresStore {
             commits: Arc::clone(&commits),
             loads: Loads::new(&schema),
         });
+        // So that whoever appends in a transaction needs no other connection.
+        Self::know_kinds(&connections, &kinds, &config.schema).await?;
         config.inline.settle(&connections, &reader, &schema, &config.removed).await?;
         let news = Arc::new(News::new(&schema, connections.clone(), Arc::clone(&bound)));
         let parts = Parts {
@@ -88,6 +90,20 @@ impl PostgresStore {
         let writer = Arc::new(Writer::new(&schema, parts));
         let documents = DocumentStatements::new(&schema);
         Ok(Self { shared: Arc::new(Shared { schema, connections, reader, writer, news, documents }) })
+    }
+
+    async fn know_kinds(
+        connections: &Connections,
+        kinds: &Kinds,
+        schema: &SchemaName,
+    ) -> Result<(), OpenError> {
+        let known: Result<_, StoreError> = async {
+            retried!(connections, "read the kinds of events", |connection| kinds.loaded(connection))
+        }
+        .await;
+        known
+            .map(drop)
+            .map_err(|source| OpenError::Unavailable { schema: schema.clone(), source: source.into() })
     }
 
     /// The schema the store is in.
@@ -109,7 +125,8 @@ impl PostgresStore {
     /// Such a transaction holds up all readers of the log, feeds and projections, and appends with conditions, from here
     /// to its end; appends to the same streams wait for it, too. Keep it short.
     ///
-    /// After a conflict or another refusal the transaction can go on; after [`StoreError::Unavailable`] it has failed.
+    /// After a conflict, or a reused event id, the transaction can go on; after any other error it has failed. Of two such
+    /// transactions that wait for each other one fails: append what has a condition first, and streams in one order.
     ///
     /// ```no_run
     /// # use nexus_core::{AppendBatch, EventStore};
@@ -144,7 +161,7 @@ impl PostgresStore {
             let what = "appends in transactions of another isolation than READ COMMITTED";
             return Err(StoreError::Unsupported { what });
         }
-        writer.know_kinds(&batch).await?;
+        writer.know_kinds_on(transaction, &batch).await?;
         let appended = writer.append_one(transaction, &batch).await?;
         // It is sent when the transaction commits.
         let tell = sqlx::query("SELECT pg_notify($1, '')").bind(self.shared.schema.channel());

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use nexus_core::{AppendBatch, Appended, Clock, NewEvent, Position, StoreError};
 use sqlx::Row;
-use sqlx::postgres::PgRow;
-use tokio::sync::oneshot;
+use sqlx::postgres::{PgConnection, PgRow};
+use tokio::sync::{Semaphore, oneshot};
 
 use self::careful::Careful;
 use self::lone::Lone;
@@ -34,6 +34,9 @@ const GROUP: usize = 256;
 /// A group ends early when its payloads have so many bytes.
 const GROUP_BYTES: usize = 4 << 20;
 
+/// So many appends wait for streams that somebody else has locked, each with a connection.
+const ALONE: usize = 4;
+
 /// Appends, wherever they are called.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -49,6 +52,8 @@ pub(crate) struct Writer {
     careful: Careful,
     lone: Lone,
     queue: Queue,
+    /// How many appends may wait for streams that somebody else has locked.
+    alone: Semaphore,
 }
 
 /// What a writer works with.
@@ -77,6 +82,7 @@ impl Writer {
             groups: Statements::new(schema),
             careful: Careful::new(schema),
             lone: Lone::new(schema),
+            alone: Semaphore::new(ALONE),
             queue: Queue::default(),
         }
     }
@@ -115,6 +121,15 @@ impl Writer {
         if is_any {
             self.news.spread(is_settled);
         }
+    }
+
+    /// The same where the caller has a connection.
+    pub(crate) async fn know_kinds_on(
+        &self,
+        connection: &mut PgConnection,
+        batch: &AppendBatch,
+    ) -> Result<(), StoreError> {
+        self.kinds.know_on(connection, &self.connections, kinds(batch)).await
     }
 
     /// Whether one statement can store it: one stream, and nothing else to be looked at.

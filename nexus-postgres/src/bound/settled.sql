@@ -8,5 +8,5 @@ SELECT visible, least(visible, (
     FROM pg_catalog.pg_locks
     WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND classid = (:in_flight::bigint & 4294967295)::oid
       AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-)), (SELECT coalesce(max(kind), 0) FROM nexus.kinds)
+)), (SELECT coalesce(max(kind), 0) FROM nexus.kinds), pg_is_in_recovery()
 FROM (SELECT coalesce(max(position), 0) AS visible FROM nexus.events OFFSET 0) AS h

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Progress, Reader};
 use crate::connections::retried;
-use crate::error::{Closed, store_error};
+use crate::error::{Closed, for_all, store_error};
 use crate::query::times;
 use crate::rows::{self, COLUMNS_OF_STREAM, Decoder};
 use crate::schema::{Schema, Sql};
@@ -129,13 +129,17 @@ impl Reader {
                         let _ = one.reply.send(Ok(page));
                     }
                 }
-                // One of them may be at fault: each by itself.
-                Err(_) => {
-                    for one in wanted {
-                        let page = self.stream_page(&one.stream, &one.options, &Progress::default()).await;
-                        let _ = one.reply.send(page);
+                Err(error) => match for_all(error) {
+                    Ok(error) => wanted.into_iter().for_each(|one| drop(one.reply.send(Err(error())))),
+                    // One of them may be at fault: each by itself.
+                    Err(_) => {
+                        for one in wanted {
+                            let page =
+                                self.stream_page(&one.stream, &one.options, &Progress::default()).await;
+                            let _ = one.reply.send(page);
+                        }
                     }
-                }
+                },
             }
         }
     }

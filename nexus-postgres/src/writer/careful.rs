@@ -16,7 +16,7 @@ use super::queue::Request;
 use super::{Writer, is_taken};
 use crate::columns::{Columns, uuid};
 use crate::commits::Part;
-use crate::error::store_error;
+use crate::error::{for_all, store_error};
 use crate::inline;
 use crate::query::Selection;
 use crate::retry::Tries;
@@ -99,19 +99,29 @@ impl Writer {
     pub(super) async fn append_carefully(&self, group: Vec<Request>) {
         let is_alone = group.len() == 1;
         let mut tries: Option<Tries> = None;
+        let mut was_taken = false;
         let error = loop {
-            match self.try_together(&group).await {
+            let tried = async { Ok::<_, sqlx::Error>(self.try_together(&group).await) };
+            let tried = self.connections.answered(tried).await;
+            let error = match tried.unwrap_or_else(|error| Err(store_error("append", error))) {
                 Ok(answers) => {
                     group.into_iter().zip(answers).for_each(|(request, answer)| request.answer(answer));
                     return;
                 }
-                Err(error) if self.connections.is_brief(&error) || (is_alone && is_taken(&error)) => {
-                    if !tries.get_or_insert_with(|| self.connections.retry().start()).pause().await {
-                        break error;
-                    }
-                }
-                Err(error) => break error,
+                Err(error) => error,
+            };
+            // By an append that has been stored since it was looked for: it is found now.
+            let is_found_now = is_alone && is_taken(&error) && !std::mem::replace(&mut was_taken, true);
+            let is_worth_it = is_found_now
+                || (self.connections.is_brief(&error)
+                    && tries.get_or_insert_with(|| self.connections.retry().start()).pause().await);
+            if !is_worth_it {
+                break error;
             }
+        };
+        let error = match for_all(error) {
+            Ok(error) => return group.into_iter().for_each(|request| request.answer(Err(error()))),
+            Err(error) => error,
         };
         if is_alone {
             let mut error = Some(error);

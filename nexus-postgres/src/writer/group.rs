@@ -15,7 +15,7 @@ use super::statement::Shape;
 use super::{Drawn, Writer, is_taken};
 use crate::columns::Columns;
 use crate::connections::retried;
-use crate::error::store_error;
+use crate::error::{for_all, store_error};
 use crate::inline;
 use crate::retry::Tries;
 use crate::values::Time;
@@ -42,13 +42,17 @@ impl Writer {
         let shape = shape.skipping_locked();
         let mut tries: Option<Tries> = None;
         let answers = loop {
-            match self.store_group(&group, shape).await {
+            let error = match self.store_group(&group, shape).await {
                 Ok(answers) => break answers,
-                Err(error) if self.connections.is_brief(&error) => {
-                    if !tries.get_or_insert_with(|| self.connections.retry().start()).pause().await {
-                        break group.iter().map(|_| None).collect();
-                    }
-                }
+                Err(error) => error,
+            };
+            if self.connections.is_brief(&error)
+                && tries.get_or_insert_with(|| self.connections.retry().start()).pause().await
+            {
+                continue;
+            }
+            match for_all(error) {
+                Ok(error) => return group.into_iter().for_each(|request| request.answer(Err(error()))),
                 // One of them may be at fault: each by itself.
                 Err(_) => break group.iter().map(|_| None).collect(),
             }
@@ -73,6 +77,8 @@ impl Writer {
 
     /// One append, until it is known what becomes of it.
     async fn append_alone(&self, request: Request) {
+        // Those that wait for somebody's lock leave connections for others.
+        let _turn = self.alone.acquire().await;
         let answer = self.judge_alone(&request).await;
         request.answer(answer);
     }
@@ -93,16 +99,17 @@ impl Writer {
                 },
                 Err(error) => error,
             };
+            // By an append that has been stored since the statement began.
+            if is_taken(&error)
+                && let Some(answer) = self.refused(request).await?
+            {
+                return answer;
+            }
             let is_worth_it = matches!(&error, StoreError::Unavailable { source, .. } if source.is::<Overtaken>())
                 || is_taken(&error)
                 || self.connections.is_brief(&error);
             if !is_worth_it || !tries.get_or_insert_with(|| self.connections.retry().start()).pause().await {
                 return Err(error);
-            }
-            if is_taken(&error)
-                && let Some(answer) = self.refused(request).await?
-            {
-                return answer;
             }
         }
     }
@@ -129,7 +136,8 @@ impl Writer {
         let query = if shape.has_tags { columns.bind_tags(query) } else { query };
         drop(columns);
         let mut connection = self.connections.take().await.map_err(failed)?;
-        let rows = query.fetch_all(&mut *connection).await.map_err(failed)?;
+        let answered = self.connections.answered(query.fetch_all(&mut *connection)).await;
+        let rows = answered.map_err(failed)?;
         connection.done();
         let mut answers: Vec<Option<Stored>> = group.iter().map(|_| None).collect();
         for row in rows {
@@ -149,7 +157,11 @@ impl Writer {
             match self.judge(connection, &request.batch).await {
                 Ok(()) if self.has_inline(connection).await? => Ok(Some(Err(inline::other_projections()))),
                 Ok(()) => Ok(None),
-                Err(Refusal::Repeated(commit)) => Ok(Some(Ok(Appended::Repeated(commit)))),
+                Err(Refusal::Repeated(commit)) => {
+                    // It may have been ours, its answer lost.
+                    self.news.spread(false);
+                    Ok(Some(Ok(Appended::Repeated(commit))))
+                }
                 Err(Refusal::Refused(error)) => Ok(Some(Err(error))),
                 Err(Refusal::Failed(error)) => Err(store_error("append", error)),
             }

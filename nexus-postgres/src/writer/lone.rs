@@ -74,7 +74,8 @@ impl Writer {
         let query = if batch.len() == 1 { columns.bind_one(query) } else { columns.bind_events(query) };
         drop(columns);
         let mut connection = self.connections.take().await.map_err(failed)?;
-        let row = query.fetch_optional(&mut *connection).await.map_err(failed)?;
+        let answered = self.connections.answered(query.fetch_optional(&mut *connection)).await;
+        let row = answered.map_err(failed)?;
         connection.done();
         let Some(row) = row else { return Ok(None) };
         let drawn = Drawn::of(&row, 0, batch.len()).map_err(failed)?;

@@ -148,6 +148,40 @@ enum Lane {
     Transactions,
 }
 
+/// Whoever works on a lane. Where it is dropped on the way, by a panic or with its runtime, what waits is told so, and later
+/// calls begin anew.
+struct Running<'a> {
+    queue: &'a Queue,
+    lane: Lane,
+    busy: Vec<StreamId>,
+    is_over: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let mut state = self.queue.state();
+        let waiting = match self.lane {
+            Lane::Groups => {
+                state.groups -= 1;
+                for stream in &self.busy {
+                    state.busy.remove(stream);
+                }
+                std::mem::take(&mut state.plain)
+            }
+            Lane::Transactions => {
+                state.transactions -= 1;
+                std::mem::take(&mut state.careful)
+            }
+        };
+        drop(state);
+        // Their callers find that nobody answers.
+        drop(waiting);
+    }
+}
+
 impl Writer {
     /// Queues an append, and sees that somebody takes it up.
     pub(super) fn hand_in(self: &Arc<Self>, request: Request) {
@@ -178,17 +212,22 @@ impl Writer {
     }
 
     async fn run_groups(self: Arc<Self>) {
-        let mut done: Vec<StreamId> = Vec::new();
-        while let Some(group) = self.queue.next_group(&done) {
-            done = group.iter().filter_map(|request| request.stream().cloned()).collect();
+        let mut running =
+            Running { queue: &self.queue, lane: Lane::Groups, busy: Vec::new(), is_over: false };
+        while let Some(group) = self.queue.next_group(&running.busy) {
+            running.busy = group.iter().filter_map(|request| request.stream().cloned()).collect();
             self.relieved(Lane::Groups, self.append_group(group)).await;
         }
+        running.is_over = true;
     }
 
     async fn run_transactions(self: Arc<Self>) {
+        let mut running =
+            Running { queue: &self.queue, lane: Lane::Transactions, busy: Vec::new(), is_over: false };
         while let Some(group) = self.queue.next_careful() {
             self.relieved(Lane::Transactions, self.append_carefully(group)).await;
         }
+        running.is_over = true;
     }
 
     /// Does the work; where it takes long, others go on beside it.
