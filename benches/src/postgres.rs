@@ -10,6 +10,7 @@ use nexus_core::{AppendBatch, CommandOptions, EventStore, ExpectedVersion, Repos
 use nexus_postgres::sqlx::{self, Connection, PgConnection};
 use nexus_postgres::{PostgresConfig, PostgresProjections, PostgresStore, SchemaName};
 use nexus_services::{Postgres, PostgresBinaries, Release};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 use self::raw::Raw;
 use crate::Options;
@@ -228,7 +229,6 @@ async fn processes(options: &Options, url: &str) -> anyhow::Result<()> {
         let mut rates = Vec::new();
         for _ in 0..options.rounds {
             store(url, "processes").await?.close().await;
-            let started = std::time::Instant::now();
             let mut running = Vec::new();
             for process in 0..processes {
                 let each = commands / processes;
@@ -236,9 +236,20 @@ async fn processes(options: &Options, url: &str) -> anyhow::Result<()> {
                 command.args(["--store", "postgres", "--commands", &each.to_string()]);
                 command.args(["--from", &(process * commands).to_string()]);
                 command.args(["--at-once", &(CONCURRENT / processes).to_string()]);
-                running.push(command.env("DATABASE_URL", url).stdin(Stdio::null()).spawn()?);
+                let mut process =
+                    command.env("DATABASE_URL", url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+                let output = process.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe"))?;
+                let mut lines = tokio::io::BufReader::new(output).lines();
+                let ready = lines.next_line().await?;
+                anyhow::ensure!(ready.as_deref() == Some("ready"), "a process does not start");
+                running.push((process, lines));
             }
-            for mut process in running {
+            let started = std::time::Instant::now();
+            for (process, _) in &mut running {
+                // They begin when they are let go.
+                drop(process.stdin.take());
+            }
+            for (mut process, _) in running {
                 anyhow::ensure!(process.wait().await?.success(), "a process failed");
             }
             rates.push(commands as f64 / started.elapsed().as_secs_f64());
@@ -258,5 +269,9 @@ async fn processes(options: &Options, url: &str) -> anyhow::Result<()> {
 /// One of several processes.
 async fn send(url: &str, options: &Options, first: u64) -> anyhow::Result<()> {
     let orders = Repository::new(open(url, "processes").await?);
+    // Connections are made and statements prepared.
+    nexus::concurrent_by(&orders, u64::from(u32::MAX) + first, options.at_once * 4, options.at_once).await?;
+    println!("ready");
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
     nexus::concurrent_by(&orders, first, options.commands, options.at_once).await.map(drop)
 }

@@ -21,7 +21,7 @@ use crate::error::store_error;
 use crate::kinds::Kinds;
 use crate::query::{Selection, order, times};
 use crate::rows::{self, COLUMNS, COLUMNS_OF_STREAM, Decoder};
-use crate::schema::Schema;
+use crate::schema::{Schema, Sql};
 use crate::values::Time;
 
 /// How much payload a page holds before it ends early.
@@ -39,6 +39,37 @@ pub(crate) struct Reader {
     pub(crate) bound: Arc<Bound>,
     pub(crate) commits: Arc<Commits>,
     pub(crate) loads: Loads,
+    pub(crate) pages: StreamPages,
+}
+
+/// The statements for pages of streams: made once, since a load is over in no time.
+#[derive(Debug)]
+pub(crate) struct StreamPages {
+    forwards: [Sql; 2],
+    backwards: [Sql; 2],
+}
+
+impl StreamPages {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        let of = |direction| {
+            ["", "AND recorded_at >= coalesce($5, '-infinity') AND recorded_at <= coalesce($6, 'infinity') "].map(|timed| {
+                schema.sql(&format!(
+                    "SELECT {COLUMNS_OF_STREAM} FROM nexus.events WHERE stream = $1 AND version BETWEEN $2 AND $3 {timed}\
+                     ORDER BY version {} LIMIT $4",
+                    order(direction)
+                ))
+            })
+        };
+        Self { forwards: of(Direction::Forwards), backwards: of(Direction::Backwards) }
+    }
+
+    fn of(&self, direction: Direction, is_timed: bool) -> &Sql {
+        let [plain, timed] = match direction {
+            Direction::Forwards => &self.forwards,
+            Direction::Backwards => &self.backwards,
+        };
+        if is_timed { timed } else { plain }
+    }
 }
 
 /// How the pages of one read go.
@@ -86,17 +117,9 @@ impl Reader {
         options: &ReadOptions<StreamVersion>,
         progress: &Progress,
     ) -> Result<Page, StoreError> {
-        let (order, count) = (order(options.direction()), progress.rows(options));
+        let count = progress.rows(options);
         let times = times(options);
-        let timed = if times.is_some() {
-            "AND recorded_at >= coalesce($5, '-infinity') AND recorded_at <= coalesce($6, 'infinity') "
-        } else {
-            ""
-        };
-        let sql = self.schema.sql(&format!(
-            "SELECT {COLUMNS_OF_STREAM} FROM nexus.events WHERE stream = $1 AND version BETWEEN $2 AND $3 {timed}\
-             ORDER BY version {order} LIMIT $4"
-        ));
+        let sql = self.pages.of(options.direction(), times.is_some());
         let first = options.first().map_or(1, StreamVersion::to_i64);
         let last = options.last().map_or(i64::MAX, StreamVersion::to_i64);
         let limit = i64::try_from(count).unwrap_or(i64::MAX);

@@ -22,7 +22,7 @@ use crate::kinds::Kinds;
 use crate::migrations;
 use crate::news::News;
 use crate::on_task::OnTask;
-use crate::reader::{Loads, Progress, Reader};
+use crate::reader::{Loads, Progress, Reader, StreamPages};
 use crate::schema::{Schema, SchemaName};
 use crate::writer::{Parts, Writer};
 
@@ -73,6 +73,7 @@ impl PostgresStore {
             bound: Arc::clone(&bound),
             commits: Arc::clone(&commits),
             loads: Loads::new(&schema),
+            pages: StreamPages::new(&schema),
         });
         // So that whoever appends in a transaction needs no other connection.
         Self::know_kinds(&connections, &kinds, &config.schema).await?;

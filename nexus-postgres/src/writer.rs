@@ -147,12 +147,19 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn of(row: &PgRow, column: usize, count: usize) -> Result<Self, sqlx::Error> {
-        let position = |column| -> Result<Position, sqlx::Error> {
+    /// The first and the last are in these columns of these rows.
+    fn between(
+        first: &PgRow,
+        in_first: usize,
+        last: &PgRow,
+        in_last: usize,
+        count: usize,
+    ) -> Result<Self, sqlx::Error> {
+        let position = |row: &PgRow, column: usize| -> Result<Position, sqlx::Error> {
             let number: i64 = row.try_get(column)?;
             Position::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
         };
-        Ok(Self { first: position(column)?, last: position(column + 1)?, count })
+        Ok(Self { first: position(first, in_first)?, last: position(last, in_last)?, count })
     }
 
     /// All of them, where nobody has drawn in between.

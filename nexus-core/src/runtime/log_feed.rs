@@ -55,7 +55,7 @@ impl<L: EventLog + ?Sized> LogFeed<L> {
         Self { query, page: ReadOptions::<Position>::PAGE, log }
     }
 
-    /// Fetches so many events at a time at most; 512 unless told otherwise. Memory is bounded by two pages.
+    /// Fetches so many events at a time at most; 1,024 unless told otherwise. Memory is bounded by two pages.
     #[must_use]
     pub fn page_size(self, events: usize) -> Self {
         Self { page: events.max(1), ..self }

@@ -68,8 +68,8 @@ impl Place for Position {
 }
 
 impl<At: Place> ReadOptions<At> {
-    /// How many events a store fetches at a time, unless told otherwise: 512.
-    pub const PAGE: usize = 512;
+    /// How many events a store fetches at a time, unless told otherwise: 1,024.
+    pub const PAGE: usize = 1_024;
 
     /// Everything, oldest first.
     pub fn forwards() -> Self {

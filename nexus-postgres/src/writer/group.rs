@@ -186,7 +186,7 @@ fn mode(expected: ExpectedVersion) -> (i16, i64) {
 impl Stored {
     fn of(row: &PgRow, events: usize) -> Result<Self, sqlx::Error> {
         let recorded_at = row.try_get::<Time, _>(4)?.0;
-        Ok(Self { base: row.try_get(1)?, drawn: Drawn::of(row, 2, events)?, recorded_at })
+        Ok(Self { base: row.try_get(1)?, drawn: Drawn::between(row, 2, row, 3, events)?, recorded_at })
     }
 
     fn commit(&self, request: &Request) -> Commit {

@@ -74,12 +74,12 @@ impl Writer {
         let query = if batch.len() == 1 { columns.bind_one(query) } else { columns.bind_events(query) };
         drop(columns);
         let mut connection = self.connections.take().await.map_err(failed)?;
-        let answered = self.connections.answered(query.fetch_optional(&mut *connection)).await;
-        let row = answered.map_err(failed)?;
+        let answered = self.connections.answered(query.fetch_all(&mut *connection)).await;
+        let rows = answered.map_err(failed)?;
         connection.done();
-        let Some(row) = row else { return Ok(None) };
-        let drawn = Drawn::of(&row, 0, batch.len()).map_err(failed)?;
-        let recorded_at = row.try_get::<Time, _>(2).map_err(failed)?.0;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
+        let drawn = Drawn::between(first, 0, last, 0, batch.len()).map_err(failed)?;
+        let recorded_at = last.try_get::<Time, _>(1).map_err(failed)?.0;
         self.committed(std::iter::once(drawn));
         let ids = part.events().iter().map(NewEvent::id).collect();
         let stream = CommittedStream::new(part.stream().clone(), first_after(base), ids);

@@ -156,3 +156,34 @@ async fn what_is_deadlocked_or_not_serializable_is_tried_again() {
         read_all(&store).await.expect("read").iter().map(|event| event.version().get()).collect();
     assert_eq!(versions, [1, 1, 2, 3, 1, 1, 2, 3, 1], "each is stored once");
 }
+
+/// Appends that share a transaction get positions in the order of their versions, whatever each of them asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_and_versions_agree_where_appends_of_all_kinds_meet() {
+    let house = House::new();
+    let stores = [house.open().await, house.open().await];
+    let tag = Tag::new("of:nothing").expect("valid");
+    let appends = (0..240_usize).map(|number| {
+        let (store, tag) = (stores[number % 2].clone(), tag.clone());
+        tokio::spawn(async move {
+            let hot = batch(&stream(number % 3), vec![event(1), event(1)]);
+            let sent = match number % 4 {
+                0 => hot,
+                1 => hot.when(AppendCondition { query: Query::tags([tag]), after: None }),
+                2 => hot.and(stream(10 + number % 5), ExpectedVersion::Any, vec![event(1)]).expect("valid"),
+                _ => hot.expecting(stream("nowhere"), ExpectedVersion::NoStream).expect("valid"),
+            };
+            store.append(sent).await
+        })
+    });
+    for answer in futures::future::join_all(appends.collect::<Vec<_>>()).await {
+        assert!(matches!(answer.expect("no panic"), Ok(Appended::Stored(_))));
+    }
+    let mut versions: std::collections::HashMap<String, u64> = std::collections::HashMap::new();
+    for event in read_all(&stores[0]).await.expect("read") {
+        let version = versions.entry(event.stream().to_string()).or_default();
+        *version += 1;
+        assert_eq!(event.version().get(), *version, "of {} at {:?}", event.stream(), event.position());
+    }
+    assert_eq!(versions.values().sum::<u64>(), 240 * 2 + 60);
+}
