@@ -105,11 +105,10 @@ pub(crate) async fn read_all(store: &impl EventLog) -> anyhow::Result<(Sample, u
     Ok((Sample { peak_kib: memory.stop(), ..watch.stop(events) }, events, cents))
 }
 
-/// The event that adds a line to an order, with the metadata of a command of its own.
-pub(crate) fn line_added(order: u64, line: u32, number: u64, now: Timestamp) -> anyhow::Result<NewEvent> {
+/// The event that adds a line to an order, as `command` has decided it.
+pub(crate) fn line_added(order: u64, line: u32, number: u64, command: CommandId) -> anyhow::Result<NewEvent> {
     let event = Order { lines: line, cents: 0 }.add(&AddLine::sample(number));
-    let command = CommandId::named(now, &number.to_string());
-    let id = EventId::derived(command, &StreamId::new("order", order)?, 0);
+    let id = EventId::derived(command, &StreamId::new("order", order)?, line);
     Ok(event.to_new(id, &Metadata::default().with_command(command))?)
 }
 
@@ -126,7 +125,8 @@ pub(crate) async fn fill(
         for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
             let order = stream(number);
             let line = lines.entry(order).or_default();
-            let event = line_added(order, *line, number, now)?;
+            let command = CommandId::named(now, &number.to_string());
+            let event = line_added(order, *line, number, command)?;
             *line += 1;
             match parts.iter_mut().rev().take(10).find(|(found, _)| *found == order) {
                 Some((_, events)) => events.push(event),

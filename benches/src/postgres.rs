@@ -6,7 +6,9 @@ mod raw;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use nexus_core::{AppendBatch, CommandOptions, EventStore, ExpectedVersion, Repository, StreamId, Timestamp};
+use nexus_core::{
+    AppendBatch, CommandId, CommandOptions, EventStore, ExpectedVersion, Repository, StreamId, Timestamp,
+};
 use nexus_postgres::sqlx::{self, Connection, PgConnection};
 use nexus_postgres::{PostgresConfig, PostgresProjections, PostgresStore, SchemaName};
 use nexus_services::{Postgres, PostgresBinaries, Release};
@@ -169,9 +171,9 @@ async fn append(options: &Options, url: &str) -> anyhow::Result<Row> {
         let raw_sample = watch.stop(appends);
         let watch = Stopwatch::start();
         for number in 0..appends {
-            let (order, now) = (first + number, Timestamp::now());
-            let events = (0..LARGE_APPEND)
-                .map(|line| line_added(order, u32::try_from(line)?, order * LARGE_APPEND + line, now));
+            let order = first + number;
+            let command = CommandId::named(Timestamp::now(), &order.to_string());
+            let events = (0..LARGE_APPEND).map(|line| line_added(order, u32::try_from(line)?, line, command));
             let events = events.collect::<anyhow::Result<Vec<_>>>()?;
             let batch = AppendBatch::new(StreamId::new("order", order)?, ExpectedVersion::NoStream, events)?;
             let _ = store.append(batch).await?;

@@ -2,7 +2,9 @@
 
 mod careful;
 mod group;
+mod hold;
 mod inline;
+mod judge;
 mod lone;
 mod queue;
 mod statement;

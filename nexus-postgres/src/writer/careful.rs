@@ -1,24 +1,21 @@
 //! Appends to several streams, with conditions, with inline projections, or in a caller's transaction: step by step, those
 //! that have come together in one transaction.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-
 use nexus_core::{
-    AppendBatch, AppendCondition, Appended, Commit, CommittedStream, Conflict, ExpectedVersion,
-    InvalidAppend, NewEvent, Position, ReadOptions, StoreError, StreamAppend, StreamVersion, Timestamp,
+    AppendBatch, Appended, Commit, CommittedStream, Conflict, NewEvent, Position, StoreError, Timestamp,
     commit_time,
 };
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::group::first_after;
+use super::hold::Hold;
+use super::judge::{Refusal, Tail};
 use super::queue::Request;
 use super::{Writer, is_taken};
-use crate::columns::{Columns, uuid};
-use crate::commits::Part;
+use crate::columns::Columns;
 use crate::error::{for_all, store_error};
 use crate::inline;
-use crate::query::Selection;
 use crate::retry::Tries;
 use crate::schema::{Schema, Sql};
 use crate::transaction::Open;
@@ -27,17 +24,17 @@ use crate::values::Time;
 /// The statements for them.
 #[derive(Debug)]
 pub(super) struct Careful {
-    schema: Schema,
+    pub(super) schema: Schema,
     /// An inline projection's own tables are in the store's schema.
-    begin: String,
-    lock_conditions: Sql,
-    lock_inline: Sql,
-    has_inline: Sql,
-    lock_streams: Sql,
-    tails: Sql,
-    draw: Sql,
-    in_flight: Sql,
-    store: Sql,
+    pub(super) begin: String,
+    pub(super) lock_conditions: Sql,
+    pub(super) lock_inline: Sql,
+    pub(super) has_inline: Sql,
+    pub(super) lock_streams: Sql,
+    pub(super) tails: Sql,
+    pub(super) draw: Sql,
+    pub(super) in_flight: Sql,
+    pub(super) store: Sql,
 }
 
 impl Careful {
@@ -59,29 +56,6 @@ impl Careful {
             in_flight: schema.sql(include_str!("in_flight.sql")),
             store: marked(include_str!("store.sql")),
         }
-    }
-}
-
-/// The last event of a stream.
-#[derive(Clone, Copy)]
-struct Tail {
-    version: StreamVersion,
-    recorded_at: Timestamp,
-}
-
-/// Why an append does not go on.
-pub(crate) enum Refusal {
-    /// It was stored before.
-    Repeated(Commit),
-    /// Something speaks against it.
-    Refused(StoreError),
-    /// PostgreSQL failed.
-    Failed(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Refusal {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Failed(error)
     }
 }
 
@@ -192,67 +166,6 @@ impl Writer {
         }
     }
 
-    /// Only one append of all processes is done at a time from here on, until it is committed.
-    pub(super) async fn lock_inline(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        let locked = self.careful.lock_inline.query().execute(connection).await;
-        locked.map(drop).map_err(|error| store_error("append", error))
-    }
-
-    /// Locks the streams of these appends, and draws positions for those that have conditions. When this returns, every event
-    /// with a lower position is visible, or will never be.
-    ///
-    /// Appends with conditions take turns. Each draws its positions, and then waits for the writers that may have drawn lower
-    /// ones: who draws later comes after this append in the log. So plain appends never wait for it, unless they go to the
-    /// same streams, and what is looked at afterwards is all that comes before.
-    ///
-    /// Streams are locked before positions are drawn, here and everywhere, so that versions and positions agree; and before
-    /// markers are set, so that who is waited for here waits for nobody.
-    pub(super) async fn take_hold<'a>(
-        &self,
-        connection: &mut PgConnection,
-        batches: impl Iterator<Item = &'a AppendBatch> + Clone,
-    ) -> Result<Hold, StoreError> {
-        let failed = |error| store_error("append", error);
-        // Where one has a condition all draw beforehand, so that they get positions in their order.
-        let has_condition = batches.clone().any(|batch| batch.condition().is_some());
-        let count: usize = if has_condition { batches.clone().map(AppendBatch::len).sum() } else { 0 };
-        if count > 0 {
-            self.careful.lock_conditions.query().execute(&mut *connection).await.map_err(failed)?;
-        }
-        let streams = self.lock_streams(connection, batches).await.map_err(failed)?;
-        if count == 0 {
-            return Ok(Hold { streams, positions: VecDeque::new() });
-        }
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let rows = self.careful.draw.query().bind(count).fetch_all(&mut *connection).await.map_err(failed)?;
-        let positions = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed)?;
-        self.outlast(connection, failed).await?;
-        Ok(Hold { streams, positions })
-    }
-
-    /// Waits until the transactions have ended that append right now.
-    async fn outlast(
-        &self,
-        connection: &mut PgConnection,
-        failed: impl Fn(sqlx::Error) -> StoreError + Copy,
-    ) -> Result<(), StoreError> {
-        let mut awaited: Option<Vec<String>> = None;
-        let mut tries = self.connections.retry().start();
-        loop {
-            let rows = self.careful.in_flight.query().bind(&awaited).fetch_all(&mut *connection).await;
-            let left =
-                rows.map_err(failed)?.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>();
-            let left = left.map_err(failed)?;
-            if left.is_empty() {
-                return Ok(());
-            }
-            awaited = Some(left);
-            if !tries.pause().await {
-                return Err(StoreError::unavailable("append", HeldUp));
-            }
-        }
-    }
-
     /// Stores an append whose streams are locked, if nothing speaks against it.
     pub(super) async fn judge_and_store(
         &self,
@@ -270,141 +183,6 @@ impl Writer {
         let recorded_at =
             commit_time(self.clock.now(), tails.iter().flatten().map(|tail| tail.recorded_at).max());
         self.store(connection, batch, &tails, recorded_at, drawn).await
-    }
-
-    /// Locks streams, also those that are not there yet.
-    async fn lock_streams<'a>(
-        &self,
-        connection: &mut PgConnection,
-        batches: impl Iterator<Item = &'a AppendBatch>,
-    ) -> Result<HashSet<String>, sqlx::Error> {
-        let (mut streams, mut new) = (BTreeSet::new(), BTreeSet::new());
-        for part in batches.flat_map(AppendBatch::parts) {
-            let (stream, expected) = (part.stream().as_str(), part.expected());
-            streams.insert(stream);
-            let may_be_new = match expected {
-                ExpectedVersion::NoStream => true,
-                ExpectedVersion::Any => !part.events().is_empty(),
-                ExpectedVersion::StreamExists | ExpectedVersion::Exact(_) => false,
-            };
-            if may_be_new {
-                new.insert(stream);
-            }
-        }
-        let (streams, new): (Vec<&str>, Vec<&str>) =
-            (streams.into_iter().collect(), new.into_iter().collect());
-        loop {
-            let lock =
-                self.careful.lock_streams.query().bind(&streams).bind(Time(self.clock.now())).bind(&new);
-            let rows = lock.fetch_all(&mut *connection).await?;
-            let held = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<String>, _>>()?;
-            // One that somebody else has made since the statement began is seen by the next.
-            if new.iter().all(|stream| held.contains(*stream)) {
-                return Ok(held);
-            }
-        }
-    }
-
-    /// Whether the store has inline projections by now.
-    pub(super) async fn has_inline(&self, connection: &mut PgConnection) -> Result<bool, StoreError> {
-        let failed = |error| store_error("append", error);
-        let row = self.careful.has_inline.query().fetch_one(connection).await.map_err(failed)?;
-        row.try_get(0).map_err(failed)
-    }
-
-    /// Whether ids and versions speak against an append: nothing is locked for that.
-    pub(super) async fn judge(
-        &self,
-        connection: &mut PgConnection,
-        batch: &AppendBatch,
-    ) -> Result<(), Refusal> {
-        self.tails_if_unopposed(connection, batch, None).await.map(drop)
-    }
-
-    /// The ends of the streams, unless ids or versions speak against the append.
-    ///
-    /// Where streams are `held`, all others are taken for what they were when the lock was asked for: not there.
-    ///
-    /// Ids come first in judging and last in looking: what an identical call has changed in the meantime is then found to be
-    /// its work.
-    async fn tails_if_unopposed(
-        &self,
-        connection: &mut PgConnection,
-        batch: &AppendBatch,
-        held: Option<&HashSet<String>>,
-    ) -> Result<Vec<Option<Tail>>, Refusal> {
-        let tails = self.tails(connection, batch, held).await?;
-        let ids = batch.events().map(|event| uuid(event.id())).collect();
-        let stored = self.commits.stored(connection, ids).await?;
-        if !stored.is_empty() {
-            return Err(self.reused(connection, batch, stored).await);
-        }
-        for (part, tail) in batch.parts().iter().zip(&tails) {
-            let checked = part.expected().check(part.stream(), tail.map(|tail| tail.version));
-            checked.map_err(|conflict| Refusal::Refused(conflict.into()))?;
-        }
-        Ok(tails)
-    }
-
-    /// The earlier answer where this is the call that stored the events; otherwise it reuses an id.
-    async fn reused(&self, connection: &mut PgConnection, batch: &AppendBatch, stored: Vec<Part>) -> Refusal {
-        let mut ids = batch.events().map(NewEvent::id);
-        let found = ids.find_map(|id| stored.iter().find(|part| part.id == id));
-        let Some(found) = found else {
-            return Refusal::Refused(StoreError::corrupt("an event", "it was found by the id of another"));
-        };
-        match self.commits.of(connection, found.clone()).await {
-            Ok(commit) if commit.answers(batch) => Refusal::Repeated(commit),
-            Ok(_) => {
-                let (id, stream, version) = (found.id, found.stream.clone(), found.version);
-                Refusal::Refused(InvalidAppend::StoredId { id, stream, version }.into())
-            }
-            Err(error) => Refusal::Refused(error),
-        }
-    }
-
-    async fn tails(
-        &self,
-        connection: &mut PgConnection,
-        batch: &AppendBatch,
-        held: Option<&HashSet<String>>,
-    ) -> Result<Vec<Option<Tail>>, Refusal> {
-        let streams: Vec<&str> = batch.parts().iter().map(|part| part.stream().as_str()).collect();
-        let rows = self.careful.tails.query().bind(streams).fetch_all(connection).await?;
-        let mut tails: Vec<Option<Tail>> = batch.parts().iter().map(|_| None).collect();
-        for row in &rows {
-            let (stream, version): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let recorded_at = row.try_get::<Time, _>(2)?.0;
-            let version =
-                StreamVersion::try_from(version).map_err(|error| sqlx::Error::Decode(error.into()))?;
-            let is_meant = |part: &StreamAppend| part.stream().as_str() == stream;
-            let index = batch.parts().iter().position(is_meant);
-            let index = index.filter(|_| held.is_none_or(|held| held.contains(stream)));
-            if let Some(tail) = index.and_then(|index| tails.get_mut(index)) {
-                *tail = Some(Tail { version, recorded_at });
-            }
-        }
-        Ok(tails)
-    }
-
-    async fn first_match(
-        &self,
-        connection: &mut PgConnection,
-        condition: &AppendCondition,
-    ) -> Result<Option<Position>, Refusal> {
-        let options = ReadOptions::forwards().after(condition.after).limit(1);
-        if options.max_events() == Some(0) {
-            return Ok(None);
-        }
-        let kinds = self.kinds.loaded(connection).await.map_err(Refusal::Refused)?;
-        let (schema, query) = (&self.careful.schema, &condition.query);
-        let Some(selection) = Selection::of(connection, schema, &kinds, query, &options, 1).await? else {
-            return Ok(None);
-        };
-        let sql = selection.positions(schema);
-        let Some(row) = selection.bind(&sql).fetch_optional(connection).await? else { return Ok(None) };
-        let position = Position::try_from(row.try_get::<i64, _>(0)?);
-        Ok(Some(position.map_err(|error| sqlx::Error::Decode(error.into()))?))
     }
 
     async fn store(
@@ -444,23 +222,3 @@ impl Writer {
         Ok(Stored { commit: Commit::new(streams, positions.last().copied(), recorded_at), positions })
     }
 }
-
-/// What a transaction has for itself.
-pub(super) struct Hold {
-    /// Streams that are locked.
-    streams: HashSet<String>,
-    /// Positions that are drawn already, in the order of the appends that are to get them.
-    positions: VecDeque<i64>,
-}
-
-impl Hold {
-    /// Those of this append; `None`: they are drawn when it is stored.
-    fn positions_for(&mut self, batch: &AppendBatch) -> Option<Vec<i64>> {
-        let count = batch.len().min(self.positions.len());
-        (count > 0).then(|| self.positions.drain(..count).collect())
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("an append that began earlier is not finished")]
-struct HeldUp;

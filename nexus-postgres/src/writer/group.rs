@@ -9,7 +9,7 @@ use nexus_core::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::careful::Refusal;
+use super::judge::Refusal;
 use super::queue::Request;
 use super::statement::Shape;
 use super::{Drawn, Writer, is_taken};

@@ -3,7 +3,8 @@
 use nexus_core::{AppendBatch, Appended, EventParts, Position, RecordedEvent, StoreError, StreamAppend};
 
 use super::Writer;
-use super::careful::{Answers, Refusal, Stored};
+use super::careful::{Answers, Stored};
+use super::judge::Refusal;
 use super::queue::Request;
 use crate::documents::PostgresDocuments;
 use crate::error::store_error;
