@@ -70,6 +70,9 @@ impl PostgresConfig {
     /// A store that takes its connections from a pool of yours. They should be made with [`tuned`](Self::tuned) options, or
     /// each append costs up to twice as much; a `test_before_acquire` costs each call a round trip.
     ///
+    /// A connection on which your own code was cut off while it began a transaction may come back from sqlx's pool with that
+    /// still open; a `before_acquire` that sends `ROLLBACK` guards against it.
+    ///
     /// An append, a read and each projection take one connection for as long as they need it; news are listened for on
     /// one of the store's own.
     pub fn with_pool(pool: PgPool) -> Self {

@@ -35,8 +35,9 @@
 //! - A failover to a standby that had not received all commits loses those, as in any PostgreSQL, and with them positions that
 //!   readers may have seen: run with `synchronous_commit = on` and a synchronous standby where that must not happen. See
 //!   `docs/decisions/0005-postgres.md`.
-//! - Behind a pooler that works by transactions (PgBouncer), news cannot be listened for, and prepared statements need its
-//!   support for them; the store then asks the database instead.
+//! - Behind a pooler that works by transactions (PgBouncer), news cannot be listened for: the store asks the database instead.
+//!   The pooler has to support prepared statements, and to let settings pass that come with a connection
+//!   (`ignore_startup_parameters = options, extra_float_digits`).
 
 #![warn(missing_docs)]
 
