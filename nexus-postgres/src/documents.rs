@@ -74,8 +74,7 @@ impl DocumentStatements {
         let after = range.last_seen().map_or("", DocumentKey::as_str);
         let query = self.list.query().bind(space).bind(collection.as_str()).bind(after).bind(range.prefix());
         let limit = i64::try_from(range.max_documents()).unwrap_or(i64::MAX);
-        let rows =
-            query.bind(successor(range.prefix())).bind(limit).fetch_all(connection).await.map_err(failed)?;
+        let rows = query.bind(range.end()).bind(limit).fetch_all(connection).await.map_err(failed)?;
         let document = |row: &PgRow| {
             let key = DocumentKey::new(row.try_get::<&str, _>(1).map_err(failed)?)
                 .map_err(|error| StoreError::corrupt("the key of a document", error))?;
@@ -224,34 +223,5 @@ impl ProjectionTransaction<()> for PostgresDocuments {
 
     fn notes(&mut self) -> &mut dyn Documents {
         self
-    }
-}
-
-/// The first text after all that start with `prefix`; `None` where there is no such text.
-fn successor(prefix: &str) -> Option<String> {
-    let mut text = prefix.to_owned();
-    while let Some(last) = text.pop() {
-        // There are no characters between D7FF and E000.
-        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
-        if let Some(next) = next {
-            text.push(next);
-            return Some(text);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_text_begins() {
-        for (prefix, end) in
-            [("", None), ("a", Some("b")), ("a\u{10ffff}", Some("b")), ("\u{d7ff}", Some("\u{e000}"))]
-        {
-            assert_eq!(successor(prefix).as_deref(), end);
-        }
-        assert_eq!(successor("\u{10ffff}"), None);
     }
 }

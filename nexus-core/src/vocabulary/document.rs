@@ -150,6 +150,22 @@ impl KeyRange {
         &self.prefix
     }
 
+    /// The first text after all that start with the prefix; `None` where there is no such text. For backends that look keys up
+    /// in an index.
+    pub fn end(&self) -> Option<String> {
+        let mut text = self.prefix.clone();
+        while let Some(last) = text.pop() {
+            // There are no characters between D7FF and E000.
+            let next =
+                if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+            if let Some(next) = next {
+                text.push(next);
+                return Some(text);
+            }
+        }
+        None
+    }
+
     /// The key that all others come after.
     pub fn last_seen(&self) -> Option<&DocumentKey> {
         self.after.as_ref()
@@ -189,5 +205,15 @@ mod tests {
         let included: Vec<&str> =
             ["a", "b", "bb", "bba", "bc", "c"].into_iter().filter(|key| range.includes(key)).collect();
         assert_eq!(included, ["bba", "bc"]);
+    }
+
+    #[test]
+    fn a_prefix_ends_where_the_next_text_begins() {
+        for (prefix, end) in
+            [("", None), ("a", Some("b")), ("a\u{10ffff}", Some("b")), ("\u{d7ff}", Some("\u{e000}"))]
+        {
+            assert_eq!(KeyRange::prefixed(prefix).end().as_deref(), end);
+        }
+        assert_eq!(KeyRange::prefixed("\u{10ffff}").end(), None);
     }
 }

@@ -209,7 +209,7 @@ pub(crate) fn list(
 ) -> Result<Vec<Document>, StoreError> {
     // Text is compared by its bytes, so those with a prefix lie side by side.
     let after = range.last_seen().map_or("", DocumentKey::as_str);
-    let end = successor(range.prefix());
+    let end = range.end();
     let below = if end.is_some() { "AND key < ?4 " } else { "AND ?4 IS NULL " };
     let sql = format!(
         "SELECT key, content FROM nexus_documents WHERE collection = ?1 AND key > ?2 AND key >= ?3 {below}\
@@ -233,33 +233,4 @@ pub(crate) fn list(
 
 fn content(row: &Row<'_>, column: usize) -> rusqlite::Result<Payload> {
     Ok(Payload::from_checked(Bytes::copy_from_slice(row.get_ref(column)?.as_bytes()?)))
-}
-
-/// The first text after all that start with `prefix`; `None` where there is no such text.
-fn successor(prefix: &str) -> Option<String> {
-    let mut text = prefix.to_owned();
-    while let Some(last) = text.pop() {
-        // There are no characters between D7FF and E000.
-        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
-        if let Some(next) = next {
-            text.push(next);
-            return Some(text);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_text_begins() {
-        for (prefix, end) in
-            [("", None), ("a", Some("b")), ("a\u{10ffff}", Some("b")), ("\u{d7ff}", Some("\u{e000}"))]
-        {
-            assert_eq!(successor(prefix).as_deref(), end);
-        }
-        assert_eq!(successor("\u{10ffff}"), None);
-    }
 }
