@@ -19,7 +19,7 @@ use crate::connections::Connections;
 use crate::documents::{DocumentStatements, PostgresDocuments};
 use crate::error::{Fault, OpenError, store_error};
 use crate::reader::Reader;
-use crate::schema::{Schema, SchemaName, Sql};
+use crate::schema::{Schema, SchemaName, Sql, local_to_projections};
 use crate::transaction::Open;
 
 /// So many events are read at a time while a new projection is brought up to date.
@@ -162,8 +162,9 @@ impl InlineProjections {
         }
         // Nothing is appended meanwhile: each append reads the table.
         let begin = format!(
-            "BEGIN; SET LOCAL search_path = \"{name}\"; SET LOCAL enable_seqscan = on; LOCK TABLE \"{name}\".inline_projections IN ACCESS EXCLUSIVE MODE",
-            name = schema.name
+            "BEGIN; {}; LOCK TABLE \"{}\".inline_projections IN ACCESS EXCLUSIVE MODE",
+            local_to_projections(schema.name.as_str()),
+            schema.name
         );
         let open = Open::begin(connection, &begin).await.map_err(&failed)?;
         let documents = DocumentStatements::new(schema);

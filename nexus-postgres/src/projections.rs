@@ -24,7 +24,7 @@ use crate::connections::{Connection, Connections, retried};
 use crate::documents::{DocumentStatements, PostgresDocuments};
 use crate::error::{Fault, OpenError, store_error};
 use crate::migrations;
-use crate::schema::{Purpose, Schema, SchemaName, Sql, hash};
+use crate::schema::{Purpose, Schema, SchemaName, Sql, hash, local_to_projections};
 use crate::transaction::Open;
 
 /// Keeps read models in PostgreSQL: documents in a table they share, tables of a projection's own in a schema for each
@@ -152,7 +152,7 @@ impl PostgresProjections {
         let path = match tables {
             Some(schema) => {
                 connection.look_up_in(schema).await?;
-                format!("SET LOCAL search_path = \"{schema}\"; SET LOCAL enable_seqscan = on; ")
+                local_to_projections(schema) + "; "
             }
             None => String::new(),
         };

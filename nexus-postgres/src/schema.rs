@@ -89,6 +89,11 @@ impl Schema {
     }
 }
 
+/// What a transaction says in which projections run: their own tables are in this schema, and may be gone through whole.
+pub(crate) fn local_to_projections(schema: &str) -> String {
+    format!("SET LOCAL search_path = \"{schema}\"; SET LOCAL enable_seqscan = on")
+}
+
 /// What advisory locks are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {

@@ -15,9 +15,9 @@ use super::queue::Request;
 use super::{Writer, is_taken};
 use crate::columns::Columns;
 use crate::error::{for_all, store_error};
-use crate::inline;
+use crate::inline::{self, InlineProjections};
 use crate::retry::Tries;
-use crate::schema::{Schema, Sql};
+use crate::schema::{Schema, Sql, local_to_projections};
 use crate::transaction::Open;
 use crate::values::Time;
 
@@ -25,7 +25,6 @@ use crate::values::Time;
 #[derive(Debug)]
 pub(super) struct Careful {
     pub(super) schema: Schema,
-    /// An inline projection's own tables are in the store's schema.
     pub(super) begin: String,
     pub(super) lock_conditions: Sql,
     pub(super) lock_inline: Sql,
@@ -38,15 +37,18 @@ pub(super) struct Careful {
 }
 
 impl Careful {
-    pub(super) fn new(schema: &Schema) -> Self {
+    pub(super) fn new(schema: &Schema, inline: &InlineProjections) -> Self {
+        let mut begin = String::from(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'",
+        );
+        if !inline.is_empty() {
+            begin.push_str("; ");
+            begin.push_str(&local_to_projections(schema.name.as_str()));
+        }
         let marked = |text: &str| schema.sql(&text.replace(":marker", include_str!("marker.sql").trim()));
         Self {
             schema: schema.clone(),
-            begin: format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
-                 SET LOCAL search_path = \"{}\"; SET LOCAL enable_seqscan = on",
-                schema.name
-            ),
+            begin,
             lock_conditions: schema.sql("SELECT pg_advisory_xact_lock(:conditions, 0)"),
             lock_inline: schema.sql("SELECT pg_advisory_xact_lock(:inline, 0)"),
             has_inline: schema.sql("SELECT EXISTS (SELECT 1 FROM nexus.inline_projections)"),
@@ -97,14 +99,9 @@ impl Writer {
             Ok(error) => return group.into_iter().for_each(|request| request.answer(Err(error()))),
             Err(error) => error,
         };
-        if is_alone {
-            let mut error = Some(error);
-            for request in group {
-                if let Some(error) = error.take() {
-                    request.answer(Err(error));
-                }
-            }
-            return;
+        let mut group = group.into_iter();
+        if is_alone && let Some(request) = group.next() {
+            return request.answer(Err(error));
         }
         for request in group {
             Box::pin(self.append_carefully(vec![request])).await;
@@ -143,9 +140,7 @@ impl Writer {
                     positions.extend(stored.positions);
                     answers.push(Ok(Appended::Stored(stored.commit)));
                 }
-                Err(Refusal::Repeated(commit)) => answers.push(Ok(Appended::Repeated(commit))),
-                Err(Refusal::Refused(error)) => answers.push(Err(error)),
-                Err(Refusal::Failed(error)) => return Err(store_error("append", error)),
+                Err(refusal) => answers.push(refusal.answer()?),
             }
         }
         Ok((answers, positions))
@@ -160,9 +155,7 @@ impl Writer {
         let mut hold = self.take_hold(connection, std::iter::once(batch)).await?;
         match self.judge_and_store(connection, batch, &mut hold).await {
             Ok(stored) => Ok(Appended::Stored(stored.commit)),
-            Err(Refusal::Repeated(commit)) => Ok(Appended::Repeated(commit)),
-            Err(Refusal::Refused(error)) => Err(error),
-            Err(Refusal::Failed(error)) => Err(store_error("append", error)),
+            Err(refusal) => refusal.answer()?,
         }
     }
 

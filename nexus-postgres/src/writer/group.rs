@@ -157,13 +157,13 @@ impl Writer {
             match self.judge(connection, &request.batch).await {
                 Ok(()) if self.has_inline(connection).await? => Ok(Some(Err(inline::other_projections()))),
                 Ok(()) => Ok(None),
-                Err(Refusal::Repeated(commit)) => {
-                    // It may have been ours, its answer lost.
-                    self.news.spread(false);
-                    Ok(Some(Ok(Appended::Repeated(commit))))
+                Err(refusal) => {
+                    if matches!(refusal, Refusal::Repeated(_)) {
+                        // It may have been ours, its answer lost.
+                        self.news.spread(false);
+                    }
+                    refusal.answer().map(Some)
                 }
-                Err(Refusal::Refused(error)) => Ok(Some(Err(error))),
-                Err(Refusal::Failed(error)) => Err(store_error("append", error)),
             }
         })
     }

@@ -4,7 +4,6 @@ use nexus_core::{AppendBatch, Appended, EventParts, Position, RecordedEvent, Sto
 
 use super::Writer;
 use super::careful::{Answers, Stored};
-use super::judge::Refusal;
 use super::queue::Request;
 use crate::documents::PostgresDocuments;
 use crate::error::store_error;
@@ -33,9 +32,7 @@ impl Writer {
                     let taken = self.inline.take(&recorded(batch, &stored), &mut documents).await;
                     taken.map(|()| (Appended::Stored(stored.commit), stored.positions))
                 }
-                Err(Refusal::Repeated(commit)) => Ok((Appended::Repeated(commit), Vec::new())),
-                Err(Refusal::Refused(error)) => Err(error),
-                Err(Refusal::Failed(error)) => return Err(store_error("append", error)),
+                Err(refusal) => refusal.answer()?.map(|appended| (appended, Vec::new())),
             };
             if answer.is_ok() {
                 // Fails where a projection has met an error and not passed it on.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use nexus_core::{
-    AppendBatch, AppendCondition, Commit, InvalidAppend, NewEvent, Position, ReadOptions, StoreError,
-    StreamAppend, StreamVersion, Timestamp,
+    AppendBatch, AppendCondition, Appended, Commit, InvalidAppend, NewEvent, Position, ReadOptions,
+    StoreError, StreamAppend, StreamVersion, Timestamp,
 };
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -31,6 +31,17 @@ pub(crate) enum Refusal {
     Refused(StoreError),
     /// PostgreSQL failed.
     Failed(sqlx::Error),
+}
+
+impl Refusal {
+    /// What its append is told; an error where the whole transaction failed.
+    pub(super) fn answer(self) -> Result<Result<Appended, StoreError>, StoreError> {
+        match self {
+            Self::Repeated(commit) => Ok(Ok(Appended::Repeated(commit))),
+            Self::Refused(error) => Ok(Err(error)),
+            Self::Failed(error) => Err(store_error("append", error)),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Refusal {
