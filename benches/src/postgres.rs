@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 use self::raw::Raw;
 use crate::Options;
-use crate::measure::Stopwatch;
+use crate::measure::{self, Stopwatch};
 use crate::nexus::{self, CONCURRENT, LONG_STREAM, fill, line_added};
 use crate::projecting;
 use crate::table::{self, Row};
@@ -40,6 +40,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         return send(&url, options, first).await;
     }
     println!("PostgreSQL, {}; {} rounds, medians", about(&url).await?, options.rounds);
+    if let Some(process) = server_process(&url).await {
+        measure::watch_server(process);
+    }
     let rows = all(options, &url).await?;
     if !rows.is_empty() {
         table::print(&rows);
@@ -57,6 +60,17 @@ async fn about(url: &str) -> anyhow::Result<String> {
     let sql = "SELECT 'version ' || current_setting('server_version') || ', fsync=' || current_setting('fsync') || \
                ', synchronous_commit=' || current_setting('synchronous_commit')";
     Ok(sqlx::query_scalar(sql).fetch_one(&mut PgConnection::connect(url).await?).await?)
+}
+
+/// The server's first process, where it runs on this machine and we may ask.
+async fn server_process(url: &str) -> Option<u32> {
+    let sql = "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1) || ' ' || current_setting('data_directory')";
+    let answer: String =
+        sqlx::query_scalar(sql).fetch_one(&mut PgConnection::connect(url).await.ok()?).await.ok()?;
+    let (process, directory) = answer.split_once(' ')?;
+    // On another machine the number is somebody else's.
+    let is_here = std::fs::read_link(format!("/proc/{process}/cwd")).ok()? == *directory;
+    process.parse().ok().filter(|_| is_here)
 }
 
 /// A store in a schema that is made anew.
