@@ -48,6 +48,7 @@ mod config;
 mod connections;
 mod documents;
 mod error;
+mod gather;
 mod inline;
 mod kinds;
 mod migrations;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{Progress, Reader};
 use crate::connections::retried;
 use crate::error::{Closed, for_all, store_error};
+use crate::gather;
 use crate::query::times;
 use crate::rows::{self, COLUMNS_OF_STREAM, Decoder};
 use crate::schema::{Schema, Sql};
@@ -38,6 +39,8 @@ struct State {
     alone: usize,
     together: usize,
     wanted: Vec<Wanted>,
+    /// How many went together the last time.
+    lately: usize,
 }
 
 /// The beginning of a stream.
@@ -71,11 +74,17 @@ impl Loads {
 
     fn alone(&self) -> Option<Alone<'_>> {
         let mut state = self.state();
-        if state.alone == ALONE || state.together > 0 {
+        if state.alone == ALONE || state.together > 0 || state.lately > 1 {
             return None;
         }
         state.alone += 1;
         Some(Alone(self))
+    }
+
+    /// Waits for those that come at the same time.
+    async fn gathered(&self) {
+        let lately = self.state().lately;
+        gather::others(|| self.state().wanted.len(), lately).await;
     }
 
     /// The next that go together. Without any the caller ends.
@@ -86,6 +95,7 @@ impl Loads {
             return None;
         }
         let count = state.wanted.len().min(STREAMS);
+        state.lately = count;
         Some(state.wanted.drain(..count).collect())
     }
 }
@@ -120,7 +130,9 @@ impl Reader {
     }
 
     async fn load_together(&self) {
-        while let Some(mut wanted) = self.loads.next() {
+        loop {
+            self.loads.gathered().await;
+            let Some(mut wanted) = self.loads.next() else { return };
             // Nobody waits for it any more.
             wanted.retain(|one| !one.reply.is_closed());
             match self.beginnings(&wanted).await {

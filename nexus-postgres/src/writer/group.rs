@@ -34,7 +34,7 @@ impl Writer {
         group.sort_by(|one, other| one.stream().cmp(&other.stream()));
         if group.len() == 1 {
             for request in group {
-                self.append_alone(request).await;
+                self.append_single(request).await;
             }
             return;
         }
@@ -73,6 +73,15 @@ impl Writer {
             tokio::spawn(async move { writer.append_alone(request).await })
         });
         futures::future::join_all(alone.collect::<Vec<_>>()).await;
+    }
+
+    /// The only append of its group: mostly nothing speaks against it.
+    async fn append_single(&self, request: Request) {
+        match self.append_lone(&request.batch).await {
+            Ok(Some(appended)) => request.answer(Ok(appended)),
+            // Whatever was wrong, it is looked into; if it was stored, it is recognised.
+            Ok(None) | Err(_) => self.append_alone(request).await,
+        }
     }
 
     /// One append, until it is known what becomes of it.

@@ -11,6 +11,7 @@ use nexus_core::{AppendBatch, Appended, StoreError, StreamId};
 use tokio::sync::oneshot;
 
 use super::{GROUP, GROUP_BYTES, Writer, size};
+use crate::gather;
 
 /// One group is under way at a time, and the next has whatever comes meanwhile; but one that takes longer than this waits for
 /// somebody, and is not waited for.
@@ -47,6 +48,8 @@ struct State {
     plain: VecDeque<Request>,
     /// How many groups are under way.
     groups: usize,
+    /// How many appends the last one had.
+    lately: usize,
     /// The streams in them: an append to one of these waits, so that no group waits for another.
     busy: HashSet<StreamId>,
     careful: VecDeque<Request>,
@@ -74,11 +77,17 @@ impl Queue {
     /// not be polled for long.
     pub(super) fn alone(&self) -> Option<Alone<'_>> {
         let mut state = self.state();
-        if state.groups > 0 || !state.plain.is_empty() || state.is_lone {
+        if state.groups > 0 || !state.plain.is_empty() || state.is_lone || state.lately > 1 {
             return None;
         }
         state.is_lone = true;
         Some(Alone(self))
+    }
+
+    /// Waits for those that come at the same time.
+    async fn gathered(&self) {
+        let lately = self.state().lately;
+        gather::others(|| self.state().plain.len(), lately).await;
     }
 
     /// The next group: at most one append of a stream, and none of those that are under way. Without one the caller ends.
@@ -105,6 +114,7 @@ impl Queue {
             state.groups -= 1;
             return None;
         }
+        state.lately = group.len();
         Some(group)
     }
 
@@ -214,7 +224,9 @@ impl Writer {
     async fn run_groups(self: Arc<Self>) {
         let mut running =
             Running { queue: &self.queue, lane: Lane::Groups, busy: Vec::new(), is_over: false };
-        while let Some(group) = self.queue.next_group(&running.busy) {
+        loop {
+            self.queue.gathered().await;
+            let Some(group) = self.queue.next_group(&running.busy) else { break };
             running.busy = group.iter().filter_map(|request| request.stream().cloned()).collect();
             self.relieved(Lane::Groups, self.append_group(group)).await;
         }
