@@ -20,6 +20,7 @@ use crate::values::Json;
 #[derive(Clone, Debug)]
 pub(crate) struct DocumentStatements {
     get: Sql,
+    get_all: Sql,
     list: Sql,
     put: Sql,
     delete: Sql,
@@ -30,6 +31,10 @@ impl DocumentStatements {
         Self {
             get: schema.sql(
                 "SELECT content FROM nexus.documents WHERE space = $1 AND collection = $2 AND key = $3",
+            ),
+            get_all: schema.sql(
+                "SELECT d.content, w.nth FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS w (collection, key, nth) \
+                 JOIN nexus.documents d ON d.space = $1 AND d.collection = w.collection AND d.key = w.key",
             ),
             // Text is compared by its bytes, so keys with a prefix lie side by side.
             list: schema.sql(
@@ -193,6 +198,29 @@ impl Documents for PostgresDocuments {
     async fn list(&mut self, collection: &Collection, range: &KeyRange) -> Result<Vec<Document>, StoreError> {
         self.flush().await?;
         self.statements.list(&mut self.connection, &self.space, collection, range).await
+    }
+
+    async fn prefetch(&mut self, wanted: &[(Collection, DocumentKey)]) -> Result<(), StoreError> {
+        let failed = |error| store_error("read documents", error);
+        let new: Vec<_> = wanted.iter().filter(|place| !self.known.contains_key(*place)).cloned().collect();
+        if new.len() < 2 {
+            return Ok(());
+        }
+        let collections: Vec<&str> = new.iter().map(|(collection, _)| collection.as_str()).collect();
+        let keys: Vec<&str> = new.iter().map(|(_, key)| key.as_str()).collect();
+        let query = self.statements.get_all.query().bind(&self.space).bind(collections).bind(keys);
+        let rows = query.fetch_all(&mut *self.connection).await.map_err(failed)?;
+        let mut contents: Vec<Option<Payload>> = vec![None; new.len()];
+        for row in &rows {
+            let nth: i64 = row.try_get(1).map_err(failed)?;
+            let found = usize::try_from(nth - 1).ok().and_then(|nth| contents.get_mut(nth));
+            if let Some(found) = found {
+                *found = Some(content(row).map_err(failed)?);
+            }
+        }
+        let known = contents.into_iter().map(|content| Known { content, is_changed: false });
+        self.known.extend(new.into_iter().zip(known));
+        Ok(())
     }
 }
 

@@ -39,6 +39,13 @@ pub trait Documents: Send {
 
     /// The documents within `range`, in the order of their keys.
     async fn list(&mut self, collection: &Collection, range: &KeyRange) -> Result<Vec<Document>, StoreError>;
+
+    /// Says that these documents will be asked for: a store that is a round trip away fetches them together. Others do
+    /// nothing, as this does unless told otherwise.
+    async fn prefetch(&mut self, wanted: &[(Collection, DocumentKey)]) -> Result<(), StoreError> {
+        let _ = wanted;
+        Ok(())
+    }
 }
 
 /// What a portable read model is written through: [`Documents`], as a projection names it.

@@ -67,6 +67,11 @@ impl Block {
         format!("{:017}.", self.0)
     }
 
+    /// Where a worker notes what it took in of it.
+    pub(super) fn key(self, first_slice: u16) -> String {
+        format!("{}{first_slice:04}", self.prefix())
+    }
+
     /// Adds what a worker took in of it; each range of slices has a note of its own, so that workers do not wait for
     /// each other.
     pub(super) async fn note(
@@ -75,7 +80,7 @@ impl Block {
         first_slice: u16,
         tally: Tally,
     ) -> Result<(), StoreError> {
-        let key = format!("{}{first_slice:04}", self.prefix());
+        let key = self.key(first_slice);
         let before: Tally = BLOCKS.read(notes, &key).await?.unwrap_or_default();
         BLOCKS.write(notes, &key, &before.and(tally)).await
     }

@@ -1,5 +1,6 @@
 //! One transaction of a worker: some events, the read model they make, and what is noted with it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::sync::Mutex;
 use super::blocks::{Block, Tally};
 use super::claims::Claim;
 use super::letters::DeadLetter;
-use super::notes::{CLAIMS, LETTERS};
+use super::notes::{BLOCKS, CLAIMS, LETTERS};
 use super::state::Effects;
 use crate::domain::{Projection, ProjectionError};
 use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
@@ -118,6 +119,47 @@ impl Plan {
         let of = self.held.iter().find(|held| held.claim.includes(event.slice()));
         of.map_or(0, |held| held.claim.first)
     }
+
+    /// What is taken in of each block, for each range of slices.
+    fn tallies(&self) -> Vec<((Block, u16), Tally)> {
+        let mut tallies: Vec<((Block, u16), Tally)> = Vec::new();
+        let only = match &**self.held {
+            [held] => Some(held.claim.first),
+            _ => None,
+        };
+        for event in self.taken() {
+            let first_slice = only.unwrap_or_else(|| self.first_slice(event));
+            let Some(position) = event.position() else { continue };
+            let place = (Block::of(position), first_slice);
+            match tallies.iter_mut().rev().find(|(known, _)| *known == place) {
+                Some((_, tally)) => tally.add(event.id()),
+                None => {
+                    let mut tally = Tally::default();
+                    tally.add(event.id());
+                    tallies.push((place, tally));
+                }
+            }
+        }
+        tallies
+    }
+
+    /// Which notes it reads, as far as that is known before.
+    async fn prefetch(&self, notes: &mut dyn Documents) -> Result<(), StoreError> {
+        let mut wanted = Vec::with_capacity(self.held.len() + 2);
+        for held in self.held.iter() {
+            wanted.push(CLAIMS.place(&held.claim.key())?);
+        }
+        // One worker's: of several, each would name them all.
+        if let [held] = &**self.held {
+            let end = |event: Option<&RecordedEvent>| event.and_then(RecordedEvent::position).map(Block::of);
+            let events = self.events.get(self.range.clone()).unwrap_or_default();
+            let blocks = [end(events.first()), end(events.last())];
+            for block in blocks.into_iter().flatten().collect::<BTreeSet<_>>() {
+                wanted.push(BLOCKS.place(&block.key(held.claim.first))?);
+            }
+        }
+        notes.prefetch(&wanted).await
+    }
 }
 
 /// What becomes of each event; `None`: all are handled.
@@ -181,6 +223,7 @@ where
 {
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
         let Self { projection, plan } = self;
+        plan.prefetch(transaction.notes()).await?;
         check(&plan.held, transaction.notes()).await?;
         let mut projection = projection.lock().await;
         let mut index = plan.handled.max(plan.range.start);
@@ -255,22 +298,7 @@ async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> 
     if let Some(letter) = &plan.failed {
         LETTERS.write(notes, &letter.key(), letter).await?;
     }
-    let mut tallies: Vec<((Block, u16), Tally)> = Vec::new();
-    let is_one_range = plan.held.len() == 1;
-    for event in plan.taken() {
-        let first_slice = if is_one_range { plan.held[0].claim.first } else { plan.first_slice(event) };
-        let Some(position) = event.position() else { continue };
-        let place = (Block::of(position), first_slice);
-        match tallies.iter_mut().rev().find(|(known, _)| *known == place) {
-            Some((_, tally)) => tally.add(event.id()),
-            None => {
-                let mut tally = Tally::default();
-                tally.add(event.id());
-                tallies.push((place, tally));
-            }
-        }
-    }
-    for ((block, first_slice), tally) in tallies {
+    for ((block, first_slice), tally) in plan.tallies() {
         block.note(notes, first_slice, tally).await?;
     }
     for held in plan.held.iter() {

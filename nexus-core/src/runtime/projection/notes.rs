@@ -43,6 +43,12 @@ impl Notes {
         Collection::reserved(self.0).map_err(|error| StoreError::corrupt(self.0, error))
     }
 
+    /// Where the note under `key` is.
+    pub(super) fn place(self, key: &str) -> Result<(Collection, DocumentKey), StoreError> {
+        let key = DocumentKey::new(key).map_err(|error| StoreError::corrupt(self.0, error))?;
+        Ok((self.collection()?, key))
+    }
+
     /// The note under `key`, within a transaction.
     pub(super) async fn read<T>(self, notes: &mut dyn Documents, key: &str) -> Result<Option<T>, StoreError>
     where
@@ -99,8 +105,7 @@ impl Notes {
     where
         T: DeserializeOwned,
     {
-        let collection = self.collection()?;
-        let key = DocumentKey::new(key).map_err(|error| StoreError::corrupt(self.0, error))?;
+        let (collection, key) = self.place(key)?;
         let Some(content) = store.get(space, &collection, &key).await? else { return Ok(None) };
         content.decode().map(Some).map_err(|error| self.corrupt(&key, error))
     }

@@ -119,7 +119,7 @@ where
         self
     }
 
-    /// So many events a transaction at most; 500 unless told otherwise. Memory is bounded by four times as many.
+    /// So many events a transaction at most; 1,024 unless told otherwise. Memory is bounded by eight times as many.
     pub fn batch(mut self, events: NonZeroUsize) -> Self {
         self.settings.batch = events.get();
         self

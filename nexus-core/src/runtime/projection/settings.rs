@@ -21,7 +21,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            batch: 500,
+            batch: 1_024,
             retry: RetrySchedule::default(),
             lease: Duration::from_secs(10),
             heartbeat: Duration::from_secs(1),
