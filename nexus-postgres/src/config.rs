@@ -198,8 +198,8 @@ impl PostgresConfig {
                 let options = (**options).clone();
                 let named = options.get_application_name().is_some();
                 let options = Self::tuned(if named { options } else { options.application_name("nexus") });
-                // A plan made while a table is small is kept while it grows.
-                let options = options.options([("enable_seqscan", "off")]);
+                // A plan made while a table is small is kept while it grows; what an index has in order is not sorted again.
+                let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
                 let most = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
                 Connections::own(options, most, self.acquire_timeout, retry, self.answer_timeout).map_err(
                     |error| OpenError::Unavailable { schema: self.schema.clone(), source: error.into() },

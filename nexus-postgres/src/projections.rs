@@ -291,7 +291,8 @@ impl ProjectionStore for PostgresProjections {
         let failed = |error| store_error("compare read models", error);
         let connection = self.connection("compare read models").await?;
         // One view of both.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on";
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on; \
+                     SET LOCAL enable_bitmapscan = on";
         let mut open = Open::begin(connection, begin).await.map_err(failed)?;
         let mut comparison = Comparison::default();
         let (old_name, new_name) = (name(old), name(new));

@@ -1,8 +1,10 @@
 //! Reading: streams by version, the log as far as it is settled.
 
 mod loads;
+mod run;
 
 pub(crate) use self::loads::Loads;
+pub(crate) use self::run::Runs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +22,7 @@ use crate::connections::{Connections, retried};
 use crate::error::store_error;
 use crate::kinds::Kinds;
 use crate::query::{Selection, order, times};
-use crate::rows::{self, COLUMNS, COLUMNS_OF_STREAM, Decoder};
+use crate::rows::{COLUMNS, COLUMNS_OF_STREAM, Decoder, Fields};
 use crate::schema::{Schema, Sql};
 use crate::values::Time;
 
@@ -141,11 +143,17 @@ impl Reader {
 
     /// The next page of the log: nothing that is not settled.
     pub(crate) async fn log_page(
-        &self,
-        query: &Query,
-        options: &ReadOptions<Position>,
-        progress: &Progress,
+        self: Arc<Self>,
+        query: Arc<Query>,
+        options: ReadOptions<Position>,
+        progress: Arc<Progress>,
+        runs: Arc<Runs>,
     ) -> Result<Page, StoreError> {
+        self.begin_run(&query, &options, &runs).await?;
+        if let Some(page) = runs.next().await {
+            return Ok(page);
+        }
+        let (query, options, progress) = (&*query, &options, &*progress);
         retried!(&self.connections, "read the log", |connection| self
             .sound_page(connection, query, options, progress))
     }
@@ -260,11 +268,12 @@ impl Reader {
             let mut is_unknown = false;
             let mut rows = query().fetch(&mut *connection);
             while let Some(row) = rows.try_next().await.map_err(failed)? {
-                is_unknown = !is_loaded && rows::kind(&row, 0).is_some_and(|kind| kinds.kind(kind).is_none());
+                let fields = Fields::of(&row, 0).map_err(|error| failed(sqlx::Error::Decode(error)))?;
+                is_unknown = !is_loaded && fields.kind().is_some_and(|kind| kinds.kind(kind).is_none());
                 if is_unknown {
                     break;
                 }
-                let event = decoder.event(&row, &kinds, stream)?;
+                let event = decoder.event(&fields, &kinds, stream)?;
                 bytes += event.payload().len();
                 events.push(event);
                 if bytes >= PAGE_BYTES && events.len() < count {

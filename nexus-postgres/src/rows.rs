@@ -1,3 +1,8 @@
+//! Rows of events, as values.
+
+mod fields;
+mod tuples;
+
 use bytes::{Bytes, BytesMut};
 use nexus_core::{
     BoxError, CommandId, EventId, EventParts, Metadata, Payload, Position, RecordedEvent, Slice, StoreError,
@@ -6,6 +11,8 @@ use nexus_core::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+pub(crate) use self::fields::Fields;
+pub(crate) use self::tuples::Tuples;
 use crate::kinds::Known;
 use crate::values::time;
 
@@ -31,68 +38,58 @@ pub(crate) struct Decoder {
 
 /// The number in the first column, which comes before those of an event.
 pub(crate) fn number(row: &PgRow) -> Result<i64, sqlx::Error> {
-    bytes(row, 0).and_then(integer).map_err(sqlx::Error::Decode)
+    row.try_get(0)
 }
 
-/// The kind of the event whose columns start at `at`; it may not be known yet.
-pub(crate) fn kind(row: &PgRow, at: usize) -> Option<i32> {
-    bytes(row, at + 3).ok().and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes)
+impl Fields<'_> {
+    /// The kind of the event; it may not be known yet.
+    pub(crate) fn kind(&self) -> Option<i32> {
+        self.optional(3).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes)
+    }
 }
 
 impl Decoder {
-    /// The event in this row of [`COLUMNS`], or of [`COLUMNS_OF_STREAM`] where `stream` is given.
+    /// The event with these fields, of [`COLUMNS`], or of [`COLUMNS_OF_STREAM`] where `stream` is given.
     pub(crate) fn event(
         &mut self,
-        row: &PgRow,
+        fields: &Fields<'_>,
         kinds: &Known,
         stream: Option<&StreamId>,
     ) -> Result<RecordedEvent, StoreError> {
-        self.event_at(row, 0, kinds, stream)
-    }
-
-    /// The same where the columns start at `at`.
-    pub(crate) fn event_at(
-        &mut self,
-        row: &PgRow,
-        at: usize,
-        kinds: &Known,
-        stream: Option<&StreamId>,
-    ) -> Result<RecordedEvent, StoreError> {
-        self.decode(row, at, kinds, stream).map_err(|error| {
-            let position = bytes(row, at).and_then(integer).unwrap_or_default();
+        self.decode(fields, kinds, stream).map_err(|error| {
+            let position = fields.bytes(0).and_then(integer).unwrap_or_default();
             StoreError::corrupt(format!("the event at position {position}"), error)
         })
     }
 
     fn decode(
         &mut self,
-        row: &PgRow,
-        at: usize,
+        fields: &Fields<'_>,
         kinds: &Known,
         stream: Option<&StreamId>,
     ) -> Result<RecordedEvent, BoxError> {
-        let kind = kind(row, at).and_then(|number| kinds.kind(number));
+        let kind = fields.kind().and_then(|number| kinds.kind(number));
         let (event_type, schema_version) = kind.ok_or("its kind is not in the table of kinds")?;
-        let slice =
-            u16::try_from(i16::from_be_bytes(bytes(row, at + 4)?.try_into()?)).ok().and_then(Slice::new);
+        let slice = i16::from_be_bytes(fields.bytes(4)?.try_into()?);
+        let slice = u16::try_from(slice).ok().and_then(Slice::new);
         Ok(RecordedEvent::from(EventParts {
-            id: EventId::from_bytes(bytes(row, at + 5)?.try_into()?),
+            id: EventId::from_bytes(fields.bytes(5)?.try_into()?),
             event_type,
             schema_version,
-            payload: self.payload(bytes(row, at + 9)?),
-            metadata: metadata(row, at)?,
-            tags: match optional(row, at + 8)? {
+            payload: self.payload(fields.bytes(9)?),
+            metadata: metadata(fields)?,
+            tags: match fields.optional(8) {
                 Some(text) => serde_json::from_slice::<Vec<Tag>>(text)?,
                 None => Vec::new(),
             },
             stream: match stream {
                 Some(known) => known.clone(),
-                None => self.stream(bytes(row, at + 10)?)?,
+                None => self.stream(fields.bytes(10)?)?,
             },
-            version: StreamVersion::try_from(integer(bytes(row, at + 1)?)?)?,
+            version: StreamVersion::try_from(integer(fields.bytes(1)?)?)?,
             slice: slice.ok_or("its slice is out of range")?,
-            position: Some(Position::try_from(integer(bytes(row, at)?)?)?),
-            recorded_at: time(integer(bytes(row, at + 2)?)?)?,
+            position: Some(Position::try_from(integer(fields.bytes(0)?)?)?),
+            recorded_at: time(integer(fields.bytes(2)?)?)?,
         }))
     }
 
@@ -120,12 +117,12 @@ impl Decoder {
     }
 }
 
-fn metadata(row: &PgRow, at: usize) -> Result<Metadata, BoxError> {
-    let metadata = match optional(row, at + 7)? {
+fn metadata(fields: &Fields<'_>) -> Result<Metadata, BoxError> {
+    let metadata = match fields.optional(7) {
         Some(text) => serde_json::from_slice(text)?,
         None => Metadata::default(),
     };
-    Ok(match optional(row, at + 6)? {
+    Ok(match fields.optional(6) {
         Some(command) => metadata.with_command(CommandId::from_bytes(command.try_into()?)),
         None => metadata,
     })
@@ -133,13 +130,4 @@ fn metadata(row: &PgRow, at: usize) -> Result<Metadata, BoxError> {
 
 fn integer(bytes: &[u8]) -> Result<i64, BoxError> {
     Ok(i64::from_be_bytes(bytes.try_into()?))
-}
-
-fn bytes(row: &PgRow, column: usize) -> Result<&[u8], BoxError> {
-    optional(row, column)?.ok_or_else(|| format!("column {column} is empty").into())
-}
-
-fn optional(row: &PgRow, column: usize) -> Result<Option<&[u8]>, BoxError> {
-    let value = row.try_get_raw(column)?;
-    if sqlx::ValueRef::is_null(&value) { Ok(None) } else { Ok(Some(value.as_bytes()?)) }
 }

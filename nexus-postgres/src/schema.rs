@@ -71,11 +71,16 @@ impl Schema {
 
     /// A statement of ours: `nexus.` stands for the schema, and a name after a colon for a class of advisory locks.
     pub(crate) fn sql(&self, template: &str) -> Sql {
+        Sql(self.text(template).into())
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self, template: &str) -> String {
         let mut text = template.replace("nexus.", &format!("\"{}\".", self.name));
         for purpose in Purpose::ALL {
             text = text.replace(purpose.placeholder(), &self.class(purpose).to_string());
         }
-        Sql(text.into())
+        text
     }
 
     /// Where news are announced.
@@ -91,7 +96,9 @@ impl Schema {
 
 /// What a transaction says in which projections run: their own tables are in this schema, and may be gone through whole.
 pub(crate) fn local_to_projections(schema: &str) -> String {
-    format!("SET LOCAL search_path = \"{schema}\"; SET LOCAL enable_seqscan = on")
+    format!(
+        "SET LOCAL search_path = \"{schema}\"; SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on"
+    )
 }
 
 /// What advisory locks are taken for.

@@ -22,7 +22,7 @@ use crate::kinds::Kinds;
 use crate::migrations;
 use crate::news::News;
 use crate::on_task::OnTask;
-use crate::reader::{Loads, Progress, Reader, StreamPages};
+use crate::reader::{Loads, Progress, Reader, Runs, StreamPages};
 use crate::schema::{Schema, SchemaName};
 use crate::writer::{Parts, Writer};
 
@@ -252,10 +252,22 @@ impl EventLog for PostgresStore {
     /// read ends before both.
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
         let (reader, query) = (Arc::clone(&self.shared.reader), Arc::new(query));
-        let progress = Arc::new(Progress::default());
+        let (progress, runs) = (Arc::new(Progress::default()), Arc::new(Runs::default()));
         pages(options, RecordedEvent::position, move |options| {
-            let (reader, query, progress) = (Arc::clone(&reader), Arc::clone(&query), Arc::clone(&progress));
-            OnTask::start(async move { reader.log_page(&query, &options, &progress).await })
+            let (reader, query) = (Arc::clone(&reader), Arc::clone(&query));
+            let (progress, runs) = (Arc::clone(&progress), Arc::clone(&runs));
+            if runs.is_any() {
+                // It goes on by itself.
+                async move {
+                    match runs.next().await {
+                        Some(page) => Ok(page),
+                        None => OnTask::start(reader.log_page(query, options, progress, runs)).await,
+                    }
+                }
+                .boxed()
+            } else {
+                OnTask::start(reader.log_page(query, options, progress, runs)).boxed()
+            }
         })
     }
 

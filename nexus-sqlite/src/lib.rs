@@ -32,6 +32,7 @@
 
 #![warn(missing_docs)]
 
+mod ahead;
 mod commits;
 mod config;
 mod error;

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 use nexus_core::{
     AppendBatch, Appended, Capabilities, Collection, Commit, Document, DocumentKey, EventId, EventLog,
     EventStore, EventStream, KeyRange, Payload, Position, Query, ReadOptions, RecordedEvent, StoreError,
@@ -11,6 +12,7 @@ use nexus_core::{
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
+use crate::ahead;
 use crate::config::SqliteConfig;
 use crate::error::{Closed, OpenError};
 use crate::growth::Growth;
@@ -114,6 +116,15 @@ impl SqliteStore {
         }
     }
 
+    fn read_log(&self, query: Arc<Query>, options: ReadOptions<Position>) -> EventStream<'static> {
+        let shared = Arc::clone(&self.shared);
+        let growth = Arc::new(self.growth(&query, &options));
+        pages(options, RecordedEvent::position, move |options| {
+            let (query, options) = (Arc::clone(&query), growth.next(options));
+            shared.readers.page(&growth, move |reader| reader.log_page(&query, &options))
+        })
+    }
+
     /// How a read of the log grows.
     fn growth(&self, query: &Query, options: &ReadOptions<Position>) -> Growth {
         let number = |position: Option<Position>| position.map_or(0, Position::get);
@@ -215,12 +226,17 @@ impl EventStore for SqliteStore {
 #[async_trait]
 impl EventLog for SqliteStore {
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
-        let (shared, query) = (Arc::clone(&self.shared), Arc::new(query));
-        let growth = Arc::new(self.growth(&query, &options));
-        pages(options, RecordedEvent::position, move |options| {
-            let (query, options) = (Arc::clone(&query), growth.next(options));
-            shared.readers.page(&growth, move |reader| reader.log_page(&query, &options))
-        })
+        let query = Arc::new(query);
+        if !ahead::is_long(&query, &options) {
+            return self.read_log(query, options);
+        }
+        let store = self.clone();
+        let ranges = async move {
+            let head = store.head().await?;
+            let read = move |options| store.read_log(Arc::clone(&query), options);
+            Ok::<_, StoreError>(ahead::ranges(options, head, read))
+        };
+        stream::once(ranges).try_flatten().boxed()
     }
 
     async fn head(&self) -> Result<Option<Position>, StoreError> {

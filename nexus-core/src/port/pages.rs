@@ -58,7 +58,8 @@ where
     Fetch: Fn(ReadOptions<At>) -> Fetched,
 {
     fn fetch(&self, options: ReadOptions<At>) -> Rest<At, Fetched> {
-        if options.max_events() == Some(0) {
+        let is_passed = options.first().zip(options.last()).is_some_and(|(first, last)| first > last);
+        if is_passed || options.max_events() == Some(0) {
             return Rest::Nothing;
         }
         Rest::Fetching(Box::pin((self.fetch)(options.clone())), options)

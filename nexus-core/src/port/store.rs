@@ -61,7 +61,7 @@ pub trait EventStore: Debug + Send + Sync + 'static {
     /// The events of `stream` that `options` names. Each page is a consistent view of the stream; a read that goes
     /// forwards includes what was appended before its last page was fetched.
     ///
-    /// Nothing is fetched before the stream is polled; memory is bounded by two pages. After an error the
+    /// Nothing is fetched before the stream is polled; memory is bounded by a few pages. After an error the
     /// stream ends.
     fn read(&self, stream: &StreamId, options: ReadOptions<StreamVersion>) -> EventStream<'static>;
 

@@ -1,10 +1,8 @@
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
-use futures::stream::Peekable;
 use futures::{Stream, StreamExt};
 
 use super::telemetry;
@@ -55,7 +53,7 @@ impl<L: EventLog + ?Sized> LogFeed<L> {
         Self { query, page: ReadOptions::<Position>::PAGE, log }
     }
 
-    /// Fetches so many events at a time at most; 1,024 unless told otherwise. Memory is bounded by two pages.
+    /// Fetches so many events at a time at most; 1,024 unless told otherwise. Memory is bounded by a few pages.
     #[must_use]
     pub fn page_size(self, events: usize) -> Self {
         Self { page: events.max(1), ..self }
@@ -99,58 +97,15 @@ enum Stage {
     Start,
     /// Asks where the log ends before it is read: what is before that and is not found does not match.
     Looking(BoxFuture<'static, Result<Option<Position>, StoreError>>),
-    /// Far from the end: ranges of positions, of which the next is fetched while one is delivered.
-    Ranges(Ranges),
     Reading(EventStream<'static>, Option<Position>),
     Waiting(BoxFuture<'static, Result<Position, StoreError>>),
     Ended,
 }
 
-/// What is to be read up to the end of the log as it was when it was asked for. All of it is settled: nothing comes
-/// later at or before a position that the log has told as its last.
-struct Ranges {
-    ahead: VecDeque<(Pin<Box<Peekable<EventStream<'static>>>>, Position)>,
-    /// Up to where it is being read.
-    asked: Option<Position>,
-    head: Position,
-}
-
-/// So many ranges are read at once: more would only wait for those who take them.
-const AT_ONCE: usize = 2;
-
-/// So many pages have to be left for it to be worth while.
-const FAR: u64 = 4;
-
 impl<L: EventLog + ?Sized> Following<L> {
     fn look(&self) -> Stage {
         let log = Arc::clone(&self.log);
         Stage::Looking(Box::pin(async move { log.head().await }))
-    }
-
-    /// How to go on where the log ends at `head`.
-    fn stage_at(&self, head: Option<Position>) -> Stage {
-        let number = |position: Option<Position>| position.map_or(0, Position::get);
-        let left = number(head).saturating_sub(number(self.cursor));
-        match head {
-            Some(head) if self.query.is_all() && left > FAR * self.page as u64 => {
-                Stage::Ranges(Ranges { ahead: VecDeque::with_capacity(AT_ONCE), asked: self.cursor, head })
-            }
-            _ => self.read(head),
-        }
-    }
-
-    /// Asks for the next ranges, as far as there is room for them.
-    fn ask(&self, ranges: &mut Ranges, context: &mut Context<'_>) {
-        while ranges.ahead.len() < AT_ONCE && ranges.asked < Some(ranges.head) {
-            let first = ranges.asked.map_or(Position::FIRST, Position::next);
-            let last = first.plus(self.page as u64 - 1).min(ranges.head);
-            let options = ReadOptions::forwards().from(first).to(last).page_size(self.page);
-            let mut range = Box::pin(self.log.read_all(self.query.clone(), options).peekable());
-            // Its work starts with this; what it yields is taken when its turn comes.
-            let _ = range.as_mut().poll_peek(context);
-            ranges.ahead.push_back((range, last));
-            ranges.asked = Some(last);
-        }
     }
 
     /// The event, as it is delivered.
@@ -201,29 +156,9 @@ impl<L: EventLog + ?Sized> Stream for Following<L> {
             match &mut this.stage {
                 Stage::Start => this.stage = this.look(),
                 Stage::Looking(head) => match ready!(head.as_mut().poll(context)) {
-                    Ok(head) => this.stage = this.stage_at(head),
+                    Ok(head) => this.stage = this.read(head),
                     Err(error) => return this.fail(error),
                 },
-                Stage::Ranges(_) => {
-                    // Taken out for as long as both are needed.
-                    let Stage::Ranges(mut ranges) = std::mem::replace(&mut this.stage, Stage::Start) else {
-                        continue;
-                    };
-                    this.ask(&mut ranges, context);
-                    let Some((front, last)) = ranges.ahead.front_mut() else { continue };
-                    let polled = front.as_mut().poll_next(context);
-                    let last = *last;
-                    if let Poll::Ready(None) = polled {
-                        this.cursor = this.cursor.max(Some(last));
-                        ranges.ahead.pop_front();
-                    }
-                    this.stage = Stage::Ranges(ranges);
-                    match ready!(polled) {
-                        Some(Ok(event)) => return this.deliver(event),
-                        Some(Err(error)) => return this.fail(error),
-                        None => {}
-                    }
-                }
                 Stage::Reading(events, head) => match ready!(events.as_mut().poll_next(context)) {
                     Some(Ok(event)) => return this.deliver(event),
                     Some(Err(error)) => return this.fail(error),
@@ -236,7 +171,7 @@ impl<L: EventLog + ?Sized> Stream for Following<L> {
                     }
                 },
                 Stage::Waiting(changed) => match ready!(changed.as_mut().poll(context)) {
-                    Ok(head) => this.stage = this.stage_at(Some(head)),
+                    Ok(head) => this.stage = this.read(Some(head)),
                     Err(error) => return this.fail(error),
                 },
                 Stage::Ended => return Poll::Ready(None),

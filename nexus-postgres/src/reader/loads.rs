@@ -12,7 +12,7 @@ use crate::connections::retried;
 use crate::error::{Closed, for_all, store_error};
 use crate::gather;
 use crate::query::times;
-use crate::rows::{self, COLUMNS_OF_STREAM, Decoder};
+use crate::rows::{self, COLUMNS_OF_STREAM, Decoder, Fields};
 use crate::schema::{Schema, Sql};
 
 /// So many reads go by themselves at a time; with more under way, they go together.
@@ -182,10 +182,11 @@ impl Reader {
             let number = rows::number(row).map_err(failed)?;
             let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
             let (Some(one), Some(events)) = (wanted.get(index), read.get_mut(index)) else { continue };
-            if rows::kind(row, 1).is_some_and(|kind| kinds.kind(kind).is_none()) {
+            let fields = Fields::of(row, 1).map_err(|error| failed(sqlx::Error::Decode(error)))?;
+            if fields.kind().is_some_and(|kind| kinds.kind(kind).is_none()) {
                 kinds = self.kinds.loaded(connection).await?;
             }
-            events.push(decoder.event_at(row, 1, &kinds, Some(&one.stream))?);
+            events.push(decoder.event(&fields, &kinds, Some(&one.stream))?);
         }
         let page = |(events, one): (Vec<RecordedEvent>, &Wanted)| {
             if events.len() < one.most { Page::Last(events) } else { Page::More(events) }

@@ -7,6 +7,7 @@ mod appends;
 mod conformance;
 mod gaps;
 mod inline;
+mod long_reads;
 mod migrations;
 mod news;
 mod outages;

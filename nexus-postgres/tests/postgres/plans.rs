@@ -121,6 +121,16 @@ async fn hot_statements_use_their_indexes_among_a_million_events() {
         }
     }
 
+    let mut long = store.read_all(Query::all(), ReadOptions::forwards().from(middle).to(middle.plus(9_999)));
+    let long = plans.of("a long read of the log", &["COPY", "using events_by_position on events"], async {
+        let mut count = 0;
+        while long.try_next().await.expect("read").is_some() {
+            count += 1;
+        }
+        count
+    });
+    assert_eq!(long.await, 10_000);
+
     let new = |id: &str| {
         AppendBatch::new(stream(id), ExpectedVersion::NoStream, vec![event(1), event(1)]).expect("valid")
     };
