@@ -100,6 +100,18 @@ impl<'a> Columns<'a> {
             .bind(self.payloads.first())
     }
 
+    /// Those of one append without tags: what they have in common, then the columns in which they differ.
+    pub(crate) fn bind_several<'q>(&self, query: Query<'q>) -> Query<'q> {
+        let query = query.bind(self.slices.first()).bind(self.ids.first()).bind(&self.kinds).bind(&self.ids);
+        query.bind(&self.commands).bind(&self.metadata).bind(&self.payloads)
+    }
+
+    /// Those of appends with one event each, without tags.
+    pub(crate) fn bind_singles<'q>(&self, query: Query<'q>) -> Query<'q> {
+        let query = query.bind(&self.kinds).bind(&self.slices).bind(&self.ids);
+        query.bind(&self.commands).bind(&self.metadata).bind(&self.payloads)
+    }
+
     /// The two columns of tags.
     pub(crate) fn bind_tags<'q>(&self, query: Query<'q>) -> Query<'q> {
         query.bind(&self.tagged).bind(&self.tag)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nexus_core::{
-    Appended, Commit, CommittedStream, ExpectedVersion, NewEvent, StoreError, StreamVersion, Timestamp,
-    commit_time,
+    Appended, Commit, CommittedStream, ExpectedVersion, NewEvent, StoreError, StreamAppend, StreamId,
+    StreamVersion, Timestamp, commit_time,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -139,10 +139,14 @@ impl Writer {
             counts.push(i64::try_from(part.events().len()).unwrap_or(i64::MAX));
             columns.add(&request.batch, &kinds)?;
         }
-        let sql = self.groups.of(shape);
-        let query = sql.query().bind(streams).bind(modes).bind(versions).bind(counts);
-        let query = columns.bind_events(query).bind(Time(commit_time(self.clock.now(), None)));
-        let query = if shape.has_tags { columns.bind_tags(query) } else { query };
+        let (sql, now) = (self.groups.of(shape), Time(commit_time(self.clock.now(), None)));
+        let query = if shape.is_lean() {
+            columns.bind_singles(sql.query().bind(streams).bind(versions)).bind(now)
+        } else {
+            let query = sql.query().bind(streams).bind(modes).bind(versions).bind(counts);
+            let query = columns.bind_events(query).bind(now);
+            if shape.has_tags { columns.bind_tags(query) } else { query }
+        };
         drop(columns);
         let mut connection = self.connections.take().await.map_err(failed)?;
         let answered = self.connections.answered(query.fetch_all(&mut *connection)).await;
@@ -150,11 +154,26 @@ impl Writer {
         connection.done();
         let mut answers: Vec<Option<Stored>> = group.iter().map(|_| None).collect();
         for row in rows {
-            let number: i64 = row.try_get(0).map_err(failed)?;
-            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-            if let (Some(request), Some(answer)) = (group.get(index), answers.get_mut(index)) {
-                *answer = Some(Stored::of(&row, request.batch.len()).map_err(failed)?);
-            }
+            let index = if shape.is_lean() {
+                let stream: &str = row.try_get(0).map_err(failed)?;
+                group
+                    .binary_search_by(|request| request.stream().map(StreamId::as_str).cmp(&Some(stream)))
+                    .ok()
+            } else {
+                let number: i64 = row.try_get(0).map_err(failed)?;
+                usize::try_from(number - 1).ok()
+            };
+            let Some((request, answer)) =
+                index.and_then(|index| group.get(index).zip(answers.get_mut(index)))
+            else {
+                continue;
+            };
+            let stored = if shape.is_lean() {
+                Stored::single(&row, request)
+            } else {
+                Stored::of(&row, request.batch.len())
+            };
+            *answer = Some(stored.map_err(failed)?);
         }
         self.committed(answers.iter().flatten().map(|stored| stored.drawn));
         Ok(answers)
@@ -196,6 +215,14 @@ impl Stored {
     fn of(row: &PgRow, events: usize) -> Result<Self, sqlx::Error> {
         let recorded_at = row.try_get::<Time, _>(4)?.0;
         Ok(Self { base: row.try_get(1)?, drawn: Drawn::between(row, 2, row, 3, events)?, recorded_at })
+    }
+
+    /// The only event of its append, as the plainer statement tells of it.
+    fn single(row: &PgRow, request: &Request) -> Result<Self, sqlx::Error> {
+        let expected = request.batch.parts().first().map(StreamAppend::expected);
+        let (_, base) = expected.map_or((0, 0), mode);
+        let recorded_at = row.try_get::<Time, _>(2)?.0;
+        Ok(Self { base, drawn: Drawn::between(row, 1, row, 1, 1)?, recorded_at })
     }
 
     fn commit(&self, request: &Request) -> Commit {

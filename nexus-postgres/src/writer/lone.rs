@@ -33,19 +33,24 @@ const KNOWN: &str = "UPDATE nexus.streams SET version = $2::int8 + $3::int8, rec
     WHERE stream = $1::text AND version = $2 AND NOT EXISTS (SELECT 1 FROM nexus.inline_projections)
     RETURNING recorded_at AS at";
 
-const ONE: &str = "SELECT 1::int8 AS nth, $5::int4 AS kind, 1 AS size, $6::int2 AS slice, $7::uuid AS id, NULL::uuid AS first,
-        $8::uuid AS command, $9::text AS metadata, NULL::text AS tags, $10::text AS payload";
+const ONE: [&str; 2] =
+    ["$2 + 1, at, $5::int4, 1, $6::int2, $7::uuid, NULL, $8::uuid, $1, $9::text, NULL, $10::text", ""];
 
-const SEVERAL: &str =
-    "SELECT * FROM unnest($5::int8[], $6::int8[], $7::int4[], $8::int4[], $9::int2[], $10::uuid[],
-        $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
-        AS e (part, nth, kind, size, slice, id, first, command, metadata, tags, payload) ORDER BY nth";
+// What all events of an append have in common comes once.
+const SEVERAL: [&str; 2] = [
+    "$2 + nth, at, kind, $3::int4, $5::int2, id, CASE WHEN nth > 1 THEN $6::uuid END, command, $1, metadata, NULL, payload",
+    ", (
+        SELECT * FROM unnest($7::int4[], $8::uuid[], $9::uuid[], $10::text[], $11::text[])
+            WITH ORDINALITY AS e (kind, id, command, metadata, payload, nth) ORDER BY nth
+    ) AS e",
+];
 
 impl Lone {
     pub(super) fn new(schema: &Schema) -> Self {
-        let statement = |stream: &str, events: &str| {
+        let statement = |stream: &str, [event, events]: [&str; 2]| {
             let text = include_str!("lone.sql").replace(":marker", include_str!("marker.sql").trim());
-            schema.sql(&text.replace(":stream", stream).replace(":events", events))
+            // The longer name first.
+            schema.sql(&text.replace(":stream", stream).replace(":events", events).replace(":event", event))
         };
         let both = |stream| OneOrSeveral { one: statement(stream, ONE), several: statement(stream, SEVERAL) };
         Self { to_new: both(NEW), to_known: both(KNOWN) }
@@ -71,7 +76,7 @@ impl Writer {
         let count = i64::try_from(batch.len()).unwrap_or(i64::MAX);
         let now = Time(commit_time(self.clock.now(), None));
         let query = sql.query().bind(part.stream().as_str()).bind(base).bind(count).bind(now);
-        let query = if batch.len() == 1 { columns.bind_one(query) } else { columns.bind_events(query) };
+        let query = if batch.len() == 1 { columns.bind_one(query) } else { columns.bind_several(query) };
         drop(columns);
         let mut connection = self.connections.take().await.map_err(failed)?;
         let answered = self.connections.answered(query.fetch_all(&mut *connection)).await;

@@ -2,11 +2,9 @@
 -- stored.
 WITH s AS (
     :stream
-), m AS MATERIALIZED (
-    -- Once the stream is locked: who has a marker waits for nobody.
-    SELECT at, :marker, s
 )
 INSERT INTO nexus.events (position, version, recorded_at, kind, size, slice, id, first, command, stream, metadata, tags, payload)
-SELECT nextval('nexus.positions'), $2 + nth, m.at, kind, size, slice, id, first, command, $1, metadata, tags, payload
-FROM m, (:events) AS e
+-- The marker is set once the stream is locked: who has one waits for nobody. Positions are drawn behind it.
+SELECT nextval('nexus.positions'), :event
+FROM (SELECT at, :marker, s OFFSET 0) AS m:events
 RETURNING position, recorded_at

@@ -17,6 +17,8 @@ pub(super) struct Shape {
     /// No version is expected, so that nothing but its ids shows a repeat.
     is_open: bool,
     pub(super) has_tags: bool,
+    /// An append has several events.
+    has_several: bool,
     /// Streams that somebody else has locked are passed over, so that one does not hold up all.
     skips_locked: bool,
 }
@@ -37,7 +39,13 @@ impl Shape {
             self.is_open |= matches!(part.expected(), ExpectedVersion::Any | ExpectedVersion::StreamExists);
             self.has_tags |= part.events().iter().any(|event| !event.tags().is_empty());
         }
+        self.has_several |= batch.len() > 1;
         self
+    }
+
+    /// Whether the plainer statement will do: see `lean.sql`.
+    pub(super) fn is_lean(self) -> bool {
+        self.makes != self.meets && !self.is_open && !self.has_tags && !self.has_several
     }
 
     /// The same, passing over what somebody else has locked.
@@ -75,7 +83,8 @@ impl Statements {
 fn text(shape: Shape) -> String {
     let mut text = String::new();
     let mut is_in = true;
-    for line in include_str!("group.sql").lines() {
+    let template = if shape.is_lean() { include_str!("lean.sql") } else { include_str!("group.sql") };
+    for line in template.lines() {
         match line.trim().strip_prefix("--if ") {
             Some("") => is_in = true,
             Some(condition) => is_in = condition.split(' ').all(|one| holds(shape, one)),
@@ -110,7 +119,7 @@ mod tests {
     #[test]
     fn every_condition_in_the_text_is_known() {
         let known = ["makes", "!makes", "meets", "!meets", "open", "tags"];
-        for line in include_str!("group.sql").lines() {
+        for line in include_str!("group.sql").lines().chain(include_str!("lean.sql").lines()) {
             if let Some(conditions) = line.trim().strip_prefix("--if ") {
                 assert!(conditions.split(' ').all(|one| known.contains(&one)), "{line}");
             }
@@ -119,9 +128,13 @@ mod tests {
 
     #[test]
     fn a_group_of_new_streams_locks_none() {
-        let makes = text(Shape { makes: true, ..Shape::default() });
-        assert!(!makes.contains("FOR UPDATE") && !makes.contains("tags (") && makes.contains("ON CONFLICT"));
-        let meets = text(Shape { meets: true, skips_locked: true, ..Shape::default() });
-        assert!(meets.contains("FOR UPDATE SKIP LOCKED") && !meets.contains("ON CONFLICT"));
+        for has_several in [true, false] {
+            let makes = text(Shape { makes: true, has_several, ..Shape::default() });
+            assert!(
+                !makes.contains("FOR UPDATE") && !makes.contains("tags (") && makes.contains("ON CONFLICT")
+            );
+            let meets = text(Shape { meets: true, skips_locked: true, has_several, ..Shape::default() });
+            assert!(meets.contains("FOR UPDATE SKIP LOCKED") && !meets.contains("ON CONFLICT"));
+        }
     }
 }

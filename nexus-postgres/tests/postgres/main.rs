@@ -13,4 +13,5 @@ mod news;
 mod outages;
 mod plans;
 mod projections;
+mod proxy;
 mod support;

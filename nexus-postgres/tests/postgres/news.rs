@@ -1,16 +1,13 @@
 //! News of what others append: heard, missed, and found all the same.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nexus_core::{EventLog, Position};
 use nexus_postgres::sqlx::{self, Connection, PgConnection};
 use nexus_postgres::{PostgresConfig, PostgresStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use crate::proxy::{Lost, Proxy};
 use crate::support::{House, append, url};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -70,60 +67,20 @@ async fn a_lost_connection_is_replaced() {
 async fn a_connection_that_nothing_comes_through_is_noticed() {
     let house = House::new();
     let writer = house.open().await;
-    let is_deaf = Arc::new(AtomicBool::new(false));
-    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let port = proxy.local_addr().expect("bound").port();
-    let target =
-        url().split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("host and port").to_owned();
-    tokio::spawn(serve(proxy, target.clone(), Arc::clone(&is_deaf)));
-    let through = url().replace(&target, &format!("127.0.0.1:{port}"));
-    let config = PostgresConfig::new(&through).expect("a URL").schema(house.schema.clone());
+    let proxy = Proxy::start().await;
+    let config = PostgresConfig::new(&proxy.url).expect("a URL").schema(house.schema.clone());
     let listener = PostgresStore::open_with(config).await.expect("opened");
     heard(&listener, &writer).await;
-    is_deaf.store(true, Ordering::SeqCst);
+    proxy.lose(Lost::News);
     // What is not heard is found.
     for _ in 0..3 {
         let late = heard(&listener, &writer).await;
         assert!(late < Duration::from_secs(3), "it took {late:?}");
     }
-    is_deaf.store(false, Ordering::SeqCst);
+    proxy.lose(Lost::Nothing);
     let deadline = Instant::now() + SOON;
     while heard(&listener, &writer).await > Duration::from_millis(60) {
         assert!(Instant::now() < deadline, "nobody listens again");
-    }
-}
-
-/// Passes everything on, but nothing from the server on connections that listen, while it is deaf.
-async fn serve(proxy: TcpListener, target: String, is_deaf: Arc<AtomicBool>) {
-    while let Ok((client, _)) = proxy.accept().await {
-        let Ok(server) = TcpStream::connect(&target).await else { continue };
-        let _ = client.set_nodelay(true);
-        let _ = server.set_nodelay(true);
-        let (mut from_client, mut to_client) = client.into_split();
-        let (mut from_server, mut to_server) = server.into_split();
-        let listens = Arc::new(AtomicBool::new(false));
-        let (heard, is_deaf) = (Arc::clone(&listens), Arc::clone(&is_deaf));
-        tokio::spawn(async move {
-            let mut buffer = vec![0; 1 << 16];
-            while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
-                if buffer[..count].windows(7).any(|part| part == b"LISTEN ") {
-                    heard.store(true, Ordering::SeqCst);
-                }
-                if to_server.write_all(&buffer[..count]).await.is_err() {
-                    return;
-                }
-            }
-        });
-        tokio::spawn(async move {
-            let mut buffer = vec![0; 1 << 16];
-            let mut was_deafened = false;
-            while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-                was_deafened |= is_deaf.load(Ordering::SeqCst) && listens.load(Ordering::SeqCst);
-                if !was_deafened && to_client.write_all(&buffer[..count]).await.is_err() {
-                    return;
-                }
-            }
-        });
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nexus_core::{AppendBatch, Appended, EventId, EventStore, ExpectedVersion, Remedy, StoreError};
-use nexus_postgres::PostgresStore;
+use nexus_core::{AppendBatch, Appended, EventId, EventLog, EventStore, ExpectedVersion, Remedy, StoreError};
+use nexus_postgres::{OpenError, PostgresConfig, PostgresStore, sqlx};
 use nexus_services::{Postgres, PostgresBinaries, Release};
 
+use crate::proxy::{Lost, Proxy};
 use crate::support::{Gate, House, append, batch, event, read_all, stream};
 
 fn server() -> Postgres {
@@ -91,7 +92,7 @@ async fn a_statement_that_takes_too_long_says_so() {
     let store = house.open().await;
     let gate = Gate::close(&house, "held").await;
     let url = format!("{}?options=-c%20statement_timeout%3D150", house.url);
-    let config = nexus_postgres::PostgresConfig::new(&url).expect("a URL").schema(house.schema.clone());
+    let config = PostgresConfig::new(&url).expect("a URL").schema(house.schema.clone());
     let hasty = PostgresStore::open_with(config).await.expect("opened");
     let sent = batch(&stream("held"), vec![event(1)]);
     let refused = hasty.append(sent.clone()).await.expect_err("it was cut");
@@ -128,21 +129,87 @@ async fn a_pool_that_is_empty_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_were_ended_while_idle_are_replaced() {
     let house = House::new();
-    let store = house.open().await;
+    let url = format!("{}?application_name={}", house.url, house.schema);
+    let config = PostgresConfig::new(&url).expect("a URL").schema(house.schema.clone());
+    let store = PostgresStore::open_with(config).await.expect("opened");
     let warm = (0..8).map(|number| {
         let store = store.clone();
         tokio::spawn(async move { append(&store, number, 1).await })
     });
     futures::future::join_all(warm.collect::<Vec<_>>()).await;
     let mut connection = house.connect().await;
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-               WHERE pid <> pg_backend_pid() AND application_name = 'nexus' AND query LIKE '%' || $1 || '%'";
-    let ended: i64 = nexus_postgres::sqlx::query_scalar(end)
-        .bind(house.schema.as_str())
-        .fetch_one(&mut connection)
-        .await
-        .expect("ended");
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1";
+    let ended: i64 =
+        sqlx::query_scalar(end).bind(house.schema.as_str()).fetch_one(&mut connection).await.expect("ended");
     assert!(ended > 0);
     append(&store, 1, 1).await;
     assert_eq!(read_all(&store).await.expect("read").len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_counts_as_lost() {
+    let house = House::new();
+    let proxy = Proxy::start().await;
+    let config = PostgresConfig::new(&proxy.url).expect("a URL").schema(house.schema.clone());
+    let short = Duration::from_millis(300);
+    let config = config.answer_timeout(short).retry_for(short).acquire_timeout(short);
+    let store = PostgresStore::open_with(config).await.expect("opened");
+    append(&store, 1, 1).await;
+    let sent = batch(&stream(2), vec![event(1)]);
+    proxy.lose(Lost::Everything);
+    let started = Instant::now();
+    let refused = store.append(sent.clone()).await.expect_err("nothing is answered");
+    assert_eq!(refused.remedy(), Remedy::Retry, "{refused:?}");
+    let refused = read_all(&store).await.expect_err("nothing is answered");
+    assert_eq!(refused.remedy(), Remedy::Retry, "{refused:?}");
+    assert!(started.elapsed() < Duration::from_secs(8), "it took {:?}", started.elapsed());
+    proxy.lose(Lost::Nothing);
+    // It may have been stored: only the answer was lost.
+    store.append(sent).await.map(drop).expect("answered");
+    assert_eq!(read_all(&store).await.expect("read").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_refused_where_locks_matter() {
+    let server = server();
+    let house = House::at(server.url());
+    let config = || house.config().retry_for(Duration::from_millis(300));
+    let store = PostgresStore::open_with(config()).await.expect("opened");
+    append(&store, 1, 1).await;
+    let signal = server.data().join("standby.signal");
+    let restart = || {
+        tokio::task::block_in_place(|| {
+            server.crash().expect("stopped");
+            server.go().expect("started again");
+        });
+    };
+    std::fs::write(&signal, "").expect("written");
+    server.hand_over(&signal).expect("handed over");
+    restart();
+    let refused = PostgresStore::open_with(config()).await.expect_err("it is a standby");
+    assert!(matches!(refused, OpenError::Standby), "{refused:?}");
+    for refused in [
+        store.head().await.map(drop).expect_err("the end of the log cannot be told"),
+        store.append(batch(&stream(1), vec![event(1)])).await.map(drop).expect_err("nothing can be stored"),
+    ] {
+        assert_eq!(refused.remedy(), Remedy::Retry, "{refused:?}");
+    }
+    std::fs::remove_file(&signal).expect("removed");
+    restart();
+    append(&store, 1, 1).await;
+    assert_eq!(read_all(&store).await.expect("read").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_of_another_isolation_are_refused() {
+    let house = House::new();
+    let url = format!("{}?options=-c%20default_transaction_isolation%3Dserializable", house.url);
+    let pool = sqlx::PgPool::connect(&url).await.expect("connected");
+    let config = PostgresConfig::with_pool(pool.clone()).schema(house.schema.clone());
+    let refused = PostgresStore::open_with(config).await.expect_err("that is not enough for the protocol");
+    assert!(matches!(&refused, OpenError::Isolation { found } if found == "serializable"), "{refused:?}");
+    // Our own connections say what they need.
+    let store =
+        PostgresStore::open_with(PostgresConfig::new(&url).expect("a URL").schema(house.schema.clone()));
+    append(&store.await.expect("opened"), 1, 1).await;
 }
