@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use nexus_core::{
-    AppendBatch, AppendCondition, Appended, Conflict, EventStore, ExpectedVersion, Query, StoreError, Tag,
+    AppendBatch, AppendCondition, Appended, Conflict, EventStore, ExpectedVersion, Query, StoreError,
+    StreamVersion, Tag,
 };
+use nexus_postgres::PostgresStore;
 use nexus_postgres::sqlx::{self, Connection};
 use tokio::time::timeout;
 
@@ -48,6 +50,50 @@ async fn concurrent_appends_share_statements_and_are_judged_one_by_one() {
     let transactions = house.sql("SELECT count(DISTINCT xmin::text) FROM nexus.events");
     let transactions: i64 = sqlx::query_scalar(transactions).fetch_one(&mut connection).await.expect("asked");
     assert!(transactions < 50, "101 appends took {transactions} transactions");
+}
+
+/// Appends of one event each, at the same time; who was refused.
+async fn refused(store: &PostgresStore, expected: impl Fn(u64) -> ExpectedVersion) -> Vec<u64> {
+    let appends = (0..128).map(|number| {
+        let batch = AppendBatch::new(stream(number), expected(number), vec![event(10)]).expect("valid");
+        let store = store.clone();
+        tokio::spawn(async move { store.append(batch).await })
+    });
+    let answers = futures::future::join_all(appends.collect::<Vec<_>>()).await;
+    let refused = (0..).zip(answers).filter_map(|(number, answer)| match answer.expect("no panic") {
+        Ok(Appended::Stored(commit)) => {
+            assert_eq!(commit.streams[0].stream, stream(number));
+            None
+        }
+        Err(StoreError::Conflict(Conflict::Version { .. })) => Some(number),
+        other => panic!("append {number} was answered {other:?}"),
+    });
+    refused.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_single_events_are_judged_one_by_one() {
+    let house = House::new();
+    let store = house.open().await;
+    for number in (0..128).step_by(8) {
+        append(&store, number, 1).await;
+    }
+    let known: Vec<u64> = (0..128).step_by(8).collect();
+    assert_eq!(refused(&store, |_| ExpectedVersion::NoStream).await, known);
+    let version = |number| ExpectedVersion::Exact(StreamVersion::new(number).expect("valid"));
+    let stale = refused(&store, |number| version(1 + u64::from(number % 3 == 0))).await;
+    assert_eq!(stale, (0..128).step_by(3).collect::<Vec<u64>>());
+    let log = read_all(&store).await.expect("read");
+    assert_eq!(log.len(), 128 + 128 - stale.len());
+    for number in 0..128 {
+        let versions = log.iter().filter(|event| *event.stream() == stream(number));
+        let versions: Vec<u64> = versions.map(|event| event.version().get()).collect();
+        assert_eq!(versions, if number % 3 == 0 { vec![1] } else { vec![1, 2] }, "{number}");
+    }
+    let mut connection = house.connect().await;
+    let transactions = house.sql("SELECT count(DISTINCT xmin::text) FROM nexus.events");
+    let transactions: i64 = sqlx::query_scalar(transactions).fetch_one(&mut connection).await.expect("asked");
+    assert!(transactions < 16 + 60, "they took {transactions} transactions");
 }
 
 #[tokio::test(flavor = "multi_thread")]
