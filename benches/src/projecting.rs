@@ -120,7 +120,7 @@ pub(crate) async fn count(
     let (counted, cents) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let name = format!("counting-{round}");
     let projection = Counting { name, events: Arc::clone(&counted), cents: Arc::clone(&cents) };
-    let runner = ProjectionRunner::new(projection, store, read_models).batch(batch());
+    let runner = ProjectionRunner::new(projection, store, read_models);
     let (watch, memory) = (Stopwatch::start(), MemoryWatch::start());
     let running = runner.start().await?;
     until_done(&running, events).await?;

@@ -157,9 +157,9 @@ impl PostgresProjections {
             None => String::new(),
         };
         let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10min'; \
-             SET LOCAL synchronous_commit = {durability}; {path}\
-             SELECT pg_advisory_xact_lock({}, {})",
+            "BEGIN ISOLATION LEVEL READ COMMITTED; {path}\
+             SELECT set_config('idle_in_transaction_session_timeout', '10min', true), \
+             set_config('synchronous_commit', '{durability}', true), pg_advisory_xact_lock({}, {})",
             shared.schema.class(Purpose::Space),
             hash(&name(space))
         );
