@@ -198,7 +198,8 @@ impl PostgresConfig {
                 let options = (**options).clone();
                 let named = options.get_application_name().is_some();
                 let options = Self::tuned(if named { options } else { options.application_name("nexus") });
-                // A plan made while a table is small is kept while it grows; what an index has in order is not sorted again.
+                // A plan made while a table is small is kept while it grows: it must not go through the table, nor sort what
+                // an index has in order, as plans over bitmaps do.
                 let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
                 let most = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
                 Connections::own(options, most, self.acquire_timeout, retry, self.answer_timeout).map_err(

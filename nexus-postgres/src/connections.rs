@@ -148,6 +148,16 @@ impl Connections {
         one.max_lifetime(None).idle_timeout(None).connect_lazy_with(options)
     }
 
+    /// How many there may be.
+    pub(crate) fn most(&self) -> usize {
+        match &self.source {
+            Source::Own(pool) => pool.status().max_size,
+            Source::Callers(pool) => {
+                usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
     /// Whether nobody but us has them.
     pub(crate) fn is_own(&self) -> bool {
         matches!(self.source, Source::Own(_))

@@ -32,9 +32,11 @@ impl DocumentStatements {
             get: schema.sql(
                 "SELECT content FROM nexus.documents WHERE space = $1 AND collection = $2 AND key = $3",
             ),
+            // Looked up one by one, however small the table is when this is planned.
             get_all: schema.sql(
-                "SELECT d.content, w.nth FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS w (collection, key, nth) \
-                 JOIN nexus.documents d ON d.space = $1 AND d.collection = w.collection AND d.key = w.key",
+                "SELECT d.content, w.nth FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS w (collection, key, nth), \
+                 LATERAL (SELECT content FROM nexus.documents \
+                          WHERE space = $1 AND collection = w.collection AND key = w.key OFFSET 0) AS d",
             ),
             // Text is compared by its bytes, so keys with a prefix lie side by side.
             list: schema.sql(

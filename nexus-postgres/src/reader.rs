@@ -15,6 +15,7 @@ use nexus_core::{
     StreamId, StreamVersion,
 };
 use sqlx::postgres::{PgArguments, PgConnection, Postgres};
+use tokio::sync::Semaphore;
 
 use crate::bound::{Bound, End};
 use crate::commits::Commits;
@@ -42,6 +43,8 @@ pub(crate) struct Reader {
     pub(crate) commits: Arc<Commits>,
     pub(crate) loads: Loads,
     pub(crate) pages: StreamPages,
+    /// How many long reads may have a connection for themselves at a time.
+    pub(crate) runs: Arc<Semaphore>,
 }
 
 /// The statements for pages of streams: made once, since a load is over in no time.

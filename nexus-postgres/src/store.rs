@@ -11,6 +11,7 @@ use nexus_core::{
 };
 use sqlx::postgres::Postgres;
 use sqlx::{Row, Transaction};
+use tokio::sync::Semaphore;
 
 use crate::bound::Bound;
 use crate::commits::Commits;
@@ -74,6 +75,7 @@ impl PostgresStore {
             commits: Arc::clone(&commits),
             loads: Loads::new(&schema),
             pages: StreamPages::new(&schema),
+            runs: Arc::new(Semaphore::new(connections.most() / 2)),
         });
         // So that whoever appends in a transaction needs no other connection.
         Self::know_kinds(&connections, &kinds, &config.schema).await?;

@@ -149,19 +149,13 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// The first and the last are in these columns of these rows.
-    fn between(
-        first: &PgRow,
-        in_first: usize,
-        last: &PgRow,
-        in_last: usize,
-        count: usize,
-    ) -> Result<Self, sqlx::Error> {
-        let position = |row: &PgRow, column: usize| -> Result<Position, sqlx::Error> {
+    /// The first and the last are in these columns.
+    fn between(row: &PgRow, first: usize, last: usize, count: usize) -> Result<Self, sqlx::Error> {
+        let position = |column: usize| -> Result<Position, sqlx::Error> {
             let number: i64 = row.try_get(column)?;
             Position::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
         };
-        Ok(Self { first: position(first, in_first)?, last: position(last, in_last)?, count })
+        Ok(Self { first: position(first)?, last: position(last)?, count })
     }
 
     /// All of them, where nobody has drawn in between.

@@ -15,7 +15,7 @@ use crate::query::times;
 use crate::rows::{self, COLUMNS_OF_STREAM, Decoder, Fields};
 use crate::schema::{Schema, Sql};
 
-/// So many reads go by themselves at a time; with more under way, they go together.
+/// So many reads go by themselves at a time; with more under way, or after some that went together, they go together.
 const ALONE: usize = 1;
 
 /// So many statements for several are under way at once.
@@ -59,6 +59,25 @@ struct Alone<'a>(&'a Loads);
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
         self.0.state().alone -= 1;
+    }
+}
+
+/// Whoever reads for others. Where it is dropped on the way, what waits is told so, and later reads begin anew.
+struct Together<'a> {
+    loads: &'a Loads,
+    is_over: bool,
+}
+
+impl Drop for Together<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut state = self.loads.state();
+            state.together -= 1;
+            let waiting = std::mem::take(&mut state.wanted);
+            drop(state);
+            // Their callers find that nobody answers.
+            drop(waiting);
+        }
     }
 }
 
@@ -130,9 +149,13 @@ impl Reader {
     }
 
     async fn load_together(&self) {
+        let mut together = Together { loads: &self.loads, is_over: false };
         loop {
             self.loads.gathered().await;
-            let Some(mut wanted) = self.loads.next() else { return };
+            let Some(mut wanted) = self.loads.next() else {
+                together.is_over = true;
+                return;
+            };
             // Nobody waits for it any more.
             wanted.retain(|one| !one.reply.is_closed());
             match self.beginnings(&wanted).await {

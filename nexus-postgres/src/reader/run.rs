@@ -24,10 +24,10 @@ const FAR: u64 = 1 << 12;
 /// So much is read at a time: what a server does for one statement it cannot clean up behind.
 const LENGTH: u64 = 1 << 16;
 
-/// Nor does it take longer than this.
-const LONGEST: Duration = Duration::from_secs(5);
+/// Who has not taken all of it by then does not need it faster, and others may wait for the connection.
+const LONGEST: Duration = Duration::from_secs(1);
 
-/// Who takes no page for so long does not need it faster, and gets the connection no longer.
+/// Nor does who takes no page for so long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The runs of one read, one after the other.
@@ -36,8 +36,8 @@ pub(crate) struct Runs {
     current: Mutex<Option<Run>>,
     /// Whether a page was asked for before.
     has_begun: AtomicBool,
-    /// From here on pages are asked for one by one.
-    is_over: AtomicBool,
+    /// From here on pages are asked for one by one. A run has this alone of its read: nothing but the read keeps the run.
+    is_over: Arc<AtomicBool>,
 }
 
 /// One that is under way.
@@ -90,7 +90,7 @@ struct Part {
 impl Reader {
     /// Begins to read what is left in one go, where that is worth while, and all of it is settled.
     ///
-    /// What goes wrong with it is not told: whoever reads goes on page by page, and finds out.
+    /// What goes wrong while it is read is not told: whoever reads goes on page by page, and finds out.
     pub(super) async fn begin_run(
         self: &Arc<Self>,
         query: &Query,
@@ -108,34 +108,36 @@ impl Reader {
         if options.last().is_some_and(|last| last < far) {
             return Ok(());
         }
+        // Most reads that name no end need no more than their first page.
+        if !has_begun && options.last().is_none() {
+            return Ok(());
+        }
         let mut settled = self.bound.known();
         if settled < Some(far) {
-            // Most reads end with their first page: they are not held up by asking.
-            if !has_begun {
-                return Ok(());
-            }
             settled = self.end().await?.settled;
         }
         let Some(settled) = settled.filter(|settled| *settled >= far) else {
             runs.end();
             return Ok(());
         };
+        // Appends and other reads need connections, too.
+        let Ok(permit) = Arc::clone(&self.runs).try_acquire_owned() else { return Ok(()) };
         let last = first.plus(LENGTH - 1).min(settled);
         let last = options.last().map_or(last, |end| end.min(last));
         let (send, pages) = mpsc::channel(1);
         let is_end = Some(last) == options.last();
         let part = Part { first, last, is_end, page: options.events_per_page(), send };
-        let (reader, its) = (Arc::clone(self), Arc::clone(runs));
+        let (reader, is_over) = (Arc::clone(self), Arc::clone(&runs.is_over));
         let task = tokio::spawn(async move {
-            let slow = match reader.run(&part).await {
-                Ok(is_done) => !is_done,
-                Err(error) => {
-                    tracing::debug!(%error, "a part of the log could not be read in one go");
-                    true
-                }
-            };
-            if slow {
-                its.end();
+            let _permit = permit;
+            let is_done = reader.run(&part).await.unwrap_or_else(|error| {
+                // Where the connection was lost, others that are idle may be, too.
+                reader.connections.is_brief(&error);
+                tracing::debug!(%error, "a part of the log could not be read in one go");
+                false
+            });
+            if !is_done {
+                is_over.store(true, Ordering::Relaxed);
             }
         });
         *runs.current() = Some(Run { pages, task: task.abort_handle() });
@@ -170,8 +172,8 @@ impl Reader {
                 }
                 return Ok(true);
             }
-            let is_taken = timeout(PATIENCE, part.send.send(Page::More(events))).await.is_ok();
-            if !is_taken || began.elapsed() > LONGEST {
+            let sent = timeout(PATIENCE, part.send.send(Page::More(events))).await;
+            if !matches!(sent, Ok(Ok(()))) || began.elapsed() > LONGEST {
                 return Ok(false);
             }
         }

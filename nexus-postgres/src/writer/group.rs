@@ -214,7 +214,7 @@ fn mode(expected: ExpectedVersion) -> (i16, i64) {
 impl Stored {
     fn of(row: &PgRow, events: usize) -> Result<Self, sqlx::Error> {
         let recorded_at = row.try_get::<Time, _>(4)?.0;
-        Ok(Self { base: row.try_get(1)?, drawn: Drawn::between(row, 2, row, 3, events)?, recorded_at })
+        Ok(Self { base: row.try_get(1)?, drawn: Drawn::between(row, 2, 3, events)?, recorded_at })
     }
 
     /// The only event of its append, as the plainer statement tells of it.
@@ -222,7 +222,7 @@ impl Stored {
         let expected = request.batch.parts().first().map(StreamAppend::expected);
         let (_, base) = expected.map_or((0, 0), mode);
         let recorded_at = row.try_get::<Time, _>(2)?.0;
-        Ok(Self { base, drawn: Drawn::between(row, 1, row, 1, 1)?, recorded_at })
+        Ok(Self { base, drawn: Drawn::between(row, 1, 1, 1)?, recorded_at })
     }
 
     fn commit(&self, request: &Request) -> Commit {

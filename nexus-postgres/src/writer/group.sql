@@ -33,7 +33,7 @@ WITH a AS MATERIALIZED (
 --if meets makes
 , new AS (
     INSERT INTO nexus.streams (stream, version, recorded_at)
-    SELECT stream, count, at FROM j WHERE NOT is_there ORDER BY stream
+    SELECT stream, count, at FROM j WHERE NOT is_there ORDER BY stream COLLATE "C"
     ON CONFLICT DO NOTHING RETURNING stream
 )
 --end
@@ -57,7 +57,7 @@ WITH a AS MATERIALIZED (
 --if !meets
 , new AS (
     INSERT INTO nexus.streams (stream, version, recorded_at)
-    SELECT stream, count, $16::timestamptz FROM a ORDER BY stream
+    SELECT stream, count, $16::timestamptz FROM a ORDER BY stream COLLATE "C"
     ON CONFLICT DO NOTHING RETURNING stream
 ), acc AS MATERIALIZED (
     SELECT a.append, a.stream, 0::int8 AS base, $16::timestamptz AS at FROM a JOIN new USING (stream)

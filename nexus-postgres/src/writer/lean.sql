@@ -9,7 +9,7 @@ WITH e AS MATERIALIZED (
 )
 --if makes
 , s AS (
-    -- They come in the order in which all lock them.
+    -- They come in the order of their bytes, in which all lock them.
     INSERT INTO nexus.streams (stream, version, recorded_at) SELECT stream, 1, $9::timestamptz FROM e
     ON CONFLICT DO NOTHING RETURNING stream, recorded_at AS at
 )

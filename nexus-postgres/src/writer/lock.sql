@@ -4,7 +4,7 @@ WITH held AS MATERIALIZED (
 ), made AS (
     INSERT INTO nexus.streams (stream, version, recorded_at)
     SELECT stream, 0, $2 FROM unnest($3::text[]) AS w (stream)
-    WHERE NOT stream = ANY (coalesce((SELECT array_agg(stream) FROM held), '{}')) ORDER BY stream
+    WHERE NOT stream = ANY (coalesce((SELECT array_agg(stream) FROM held), '{}')) ORDER BY stream COLLATE "C"
     ON CONFLICT DO NOTHING RETURNING stream
 )
 SELECT stream FROM held UNION ALL SELECT stream FROM made

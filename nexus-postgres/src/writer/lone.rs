@@ -33,24 +33,31 @@ const KNOWN: &str = "UPDATE nexus.streams SET version = $2::int8 + $3::int8, rec
     WHERE stream = $1::text AND version = $2 AND NOT EXISTS (SELECT 1 FROM nexus.inline_projections)
     RETURNING recorded_at AS at";
 
-const ONE: [&str; 2] =
-    ["$2 + 1, at, $5::int4, 1, $6::int2, $7::uuid, NULL, $8::uuid, $1, $9::text, NULL, $10::text", ""];
+const ONE: [&str; 4] = [
+    "$2 + 1, at, $5::int4, 1, $6::int2, $7::uuid, NULL, $8::uuid, $1, $9::text, NULL, $10::text",
+    "",
+    "",
+    "",
+];
 
-// What all events of an append have in common comes once.
-const SEVERAL: [&str; 2] = [
+// What all events of an append have in common comes once, and they are not told of one by one.
+const SEVERAL: [&str; 4] = [
     "$2 + nth, at, kind, $3::int4, $5::int2, id, CASE WHEN nth > 1 THEN $6::uuid END, command, $1, metadata, NULL, payload",
     ", (
         SELECT * FROM unnest($7::int4[], $8::uuid[], $9::uuid[], $10::text[], $11::text[])
             WITH ORDINALITY AS e (kind, id, command, metadata, payload, nth) ORDER BY nth
     ) AS e",
+    ", i AS (",
+    ") SELECT min(first), max(last), min(recorded_at) FROM i HAVING count(*) > 0",
 ];
 
 impl Lone {
     pub(super) fn new(schema: &Schema) -> Self {
-        let statement = |stream: &str, [event, events]: [&str; 2]| {
+        let statement = |stream: &str, [event, events, open, close]: [&str; 4]| {
             let text = include_str!("lone.sql").replace(":marker", include_str!("marker.sql").trim());
             // The longer name first.
-            schema.sql(&text.replace(":stream", stream).replace(":events", events).replace(":event", event))
+            let text = text.replace(":stream", stream).replace(":events", events).replace(":event", event);
+            schema.sql(&text.replace(":open", open).replace(":close", close))
         };
         let both = |stream| OneOrSeveral { one: statement(stream, ONE), several: statement(stream, SEVERAL) };
         Self { to_new: both(NEW), to_known: both(KNOWN) }
@@ -79,12 +86,12 @@ impl Writer {
         let query = if batch.len() == 1 { columns.bind_one(query) } else { columns.bind_several(query) };
         drop(columns);
         let mut connection = self.connections.take().await.map_err(failed)?;
-        let answered = self.connections.answered(query.fetch_all(&mut *connection)).await;
-        let rows = answered.map_err(failed)?;
+        let answered = self.connections.answered(query.fetch_optional(&mut *connection)).await;
+        let row = answered.map_err(failed)?;
         connection.done();
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
-        let drawn = Drawn::between(first, 0, last, 0, batch.len()).map_err(failed)?;
-        let recorded_at = last.try_get::<Time, _>(1).map_err(failed)?.0;
+        let Some(row) = row else { return Ok(None) };
+        let drawn = Drawn::between(&row, 0, 1, batch.len()).map_err(failed)?;
+        let recorded_at = row.try_get::<Time, _>(2).map_err(failed)?.0;
         self.committed(std::iter::once(drawn));
         let ids = part.events().iter().map(NewEvent::id).collect();
         let stream = CommittedStream::new(part.stream().clone(), first_after(base), ids);

@@ -73,7 +73,7 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing is under way or waits: then the caller need not wait for another task. Others do not wait for it: it may
+    /// Whether nothing is under way or waits, and nothing came together the last time: then the caller need not wait for another task. Others do not wait for it: it may
     /// not be polled for long.
     pub(super) fn alone(&self) -> Option<Alone<'_>> {
         let mut state = self.state();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use nexus_core::{EventLog, Position, Query, ReadOptions, RecordedEvent};
-use nexus_postgres::PostgresStore;
 use nexus_postgres::sqlx;
+use nexus_postgres::{PostgresConfig, PostgresStore};
 
 use crate::support::{House, append, read_all};
 
@@ -101,11 +101,34 @@ async fn a_long_read_whose_connection_is_ended_goes_on() {
     assert!(positions(&read) == expected, "{} instead of {} events", read.len(), expected.len());
 }
 
+/// A store whose connections are told from others' by their name.
+async fn named(house: &House, connections: u32) -> PostgresStore {
+    let url = format!("{}?application_name={}", house.url, house.schema);
+    let config = PostgresConfig::new(&url).expect("a URL").schema(house.schema.clone());
+    PostgresStore::open_with(config.max_connections(connections)).await.expect("opened")
+}
+
+/// Resolves when so many of its connections, at most, are in this state.
+async fn at_most(house: &House, count: i64, state: &str) {
+    let mut connection = house.connect().await;
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state LIKE $2";
+    let counted = async {
+        loop {
+            let found = sqlx::query_scalar::<_, i64>(sql).bind(house.schema.as_str()).bind(state);
+            if found.fetch_one(&mut connection).await.expect("asked") <= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let counted = tokio::time::timeout(Duration::from_secs(10), counted).await;
+    counted.unwrap_or_else(|_| panic!("more than {count} connections stay {state:?}"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_slowly_keeps_no_connection() {
     let house = House::new();
-    let store =
-        nexus_postgres::PostgresStore::open_with(house.config().max_connections(1)).await.expect("opened");
+    let store = named(&house, 4).await;
     fill(&house, &store, 60_000).await;
     let expected = positions(&read_all(&store).await.expect("read"));
     let mut events = store.read_all(Query::all(), all());
@@ -113,10 +136,49 @@ async fn who_reads_slowly_keeps_no_connection() {
     for _ in 0..3_000 {
         read.push(events.try_next().await.expect("read").expect("an event"));
     }
-    // The only connection is wanted by somebody else while nothing is taken.
-    let appended = tokio::time::timeout(Duration::from_secs(4), append(&store, "else", 1)).await;
-    appended.expect("there is a connection");
+    // Nothing is taken: the server is not kept busy.
+    at_most(&house, 0, "active").await;
+    append(&store, "else", 1).await;
     read.extend(events.try_collect::<Vec<_>>().await.expect("the read goes on"));
     assert_eq!(positions(&read)[..expected.len()], expected);
     assert_eq!(read.len(), expected.len() + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_reads_leave_connections_for_others() {
+    let house = House::new();
+    let store = named(&house, 2).await;
+    fill(&house, &store, 60_000).await;
+    let mut reads = Vec::new();
+    for _ in 0..8 {
+        let mut events = store.read_all(Query::all(), all());
+        for _ in 0..2_000 {
+            events.try_next().await.expect("read").expect("an event");
+        }
+        reads.push(events);
+    }
+    let appended = tokio::time::timeout(Duration::from_millis(900), append(&store, "else", 1)).await;
+    appended.expect("there is a connection");
+    for events in reads {
+        assert_eq!(events.try_collect::<Vec<_>>().await.expect("read").len(), 60_000 - 600 - 2_000 + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_long_read_that_is_dropped() {
+    let house = House::new();
+    let store = named(&house, 8).await;
+    fill(&house, &store, 5_000).await;
+    assert!(store.head().await.expect("asked").is_some());
+    for taken in [0, 1, 1_025, 2_500, 4_000] {
+        let mut events = store.read_all(Query::all(), all());
+        for _ in 0..taken {
+            events.try_next().await.expect("read").expect("an event");
+        }
+        // It runs ahead.
+        at_most(&house, 0, "active").await;
+        drop(events);
+    }
+    drop(store);
+    at_most(&house, 0, "%").await;
 }
