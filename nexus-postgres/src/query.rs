@@ -280,6 +280,11 @@ async fn rarest_first<'a>(
     Ok(items)
 }
 
+/// Whether a read goes forwards, whatever the times.
+pub(crate) fn is_plain<At: Place>(options: &ReadOptions<At>) -> bool {
+    options.direction() == Direction::Forwards && times(options).is_none()
+}
+
 /// The bounds in time as they are stored; `None` where there are none.
 pub(crate) fn times<At: Place>(options: &ReadOptions<At>) -> Option<(Option<Timestamp>, Option<Timestamp>)> {
     if options.earliest().is_none() && options.latest().is_none() {

@@ -1,10 +1,11 @@
 //! Reading: streams by version, the log as far as it is settled.
 
 mod loads;
+mod log;
 mod run;
 
 pub(crate) use self::loads::Loads;
-pub(crate) use self::run::Runs;
+pub(crate) use self::log::LogRead;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +23,7 @@ use crate::commits::Commits;
 use crate::connections::{Connections, retried};
 use crate::error::store_error;
 use crate::kinds::Kinds;
-use crate::query::{Selection, order, times};
+use crate::query::{Selection, is_plain, order, times};
 use crate::rows::{COLUMNS, COLUMNS_OF_STREAM, Decoder, Fields};
 use crate::schema::{Schema, Sql};
 use crate::values::Time;
@@ -144,23 +145,7 @@ impl Reader {
         ))
     }
 
-    /// The next page of the log: nothing that is not settled.
-    pub(crate) async fn log_page(
-        self: Arc<Self>,
-        query: Arc<Query>,
-        options: ReadOptions<Position>,
-        progress: Arc<Progress>,
-        runs: Arc<Runs>,
-    ) -> Result<Page, StoreError> {
-        self.begin_run(&query, &options, &runs).await?;
-        if let Some(page) = runs.next().await {
-            return Ok(page);
-        }
-        let (query, options, progress) = (&*query, &options, &*progress);
-        retried!(&self.connections, "read the log", |connection| self
-            .sound_page(connection, query, options, progress))
-    }
-
+    /// A page of the log: nothing that is not settled.
     async fn sound_page(
         &self,
         connection: &mut PgConnection,
@@ -168,8 +153,7 @@ impl Reader {
         options: &ReadOptions<Position>,
         progress: &Progress,
     ) -> Result<Page, StoreError> {
-        let is_plain =
-            query.is_all() && options.direction() == Direction::Forwards && times(options).is_none();
+        let is_plain = query.is_all() && is_plain(options);
         let known = self.bound.known();
         let is_settled = options.last().is_some_and(|last| Some(last) <= known);
         if is_plain && !is_settled {

@@ -23,7 +23,7 @@ use crate::kinds::Kinds;
 use crate::migrations;
 use crate::news::News;
 use crate::on_task::OnTask;
-use crate::reader::{Loads, Progress, Reader, Runs, StreamPages};
+use crate::reader::{Loads, LogRead, Progress, Reader, StreamPages};
 use crate::schema::{Schema, SchemaName};
 use crate::writer::{Parts, Writer};
 
@@ -253,24 +253,8 @@ impl EventLog for PostgresStore {
     /// Nothing is read that is not settled: where an append is under way that may come before others that are stored, the
     /// read ends before both.
     fn read_all(&self, query: Query, options: ReadOptions<Position>) -> EventStream<'static> {
-        let (reader, query) = (Arc::clone(&self.shared.reader), Arc::new(query));
-        let (progress, runs) = (Arc::new(Progress::default()), Arc::new(Runs::default()));
-        pages(options, RecordedEvent::position, move |options| {
-            let (reader, query) = (Arc::clone(&reader), Arc::clone(&query));
-            let (progress, runs) = (Arc::clone(&progress), Arc::clone(&runs));
-            if runs.is_any() {
-                // It goes on by itself.
-                async move {
-                    match runs.next().await {
-                        Some(page) => Ok(page),
-                        None => OnTask::start(reader.log_page(query, options, progress, runs)).await,
-                    }
-                }
-                .boxed()
-            } else {
-                OnTask::start(reader.log_page(query, options, progress, runs)).boxed()
-            }
-        })
+        let read = LogRead::new(Arc::clone(&self.shared.reader), query);
+        pages(options, RecordedEvent::position, move |options| read.page(options))
     }
 
     async fn head(&self) -> Result<Option<Position>, StoreError> {

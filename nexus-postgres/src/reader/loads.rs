@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::TryStreamExt;
-use nexus_core::{Direction, Page, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
+use nexus_core::{Page, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
 use sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
 
@@ -11,7 +11,7 @@ use super::{Progress, Reader};
 use crate::connections::retried;
 use crate::error::{Closed, for_all, store_error};
 use crate::gather;
-use crate::query::times;
+use crate::query::is_plain;
 use crate::rows::{self, COLUMNS_OF_STREAM, Decoder, Fields};
 use crate::schema::{Schema, Sql};
 
@@ -127,9 +127,8 @@ impl Reader {
         options: ReadOptions<StreamVersion>,
         progress: &Progress,
     ) -> Result<Page, StoreError> {
-        let is_plain = options.direction() == Direction::Forwards && times(&options).is_none();
         let alone = self.loads.alone();
-        if alone.is_some() || !is_plain {
+        if alone.is_some() || !is_plain(&options) {
             return self.stream_page(&stream, &options, progress).await;
         }
         let (reply, answer) = oneshot::channel();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use nexus_core::{Direction, Page, Position, Query, ReadOptions, RecordedEvent, StoreError};
+use nexus_core::{Page, Position, Query, ReadOptions, RecordedEvent, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::{PAGE_BYTES, Reader};
 use crate::error::store_error;
 use crate::kinds::Known;
-use crate::query::times;
+use crate::query::is_plain;
 use crate::rows::{COLUMNS, Decoder, Tuples};
 
 /// So much of the log has to be left for it to be worth while, in positions.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The runs of one read, one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Runs {
+pub(super) struct Runs {
     current: Mutex<Option<Run>>,
     /// Whether a page was asked for before.
     has_begun: AtomicBool,
@@ -59,12 +59,12 @@ impl Runs {
     }
 
     /// Whether one is under way.
-    pub(crate) fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         self.current().is_some()
     }
 
     /// Its next page; `None`: it is over, or there is none.
-    pub(crate) async fn next(&self) -> Option<Page> {
+    pub(super) async fn next(&self) -> Option<Page> {
         let mut run = self.current().take()?;
         let page = run.pages.recv().await?;
         *self.current() = Some(run);
@@ -95,12 +95,11 @@ impl Reader {
         self: &Arc<Self>,
         query: &Query,
         options: &ReadOptions<Position>,
-        runs: &Arc<Runs>,
+        runs: &Runs,
     ) -> Result<(), StoreError> {
         let has_begun = runs.has_begun.swap(true, Ordering::Relaxed);
-        let is_plain = query.is_all() && options.direction() == Direction::Forwards;
-        let is_whole = times(options).is_none() && options.max_events().is_none();
-        if !is_plain || !is_whole || runs.is_over.load(Ordering::Relaxed) {
+        let is_whole = query.is_all() && is_plain(options) && options.max_events().is_none();
+        if !is_whole || runs.is_over.load(Ordering::Relaxed) {
             return Ok(());
         }
         let first = options.first().unwrap_or(Position::FIRST);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nexus_core::{
-    Appended, Commit, CommittedStream, ExpectedVersion, NewEvent, StoreError, StreamAppend, StreamId,
-    StreamVersion, Timestamp, commit_time,
+    Appended, Commit, CommittedStream, ExpectedVersion, NewEvent, StoreError, StreamId, StreamVersion,
+    Timestamp, commit_time,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -123,7 +123,7 @@ impl Writer {
         }
     }
 
-    /// Runs the statement; an append that is not stored has `None`.
+    /// Runs the statement for a group that is sorted by stream; an append that is not stored has `None`.
     async fn store_group(&self, group: &[Request], shape: Shape) -> Result<Vec<Option<Stored>>, StoreError> {
         let failed = |error| store_error("append", error);
         let (mut streams, mut modes, mut versions, mut counts) =
@@ -154,26 +154,14 @@ impl Writer {
         connection.done();
         let mut answers: Vec<Option<Stored>> = group.iter().map(|_| None).collect();
         for row in rows {
-            let index = if shape.is_lean() {
-                let stream: &str = row.try_get(0).map_err(failed)?;
-                group
-                    .binary_search_by(|request| request.stream().map(StreamId::as_str).cmp(&Some(stream)))
-                    .ok()
-            } else {
-                let number: i64 = row.try_get(0).map_err(failed)?;
-                usize::try_from(number - 1).ok()
-            };
-            let Some((request, answer)) =
-                index.and_then(|index| group.get(index).zip(answers.get_mut(index)))
-            else {
-                continue;
-            };
-            let stored = if shape.is_lean() {
-                Stored::single(&row, request)
-            } else {
-                Stored::of(&row, request.batch.len())
-            };
-            *answer = Some(stored.map_err(failed)?);
+            let stream: &str = row.try_get(0).map_err(failed)?;
+            let index =
+                group.binary_search_by(|request| request.stream().map(StreamId::as_str).cmp(&Some(stream)));
+            if let Ok(index) = index
+                && let (Some(request), Some(answer)) = (group.get(index), answers.get_mut(index))
+            {
+                *answer = Some(Stored::of(&row, request.batch.len()).map_err(failed)?);
+            }
         }
         self.committed(answers.iter().flatten().map(|stored| stored.drawn));
         Ok(answers)
@@ -215,14 +203,6 @@ impl Stored {
     fn of(row: &PgRow, events: usize) -> Result<Self, sqlx::Error> {
         let recorded_at = row.try_get::<Time, _>(4)?.0;
         Ok(Self { base: row.try_get(1)?, drawn: Drawn::between(row, 2, 3, events)?, recorded_at })
-    }
-
-    /// The only event of its append, as the plainer statement tells of it.
-    fn single(row: &PgRow, request: &Request) -> Result<Self, sqlx::Error> {
-        let expected = request.batch.parts().first().map(StreamAppend::expected);
-        let (_, base) = expected.map_or((0, 0), mode);
-        let recorded_at = row.try_get::<Time, _>(2)?.0;
-        Ok(Self { base, drawn: Drawn::between(row, 1, 1, 1)?, recorded_at })
     }
 
     fn commit(&self, request: &Request) -> Commit {

@@ -85,4 +85,4 @@ WITH a AS MATERIALIZED (
     SELECT d.position, t.tag FROM unnest($17::int8[], $18::text[]) AS t (event, tag) JOIN d USING (event)
 )
 --end
-SELECT append, min(base), min(position), max(position), min(at) FROM d GROUP BY append
+SELECT stream, min(base), min(position), max(position), min(at) FROM d GROUP BY stream

@@ -29,4 +29,4 @@ WITH e AS MATERIALIZED (
 INSERT INTO nexus.events (position, version, recorded_at, kind, size, slice, id, first, command, stream, metadata, tags, payload)
 SELECT nextval('nexus.positions'), base + 1, at, kind, 1, slice, id, NULL, command, stream, metadata, NULL, payload
 FROM m, e JOIN s USING (stream)
-RETURNING stream, position, recorded_at
+RETURNING stream, version - 1, position, position, recorded_at

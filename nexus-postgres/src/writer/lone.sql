@@ -5,7 +5,8 @@ WITH s AS (
 )
 :open
 INSERT INTO nexus.events (position, version, recorded_at, kind, size, slice, id, first, command, stream, metadata, tags, payload)
--- `OFFSET` keeps them apart: the marker is set once the stream is locked: who has one waits for nobody. Positions are drawn behind it.
+-- The marker is set once the stream is locked: who has one waits for nobody. Positions are drawn behind it, in a query of their
+-- own: `OFFSET` keeps the two apart.
 SELECT nextval('nexus.positions'), :event
 FROM (SELECT at, :marker, s OFFSET 0) AS m:events
 RETURNING position AS first, position AS last, recorded_at

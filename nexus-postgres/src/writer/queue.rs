@@ -73,8 +73,8 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing is under way or waits, and nothing came together the last time: then the caller need not wait for another task. Others do not wait for it: it may
-    /// not be polled for long.
+    /// Whether nothing is under way or waits, and nothing came together the last time: then the caller need not wait for
+    /// another task. Others do not wait for it: it may not be polled for long.
     pub(super) fn alone(&self) -> Option<Alone<'_>> {
         let mut state = self.state();
         if state.groups > 0 || !state.plain.is_empty() || state.is_lone || state.lately > 1 {

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nexus_core::{
-    Collection, DocumentTx, DocumentsExt, EventLog, Projection, ProjectionError, ProjectionName,
-    ProjectionRunner, Projections, Query, RecordedEvent, SwitchWhen, async_trait,
+    Collection, DocumentKey, DocumentTx, DocumentsExt, EventLog, Payload, Projection, ProjectionError,
+    ProjectionName, ProjectionRunner, ProjectionStore, ProjectionTransaction, Projections, Query,
+    RecordedEvent, Space, SwitchWhen, UnitOfWork, WorkError, async_trait,
 };
 use nexus_postgres::sqlx::{self, AssertSqlSafe, PgConnection};
 use nexus_postgres::{PostgresConfig, PostgresProjections, PostgresStore, SchemaName};
@@ -270,4 +271,44 @@ async fn each_event_counts_once_however_often_projecting_is_killed() {
     }
     counts.stop().await.expect("stopped");
     table.stop().await.expect("stopped");
+}
+
+/// Writes documents in one transaction, and looks at them in another.
+struct Prefetching {
+    is_written: bool,
+}
+
+#[async_trait]
+impl UnitOfWork<()> for Prefetching {
+    async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<()>) -> Result<(), WorkError> {
+        let documents = transaction.notes();
+        let collection = Collection::new("letters").expect("valid");
+        let key = |text: &str| DocumentKey::new(text).expect("valid");
+        let content = |text: &str| Payload::from_json(text.to_owned()).expect("valid");
+        if !std::mem::replace(&mut self.is_written, true) {
+            for (name, text) in [("a", "1"), ("b", "2"), ("d", "4")] {
+                documents.put(&collection, &key(name), content(text)).await?;
+            }
+            return Ok(());
+        }
+        documents.put(&collection, &key("a"), content("3")).await?;
+        documents.delete(&collection, &key("d")).await?;
+        let wanted = ["c", "a", "b", "d"].map(|name| (collection.clone(), key(name)));
+        documents.prefetch(&wanted).await?;
+        for (name, expected) in [("a", Some("3")), ("b", Some("2")), ("c", None), ("d", None)] {
+            let found = documents.get(&collection, &key(name)).await?;
+            assert_eq!(found, expected.map(content), "{name}");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_together_is_what_is_there() {
+    let house = House::new();
+    let read_models = PostgresProjections::beside(&house.open().await);
+    let space = Space::Build { projection: ProjectionName::new("letters").expect("valid"), number: 1 };
+    for is_written in [false, true] {
+        read_models.note(&space, Box::new(Prefetching { is_written })).await.expect("done");
+    }
 }

@@ -149,7 +149,7 @@ impl Plan {
         for held in self.held.iter() {
             wanted.push(CLAIMS.place(&held.claim.key())?);
         }
-        // One worker's: of several, each would name them all.
+        // Of several ranges, which have something to note of a block is only known when events are handled.
         if let [held] = &**self.held {
             let end = |event: Option<&RecordedEvent>| event.and_then(RecordedEvent::position).map(Block::of);
             let events = self.events.get(self.range.clone()).unwrap_or_default();
