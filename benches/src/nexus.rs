@@ -98,8 +98,10 @@ pub(crate) async fn read_all(store: &impl EventLog) -> anyhow::Result<(Sample, u
     let mut log = store.read_all(Query::all(), ReadOptions::forwards());
     while let Some(event) = log.try_next().await? {
         events += 1;
-        if let OrderEvent::LineAdded { cents: more, .. } = OrderEvent::from_recorded(&event)? {
-            cents += more;
+        for event in OrderEvent::from_recorded(&event)? {
+            if let OrderEvent::LineAdded { cents: more, .. } = event {
+                cents += more;
+            }
         }
     }
     Ok((Sample { peak_kib: memory.stop(), ..watch.stop(events) }, events, cents))

@@ -48,8 +48,10 @@ impl Projection<()> for Counting {
     }
 
     async fn handle(&mut self, event: &RecordedEvent, (): &mut ()) -> Result<(), ProjectionError> {
-        if let OrderEvent::LineAdded { cents, .. } = OrderEvent::from_recorded(event)? {
-            self.cents.fetch_add(cents, Ordering::Relaxed);
+        for event in OrderEvent::from_recorded(event)? {
+            if let OrderEvent::LineAdded { cents, .. } = event {
+                self.cents.fetch_add(cents, Ordering::Relaxed);
+            }
         }
         self.events.fetch_add(1, Ordering::Release);
         Ok(())
@@ -84,8 +86,10 @@ impl Projection<Connection> for Spend {
     }
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut Connection) -> Result<(), ProjectionError> {
-        if let OrderEvent::LineAdded { cents, .. } = OrderEvent::from_recorded(event)? {
-            tx.prepare_cached(UPSERT)?.execute((event.stream().as_str(), cents.cast_signed()))?;
+        for happened in OrderEvent::from_recorded(event)? {
+            if let OrderEvent::LineAdded { cents, .. } = happened {
+                tx.prepare_cached(UPSERT)?.execute((event.stream().as_str(), cents.cast_signed()))?;
+            }
         }
         Ok(())
     }

@@ -4,15 +4,21 @@ mod aggregate;
 mod command;
 mod decision_model;
 mod event;
+mod lock;
 mod projection;
+mod shape;
+pub(crate) mod upcast;
 pub(crate) mod variant;
 
-pub use aggregate::{Aggregate, CommandContext, CommandHandler};
+pub use aggregate::{Aggregate, CommandContext, CommandHandler, UnknownEvents};
 pub use command::Command;
 pub use decision_model::DecisionModel;
 pub use event::{DecodeError, DomainEvent, EncodeError, EventKind};
+pub use lock::{InvalidLock, LockedEvent, ShapeChange, ShapeLock, StoredThing, WayOfReading};
 /// Derives [`Command`](trait@Command): see there.
 pub use nexus_macros::Command;
 /// Derives [`DomainEvent`](trait@DomainEvent): see there.
 pub use nexus_macros::DomainEvent;
 pub use projection::{Projection, ProjectionError};
+pub use shape::Shape;
+pub use upcast::{Decoded, FormerKind, Upcast, UpcastTo};

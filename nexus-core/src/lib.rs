@@ -49,6 +49,7 @@ pub mod telemetry {}
 /// What the derive macros write refers to this; it is no part of the interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::domain::upcast::refuse_two_readers;
     pub use crate::domain::variant::{decode as decode_variant, encode as encode_variant};
     pub use serde_json::Error as JsonError;
 }

@@ -75,8 +75,10 @@ mod fixture;
 mod model;
 mod samples;
 mod scenario;
+mod shapes;
 
 pub use feed::FeedFixture;
 pub use fixture::{StoreFixture, be_patient_for, run};
 pub use projections::ProjectionFixture;
 pub use scenario::{Decided, Scenario};
+pub use shapes::check_shapes;

@@ -54,10 +54,12 @@ impl Projection<DocumentTx> for Revenue {
     }
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
-        let TillEvent::Sold { cents } = TillEvent::from_recorded(event)?;
         let totals = Collection::new("totals")?;
-        let before: u64 = tx.read(&totals, "revenue").await?.unwrap_or(0);
-        Ok(tx.write(&totals, "revenue", &(before + cents)).await?)
+        for TillEvent::Sold { cents } in TillEvent::from_recorded(event)? {
+            let before: u64 = tx.read(&totals, "revenue").await?.unwrap_or(0);
+            tx.write(&totals, "revenue", &(before + cents)).await?;
+        }
+        Ok(())
     }
 }
 

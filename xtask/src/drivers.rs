@@ -11,7 +11,7 @@ const OWNERS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the core depends on in a user's build, and nothing else: every crate here is in everybody's build.
-const CORE: [&str; 18] = [
+const CORE: [&str; 19] = [
     "async-trait",
     "backon",
     "bytes",
@@ -21,6 +21,7 @@ const CORE: [&str; 18] = [
     "nexus-macros",
     "opentelemetry",
     "proptest",
+    "schemars",
     "serde",
     "serde_json",
     "sha2",

@@ -5,13 +5,11 @@ use std::str::FromStr;
 use anyhow::ensure;
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use nexus_core::{
-    Aggregate, AsOf, DomainEvent, EventStore, ReadOptions, RecordedEvent, Repository, StreamVersion,
-};
+use nexus_core::{Aggregate, AsOf, EventStore, ReadOptions, RecordedEvent, Repository, StreamVersion};
 use serde_json::json;
 
 use crate::address::Store;
-use crate::order::{Order, OrderEvent, OrderId};
+use crate::order::{Order, OrderId};
 use crate::show::print_order;
 
 /// A version, or a time.
@@ -50,7 +48,9 @@ pub async fn history(
 
     let mut order = Order::default();
     for event in &events {
-        order.apply(&OrderEvent::from_recorded(event)?);
+        for happened in Order::read(event)? {
+            order.apply(&happened);
+        }
     }
     let version = events.last().map(RecordedEvent::version);
     if as_json {

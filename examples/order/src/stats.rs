@@ -33,21 +33,22 @@ impl Stats {
         let (mut units, mut cents) = (0_i128, 0_i128);
         while let Some(recorded) = events.try_next().await? {
             stats.events += 1;
-            let event = OrderEvent::from_recorded(&recorded)?;
-            if let Some(state) = next_state(&event) {
-                states.insert(recorded.stream().clone(), state);
-            }
-            match event {
-                OrderEvent::Placed { customer, lines, .. } => {
-                    stats.orders += 1;
-                    units += lines.iter().map(|line| i128::from(line.units)).sum::<i128>();
-                    customers.insert(customer);
+            for event in OrderEvent::from_recorded(&recorded)? {
+                if let Some(state) = next_state(&event) {
+                    states.insert(recorded.stream().clone(), state);
                 }
-                OrderEvent::LineAdded { line } => units += i128::from(line.units),
-                OrderEvent::LineRemoved { line } => units -= i128::from(line.units),
-                OrderEvent::Paid { cents: paid } => cents += i128::from(paid),
-                OrderEvent::Refunded { cents: refunded, .. } => cents -= i128::from(refunded),
-                OrderEvent::Shipped { .. } | OrderEvent::Delivered | OrderEvent::Cancelled { .. } => {}
+                match event {
+                    OrderEvent::Placed { customer, lines, .. } => {
+                        stats.orders += 1;
+                        units += lines.iter().map(|line| i128::from(line.units)).sum::<i128>();
+                        customers.insert(customer);
+                    }
+                    OrderEvent::LineAdded { line } => units += i128::from(line.units),
+                    OrderEvent::LineRemoved { line } => units -= i128::from(line.units),
+                    OrderEvent::Paid { cents: paid } => cents += i128::from(paid),
+                    OrderEvent::Refunded { cents: refunded, .. } => cents -= i128::from(refunded),
+                    OrderEvent::Shipped { .. } | OrderEvent::Delivered | OrderEvent::Cancelled { .. } => {}
+                }
             }
         }
         for state in states.into_values() {

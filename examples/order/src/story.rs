@@ -198,16 +198,21 @@ impl Projection<DocumentTx> for Labels {
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
         let (labels, id) = (Collection::new("labels")?, event.stream().id());
-        match OrderEvent::from_recorded(event)? {
-            OrderEvent::Shipped { carrier } if carrier == "post" || self.0.load(Ordering::SeqCst) => {
-                Ok(tx.write(&labels, id, &format!("by {carrier}, on its way")).await?)
+        for happened in OrderEvent::from_recorded(event)? {
+            match happened {
+                OrderEvent::Shipped { carrier } if carrier == "post" || self.0.load(Ordering::SeqCst) => {
+                    tx.write(&labels, id, &format!("by {carrier}, on its way")).await?;
+                }
+                OrderEvent::Shipped { carrier } => {
+                    return Err(ProjectionError::new(format!(
+                        "no label is known for the carrier {carrier:?}"
+                    )));
+                }
+                OrderEvent::Delivered => tx.write(&labels, id, "delivered").await?,
+                _ => {}
             }
-            OrderEvent::Shipped { carrier } => {
-                Err(ProjectionError::new(format!("no label is known for the carrier {carrier:?}")))
-            }
-            OrderEvent::Delivered => Ok(tx.write(&labels, id, "delivered").await?),
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, Error, Generics, LitInt, LitStr, Result};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Error, Generics, LitInt, LitStr, Path, Result, Token};
 
 /// What `#[event(name = "…", version = 2)]` or `#[command(…)]` says of a type or variant.
 #[derive(Default)]
@@ -7,13 +8,17 @@ pub(crate) struct Naming {
     pub(crate) name: Option<String>,
     pub(crate) prefix: Option<String>,
     pub(crate) version: Option<u32>,
+    /// Former shapes.
+    pub(crate) upcasts: Vec<Path>,
 }
 
 /// Which of the settings may stand where.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    /// On a type that has one name: a struct, a command.
-    Named,
+    /// On a command.
+    Command,
+    /// On a struct that is an event.
+    Struct,
     /// On a variant.
     Variant,
     /// On an enum of events.
@@ -23,8 +28,10 @@ pub(crate) enum Place {
 impl Place {
     fn accepted(self) -> &'static str {
         match self {
-            Self::Named | Self::Variant => "`name = \"…\"` and `version = …`",
-            Self::Enum => "`prefix = \"…\"`; `name` and `version` belong on its variants",
+            Self::Command => "`name = \"…\"` and `version = …`",
+            Self::Struct => "`name = \"…\"`, `version = …` and `upcast(…)`",
+            Self::Variant => "`name = \"…\"` and `version = …`; `upcast(…)` belongs on the enum",
+            Self::Enum => "`prefix = \"…\"` and `upcast(…)`; `name` and `version` belong on its variants",
         }
     }
 }
@@ -41,9 +48,17 @@ impl Naming {
     fn set(&mut self, setting: &ParseNestedMeta<'_>, place: Place) -> Result<()> {
         let key = setting.path.get_ident().map(ToString::to_string).unwrap_or_default();
         match (key.as_str(), place) {
-            ("name", Place::Named | Place::Variant) => once(&mut self.name, setting, name(setting)?),
-            ("version", Place::Named | Place::Variant) => once(&mut self.version, setting, version(setting)?),
             ("prefix", Place::Enum) => once(&mut self.prefix, setting, name(setting)?),
+            ("upcast", Place::Enum | Place::Struct) => {
+                let listed;
+                syn::parenthesized!(listed in setting.input);
+                self.upcasts.extend(Punctuated::<Path, Token![,]>::parse_terminated(&listed)?);
+                Ok(())
+            }
+            ("name", place) if !matches!(place, Place::Enum) => once(&mut self.name, setting, name(setting)?),
+            ("version", place) if !matches!(place, Place::Enum) => {
+                once(&mut self.version, setting, version(setting)?)
+            }
             _ => Err(setting.error(format!("unknown setting: expected {}", place.accepted()))),
         }
     }

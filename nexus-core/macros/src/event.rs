@@ -1,7 +1,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Fields, Result, Variant};
+use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Fields, Path, Result, Variant};
 
 use crate::attributes::{Naming, Place, refuse_generics, tag_key};
 
@@ -14,11 +14,13 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
             return Err(Error::new_spanned(&input.ident, "an event is an enum or a struct, not a union"));
         }
     };
-    let (ident, Shape { kinds, kind, tags, encode, decode }) = (&input.ident, shape);
+    let (ident, Shape { kinds, upcasts, kind, tags, encode, decode }) = (&input.ident, shape);
     Ok(quote! {
         #[automatically_derived]
         impl ::nexus_core::DomainEvent for #ident {
             const KINDS: &'static [::nexus_core::EventKind] = &[#(#kinds),*];
+            const FORMER: &'static [::nexus_core::FormerKind<Self>] =
+                &[#(::nexus_core::FormerKind::of::<#upcasts>()),*];
 
             fn kind(&self) -> &'static ::nexus_core::EventKind {
                 #kind
@@ -43,11 +45,40 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 #decode
             }
         }
+
+        #[automatically_derived]
+        impl ::nexus_core::UpcastTo<#ident> for #ident {
+            fn upcast_to(
+                self,
+                _: &::nexus_core::RecordedEvent,
+                events: &mut ::std::vec::Vec<#ident>,
+            ) {
+                events.push(self);
+            }
+        }
+
+        #(
+            #[automatically_derived]
+            impl ::nexus_core::UpcastTo<#ident> for #upcasts {
+                fn upcast_to(
+                    self,
+                    stored: &::nexus_core::RecordedEvent,
+                    events: &mut ::std::vec::Vec<#ident>,
+                ) {
+                    for next in ::nexus_core::Upcast::upcast(self, stored) {
+                        ::nexus_core::UpcastTo::<#ident>::upcast_to(next, stored, events);
+                    }
+                }
+            }
+        )*
+
+        const _: () = ::nexus_core::__private::refuse_two_readers::<#ident>();
     })
 }
 
 struct Shape {
     kinds: Vec<TokenStream>,
+    upcasts: Vec<Path>,
     kind: TokenStream,
     tags: TokenStream,
     encode: TokenStream,
@@ -55,12 +86,13 @@ struct Shape {
 }
 
 fn of_struct(input: &DeriveInput, fields: &Fields) -> Result<Shape> {
-    let naming = Naming::parse(&input.attrs, "event", Place::Named)?;
+    let naming = Naming::parse(&input.attrs, "event", Place::Struct)?;
     let name = naming.name.unwrap_or_else(|| input.ident.to_string());
     let version = naming.version.unwrap_or(1);
     let (pattern, tags) = tags_of(&quote!(Self), fields)?;
     Ok(Shape {
         kinds: vec![quote!(::nexus_core::EventKind::new(#name, #version))],
+        upcasts: naming.upcasts,
         kind: quote!(&Self::KINDS[0]),
         tags: quote! {
             let #pattern = self;
@@ -104,6 +136,7 @@ fn of_enum(input: &DeriveInput, data: &DataEnum) -> Result<Shape> {
     }
     Ok(Shape {
         kinds,
+        upcasts: naming.upcasts,
         kind: quote!(match self { #(#kind_arms),* }),
         tags: quote!(match self { #(#tag_arms),* }),
         encode: quote!(::nexus_core::__private::encode_variant(self)),

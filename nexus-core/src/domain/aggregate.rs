@@ -3,8 +3,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{Command, DomainEvent};
-use crate::vocabulary::{CommandId, CorrelationId, InvalidStreamId, Metadata, StreamId, StreamVersion};
+use super::{Command, DecodeError, Decoded, DomainEvent};
+use crate::vocabulary::{
+    CommandId, CorrelationId, InvalidStreamId, Metadata, RecordedEvent, StreamId, StreamVersion,
+};
 
 /// A thing with an identity and rules of its own, whose state follows from its events alone.
 ///
@@ -20,6 +22,14 @@ pub trait Aggregate: Default + Send + Sync + 'static {
     /// What happens to it.
     type Event: DomainEvent;
 
+    /// Raised when the same events should lead to another state than before, so that snapshots of the earlier code are not
+    /// used; a state that is written otherwise is noticed without it.
+    const SNAPSHOT_VERSION: u32 = 1;
+
+    /// What becomes of an event in one of its streams whose type [`Event`](Self::Event) does not know: refused, unless told
+    /// otherwise.
+    const UNKNOWN_EVENTS: UnknownEvents = UnknownEvents::Refuse;
+
     /// Brings the state up to date. It cannot refuse: what is past has happened.
     fn apply(&mut self, event: &Self::Event);
 
@@ -27,6 +37,27 @@ pub trait Aggregate: Default + Send + Sync + 'static {
     fn stream(id: &Self::Id) -> Result<StreamId, InvalidStreamId> {
         StreamId::new(Self::CATEGORY, id)
     }
+
+    /// What a stored event stands for: see [`DomainEvent::from_recorded`] and
+    /// [`UNKNOWN_EVENTS`](Self::UNKNOWN_EVENTS).
+    fn read(event: &RecordedEvent) -> Result<Decoded<Self::Event>, DecodeError> {
+        match Self::UNKNOWN_EVENTS {
+            UnknownEvents::Refuse => Self::Event::from_recorded(event),
+            UnknownEvents::PassBy => Self::Event::if_known(event),
+        }
+    }
+}
+
+/// What a reader does with an event of a type that it does not know.
+///
+/// A type that it knows in a version that it does not know is an error for either: newer code wrote it, and it may matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownEvents {
+    /// It is an error that names the type and its version.
+    #[default]
+    Refuse,
+    /// It is no concern of this reader.
+    PassBy,
 }
 
 /// Decides what a command of type `C` means for an aggregate in its present state.

@@ -1,3 +1,4 @@
+use super::upcast::{Decoded, FormerKind};
 use crate::vocabulary::{
     BoxError, EventId, EventType, InvalidEventType, InvalidTag, Metadata, NewEvent, Payload, RecordedEvent,
     SchemaVersion, StreamId, StreamVersion, Tag,
@@ -38,9 +39,14 @@ use crate::vocabulary::{
 /// - `#[event(tag)]` on a field tags the event `field:value`; `#[event(tag = "customer")]` gives the tag another key.
 ///   The field's type has to implement `Display`.
 /// - The payload is the content of the variant alone, as serde has it, with all of serde's attributes.
+/// - `#[event(upcast(OrderPlacedV1, …))]` on the enum or struct names the shapes that earlier code stored, and that are
+///   [upcast](crate::Upcast) wherever events are read.
 pub trait DomainEvent: Sized + Send + Sync + 'static {
     /// Every kind of event that this type can be.
     const KINDS: &'static [EventKind];
+
+    /// Kinds that earlier code stored, and how they are read today: none unless told otherwise.
+    const FORMER: &'static [FormerKind<Self>] = &[];
 
     /// Which of [`KINDS`](Self::KINDS) this one is.
     fn kind(&self) -> &'static EventKind;
@@ -56,9 +62,13 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
     /// The event of this kind, one of [`KINDS`](Self::KINDS), with this content.
     fn decode(kind: &'static EventKind, payload: &Payload) -> Result<Self, serde_json::Error>;
 
-    /// The types of all [`KINDS`](Self::KINDS), to query for.
+    /// The types of all [`KINDS`](Self::KINDS) and [`FORMER`](Self::FORMER) ones, to query for.
     fn types() -> Result<Vec<EventType>, InvalidEventType> {
-        Self::KINDS.iter().map(|kind| EventType::new(kind.name)).collect()
+        let former = Self::FORMER.iter().map(FormerKind::kind);
+        let mut names: Vec<&str> = Self::KINDS.iter().chain(former).map(|kind| kind.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(EventType::new).collect()
     }
 
     /// The event, ready to be appended under this id.
@@ -74,28 +84,56 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
             .with_tags(tags))
     }
 
-    /// What was recorded, as this type.
-    fn from_recorded(event: &RecordedEvent) -> Result<Self, DecodeError> {
+    /// What was recorded, as events of this type: one, unless it was stored in an earlier shape whose
+    /// [upcast](crate::Upcast) says otherwise.
+    ///
+    /// # Errors
+    /// [`DecodeError::Unknown`] where neither [`KINDS`](Self::KINDS) nor [`FORMER`](Self::FORMER) have its type and
+    /// version; [`DecodeError::Malformed`] where the content does not fit.
+    fn from_recorded(event: &RecordedEvent) -> Result<Decoded<Self>, DecodeError> {
         let name = event.event_type().as_str();
-        let kind = Self::KINDS
-            .iter()
-            .find(|kind| kind.version == event.schema_version() && kind.name == name)
-            .ok_or_else(|| DecodeError::unknown::<Self>(event))?;
-        let decoded = Self::decode(kind, event.payload()).and_then(|decoded| {
-            if decoded.kind() == kind {
-                return Ok(decoded);
-            }
-            // An enum that tells its variants by their content alone.
-            Err(serde::de::Error::custom(format_args!("it reads as {:?}", decoded.kind().name)))
-        });
-        decoded.map_err(|source| DecodeError::Malformed {
+        let is_meant = |kind: &EventKind| kind.version == event.schema_version() && kind.name == name;
+        let malformed = |source| DecodeError::Malformed {
             stream: event.stream().clone(),
             version: event.version(),
             event_type: event.event_type().clone(),
             schema_version: event.schema_version(),
             source,
-        })
+        };
+        if let Some(kind) = Self::KINDS.iter().find(|kind| is_meant(kind)) {
+            let decoded = Self::decode(kind, event.payload()).map_err(malformed)?;
+            if decoded.kind() != kind {
+                // An enum that tells its variants by their content alone.
+                let found = decoded.kind().name;
+                return Err(malformed(serde::de::Error::custom(format_args!("it reads as {found:?}"))));
+            }
+            return Ok(Decoded::one(decoded));
+        }
+        match Self::FORMER.iter().find(|former| is_meant(former.kind())) {
+            Some(former) => former.read(event).map_err(malformed),
+            None => Err(DecodeError::unknown::<Self>(event)),
+        }
     }
+
+    /// The same for a reader that is not concerned with everything it meets: an event of a type that is none of this
+    /// type's passes by, as no event.
+    ///
+    /// # Errors
+    /// See [`from_recorded`](Self::from_recorded): a known type in a version that is not known is still an error.
+    fn if_known(event: &RecordedEvent) -> Result<Decoded<Self>, DecodeError> {
+        match Self::from_recorded(event) {
+            Err(DecodeError::Unknown { event_type, .. }) if !knows::<Self>(&event_type) => {
+                Ok(Decoded::none())
+            }
+            decoded => decoded,
+        }
+    }
+}
+
+/// Whether any version of this type is known.
+fn knows<E: DomainEvent>(event_type: &EventType) -> bool {
+    let mut known = E::KINDS.iter().chain(E::FORMER.iter().map(FormerKind::kind));
+    known.any(|kind| kind.name == event_type.as_str())
 }
 
 /// One kind of event: its stored name and the version of its shape.
@@ -179,8 +217,9 @@ pub enum DecodeError {
 
 impl DecodeError {
     fn unknown<E: DomainEvent>(event: &RecordedEvent) -> Self {
+        let known = E::KINDS.iter().chain(E::FORMER.iter().map(FormerKind::kind));
         let known: Vec<String> =
-            E::KINDS.iter().map(|kind| format!("{:?} version {}", kind.name, kind.version)).collect();
+            known.map(|kind| format!("{:?} version {}", kind.name, kind.version)).collect();
         Self::Unknown {
             stream: event.stream().clone(),
             version: event.version(),

@@ -24,10 +24,12 @@ use crate::vocabulary::{BoxError, Query, RecordedEvent};
 ///     fn query(&self) -> Query { Query::types(OrderEvent::types().unwrap_or_default()) }
 ///
 ///     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
-///         let OrderEvent::Paid { cents } = OrderEvent::from_recorded(event)?;
 ///         let totals = Collection::new("totals")?;
-///         let before: u64 = tx.read(&totals, "revenue").await?.unwrap_or(0);
-///         Ok(tx.write(&totals, "revenue", &(before + cents)).await?)
+///         for OrderEvent::Paid { cents } in OrderEvent::from_recorded(event)? {
+///             let before: u64 = tx.read(&totals, "revenue").await?.unwrap_or(0);
+///             tx.write(&totals, "revenue", &(before + cents)).await?;
+///         }
+///         Ok(())
 ///     }
 /// }
 /// ```

@@ -97,7 +97,9 @@ impl<S: EventLog> Repository<S> {
         loop {
             let mut events = self.store.read_all(query.clone(), ReadOptions::forwards().after(after));
             while let Some(event) = events.try_next().await? {
-                model.apply(&mut state, &D::Event::from_recorded(&event)?);
+                for event in D::Event::from_recorded(&event)? {
+                    model.apply(&mut state, &event);
+                }
                 after = event.position().or(after);
             }
             // After reading: an earlier call whose events were just read is found.

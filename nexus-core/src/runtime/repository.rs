@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::StreamExt;
 
 use super::{AsOf, RepositoryError, RetryPolicy, telemetry};
-use crate::domain::{Aggregate, DomainEvent};
+use crate::domain::Aggregate;
 use crate::port::EventStore;
 use crate::vocabulary::{
     Clock, EventId, IdSource, RandomIds, ReadOptions, StreamId, StreamVersion, SystemClock,
@@ -148,7 +148,9 @@ impl<A: Aggregate> Loaded<A> {
                 if sought == Some(event.id()) {
                     return Poll::Ready(Ok(Sought::Found));
                 }
-                self.state.apply(&A::Event::from_recorded(&event)?);
+                for event in A::read(&event)? {
+                    self.state.apply(&event);
+                }
                 self.version = Some(event.version());
                 count += 1;
             }

@@ -22,26 +22,14 @@ pub struct Spend {
 impl CustomerSpend {
     /// Where customers are.
     pub const CUSTOMERS: &'static str = "customers";
-}
 
-#[async_trait]
-impl Projection<DocumentTx> for CustomerSpend {
-    fn name(&self) -> &str {
-        "customer-spend"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn query(&self) -> Query {
-        super::orders()
-    }
-
-    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+    async fn take_in(
+        &self,
+        id: &str,
+        happened: OrderEvent,
+        tx: &mut DocumentTx,
+    ) -> Result<(), ProjectionError> {
         let (customers, known) = (Collection::new(Self::CUSTOMERS)?, Collection::new("known")?);
-        let id = event.stream().id();
-        let happened = OrderEvent::from_recorded(event)?;
         if let OrderEvent::Placed { customer, ordered_on, .. } = happened {
             let mut spend: Spend = tx.read(&customers, &customer).await?.unwrap_or_default();
             spend.orders += 1;
@@ -59,5 +47,27 @@ impl Projection<DocumentTx> for CustomerSpend {
         let mut spend: Spend = tx.read(&customers, &customer).await?.unwrap_or_default();
         spend.cents = u64::try_from(i128::from(spend.cents) + change)?;
         Ok(tx.write(&customers, &customer, &spend).await?)
+    }
+}
+
+#[async_trait]
+impl Projection<DocumentTx> for CustomerSpend {
+    fn name(&self) -> &str {
+        "customer-spend"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        super::orders()
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+        for happened in OrderEvent::from_recorded(event)? {
+            self.take_in(event.stream().id(), happened, tx).await?;
+        }
+        Ok(())
     }
 }

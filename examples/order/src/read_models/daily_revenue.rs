@@ -22,26 +22,14 @@ pub struct Day {
 impl DailyRevenue {
     /// Where days are.
     pub const DAYS: &'static str = "days";
-}
 
-#[async_trait]
-impl Projection<DocumentTx> for DailyRevenue {
-    fn name(&self) -> &str {
-        "daily-revenue"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn query(&self) -> Query {
-        super::orders()
-    }
-
-    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+    async fn take_in(
+        &self,
+        id: &str,
+        happened: OrderEvent,
+        tx: &mut DocumentTx,
+    ) -> Result<(), ProjectionError> {
         let (days, known) = (Collection::new(Self::DAYS)?, Collection::new("known")?);
-        let id = event.stream().id();
-        let happened = OrderEvent::from_recorded(event)?;
         if let OrderEvent::Placed { customer, ordered_on, .. } = happened {
             let day = ordered_on.to_string();
             let mut total: Day = tx.read(&days, &day).await?.unwrap_or_default();
@@ -60,5 +48,27 @@ impl Projection<DocumentTx> for DailyRevenue {
         let mut total: Day = tx.read(&days, &day).await?.unwrap_or_default();
         total.cents = u64::try_from(i128::from(total.cents) + change)?;
         Ok(tx.write(&days, &day, &total).await?)
+    }
+}
+
+#[async_trait]
+impl Projection<DocumentTx> for DailyRevenue {
+    fn name(&self) -> &str {
+        "daily-revenue"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        super::orders()
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+        for happened in OrderEvent::from_recorded(event)? {
+            self.take_in(event.stream().id(), happened, tx).await?;
+        }
+        Ok(())
     }
 }

@@ -29,25 +29,14 @@ impl Listed {
 impl OrderList {
     /// Where the list is.
     pub const ORDERS: &'static str = "orders";
-}
 
-#[async_trait]
-impl Projection<DocumentTx> for OrderList {
-    fn name(&self) -> &str {
-        "order-list"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn query(&self) -> Query {
-        super::orders()
-    }
-
-    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
-        let (orders, id) = (Collection::new(Self::ORDERS)?, event.stream().id());
-        let happened = OrderEvent::from_recorded(event)?;
+    async fn take_in(
+        &self,
+        id: &str,
+        happened: OrderEvent,
+        tx: &mut DocumentTx,
+    ) -> Result<(), ProjectionError> {
+        let orders = Collection::new(Self::ORDERS)?;
         if let OrderEvent::Placed { customer, ordered_on, lines } = happened {
             let (ordered_on, state) = (ordered_on.to_string(), State::Placed.word().to_owned());
             return Ok(tx.write(&orders, id, &Listed { customer, ordered_on, state, lines }).await?);
@@ -65,5 +54,27 @@ impl Projection<DocumentTx> for OrderList {
             OrderEvent::Placed { .. } | OrderEvent::Refunded { .. } => {}
         }
         Ok(tx.write(&orders, id, &listed).await?)
+    }
+}
+
+#[async_trait]
+impl Projection<DocumentTx> for OrderList {
+    fn name(&self) -> &str {
+        "order-list"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        super::orders()
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+        for happened in OrderEvent::from_recorded(event)? {
+            self.take_in(event.stream().id(), happened, tx).await?;
+        }
+        Ok(())
     }
 }
