@@ -7,6 +7,7 @@ mod event;
 mod lock;
 mod projection;
 mod shape;
+mod snapshot;
 pub(crate) mod upcast;
 pub(crate) mod variant;
 
@@ -21,4 +22,5 @@ pub use nexus_macros::Command;
 pub use nexus_macros::DomainEvent;
 pub use projection::{Projection, ProjectionError};
 pub use shape::Shape;
+pub use snapshot::{BothDue, EitherDue, Every, SinceSnapshot, SnapshotPolicy, SnapshotState};
 pub use upcast::{Decoded, FormerKind, Upcast, UpcastTo};

@@ -38,7 +38,7 @@ pub mod testing;
 mod vocabulary;
 
 pub use domain::*;
-pub use memory::{MemoryProjections, MemoryStore};
+pub use memory::{MemoryProjections, MemorySnapshots, MemoryStore};
 pub use port::*;
 pub use runtime::*;
 pub use vocabulary::*;

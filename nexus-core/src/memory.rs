@@ -3,7 +3,9 @@
 mod inline;
 mod log;
 mod projections;
+mod snapshots;
 mod store;
 
 pub use projections::MemoryProjections;
+pub use snapshots::MemorySnapshots;
 pub use store::MemoryStore;

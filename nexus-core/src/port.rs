@@ -9,6 +9,7 @@ mod feed;
 mod log;
 mod pages;
 mod projection_store;
+mod snapshots;
 mod store;
 mod time;
 
@@ -21,5 +22,6 @@ pub use pages::{Page, pages};
 pub use projection_store::{
     Comparison, ProjectionStore, ProjectionTransaction, ReadModelStore, Space, UnitOfWork, WorkError,
 };
+pub use snapshots::SnapshotStore;
 pub use store::{EventStore, EventStream};
 pub use time::commit_time;

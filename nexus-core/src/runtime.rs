@@ -5,6 +5,8 @@ mod batch;
 mod decide;
 mod error;
 mod execute;
+mod folding;
+mod loading;
 mod log_feed;
 mod measured;
 mod options;
@@ -13,6 +15,8 @@ mod receipt;
 mod repository;
 mod request;
 mod retry;
+mod snapshots;
+mod state_cache;
 mod telemetry;
 
 pub use as_of::AsOf;
@@ -28,3 +32,5 @@ pub use projection::{
 pub use receipt::{Outcome, Receipt};
 pub use repository::{Loaded, Repository};
 pub use retry::RetryPolicy;
+pub use snapshots::{RunningSweeper, SnapshotSweeper, Snapshots, Sweep};
+pub use state_cache::StateCache;

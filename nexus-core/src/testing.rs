@@ -7,16 +7,16 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use nexus_core::{Clock, LogFeed, MemoryProjections, MemoryStore, Query};
-//! use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
+//! use nexus_core::{Clock, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
+//! use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
 //!
-//! struct Memory(MemoryStore);
+//! struct Memory(MemoryStore, MemorySnapshots);
 //!
 //! impl StoreFixture for Memory {
 //!     type Store = MemoryStore;
 //!
 //!     async fn start(clock: Arc<dyn Clock>) -> Self {
-//!         Self(MemoryStore::sharing_clock(clock))
+//!         Self(MemoryStore::sharing_clock(clock), MemorySnapshots::new())
 //!     }
 //!
 //!     async fn open(&self) -> MemoryStore {
@@ -29,6 +29,14 @@
 //!
 //!     async fn feed(&self, query: Query) -> LogFeed<MemoryStore> {
 //!         LogFeed::new(self.0.clone(), query)
+//!     }
+//! }
+//!
+//! impl SnapshotFixture for Memory {
+//!     type Snapshots = MemorySnapshots;
+//!
+//!     async fn snapshots(&self) -> MemorySnapshots {
+//!         self.1.clone()
 //!     }
 //! }
 //!
@@ -53,6 +61,7 @@
 //! mod transactions { nexus_core::projection_transaction_conformance!(super::ReadModels); }
 //! mod leases { nexus_core::lease_conformance!(super::ReadModels); }
 //! mod dead_letters { nexus_core::dead_letter_conformance!(super::ReadModels); }
+//! mod snapshots { nexus_core::snapshot_conformance!(super::Memory); }
 //! # fn main() {}
 //! ```
 //!
@@ -69,6 +78,8 @@ pub mod log;
 #[doc(hidden)]
 pub mod projections;
 #[doc(hidden)]
+pub mod snapshots;
+#[doc(hidden)]
 pub mod store;
 
 mod fixture;
@@ -82,3 +93,4 @@ pub use fixture::{StoreFixture, be_patient_for, run};
 pub use projections::ProjectionFixture;
 pub use scenario::{Decided, Scenario};
 pub use shapes::check_shapes;
+pub use snapshots::SnapshotFixture;

@@ -17,6 +17,7 @@ mod query;
 mod read;
 mod recorded;
 mod slice;
+mod snapshot;
 mod stream;
 mod tag;
 
@@ -37,5 +38,6 @@ pub use projection::{InvalidProjectionName, ProjectionName};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, Place, ReadOptions};
 pub use slice::Slice;
+pub use snapshot::{InvalidStateShape, Snapshot, SnapshotSummary, SnapshotTotals, StateShape};
 pub use stream::{Category, InvalidStreamId, StreamId};
 pub use tag::{InvalidTag, Tag};

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
-use nexus_core::{Clock, LogFeed, MemoryProjections, MemoryStore, Query};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
+use nexus_core::{Clock, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
 
-struct Memory(MemoryStore);
+struct Memory(MemoryStore, MemorySnapshots);
 
 impl StoreFixture for Memory {
     type Store = MemoryStore;
 
     async fn start(clock: Arc<dyn Clock>) -> Self {
-        Self(MemoryStore::sharing_clock(clock))
+        Self(MemoryStore::sharing_clock(clock), MemorySnapshots::new())
     }
 
     async fn open(&self) -> MemoryStore {
@@ -24,6 +24,14 @@ impl FeedFixture for Memory {
 
     async fn feed(&self, query: Query) -> LogFeed<MemoryStore> {
         LogFeed::new(self.0.clone(), query)
+    }
+}
+
+impl SnapshotFixture for Memory {
+    type Snapshots = MemorySnapshots;
+
+    async fn snapshots(&self) -> MemorySnapshots {
+        self.1.clone()
     }
 }
 
@@ -63,6 +71,10 @@ mod transactions {
 
 mod leases {
     nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod snapshots {
+    nexus_core::snapshot_conformance!(super::Memory);
 }
 
 mod dead_letters {

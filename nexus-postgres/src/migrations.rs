@@ -19,6 +19,7 @@ use crate::schema::{Purpose, Schema, hash};
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_events", include_str!("migrations/0001_events.sql")),
     ("0002_documents", include_str!("migrations/0002_documents.sql")),
+    ("0003_snapshots", include_str!("migrations/0003_snapshots.sql")),
 ];
 
 /// What a role needs to append, read and project, and no more; `:schema` and `:role` stand for the names.

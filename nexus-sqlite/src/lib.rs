@@ -44,6 +44,7 @@ mod query;
 mod reader;
 mod readers;
 mod rows;
+mod snapshots;
 mod store;
 mod writer;
 
@@ -52,4 +53,5 @@ pub use error::OpenError;
 pub use inline::InlineTx;
 pub use projections::SqliteProjections;
 pub use rusqlite;
+pub use snapshots::SqliteSnapshots;
 pub use store::SqliteStore;

@@ -27,6 +27,10 @@ pub(crate) const EVENTS: Layout = Layout {
 pub(crate) const READ_MODELS: Layout =
     Layout { application_id: 0x4e58_524d, steps: &[include_str!("migrations/0001_read_models.sql")] };
 
+/// Snapshots: "NXSN".
+pub(crate) const SNAPSHOTS: Layout =
+    Layout { application_id: 0x4e58_534e, steps: &[include_str!("migrations/0001_snapshots.sql")] };
+
 impl Layout {
     fn current(&self) -> i32 {
         i32::try_from(self.steps.len()).unwrap_or(i32::MAX)

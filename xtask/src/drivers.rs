@@ -11,13 +11,14 @@ const OWNERS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the core depends on in a user's build, and nothing else: every crate here is in everybody's build.
-const CORE: [&str; 19] = [
+const CORE: [&str; 20] = [
     "async-trait",
     "backon",
     "bytes",
     "futures",
     "jiff",
     "metrics",
+    "moka",
     "nexus-macros",
     "opentelemetry",
     "proptest",

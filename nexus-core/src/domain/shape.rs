@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// What values of a type look like when they are written as JSON: a JSON Schema (2020-12) that says nothing of what is
 /// for people only, such as titles and descriptions.
@@ -36,6 +37,18 @@ impl Shape {
     /// The schema.
     pub fn as_value(&self) -> &Value {
         &self.0
+    }
+
+    /// Says in 32 characters whether two programs write and read a type alike.
+    pub(crate) fn fingerprint<T: JsonSchema + ?Sized>(version: u32, more: &[String]) -> String {
+        let written = Self::by::<T>(SchemaSettings::draft2020_12().for_serialize());
+        let read = Self::of::<T>();
+        let mut digest = Sha256::new();
+        for part in [version.to_string(), written.to_string(), read.to_string()].iter().chain(more) {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part.as_bytes());
+        }
+        digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -102,5 +115,15 @@ mod tests {
         assert_eq!(Shape::of::<before::Point>(), Shape::of::<after::Point>());
         let titled = Shape::of::<after::Titled>();
         assert!(titled.as_value()["properties"]["title"].is_object(), "{titled}");
+    }
+
+    #[test]
+    fn a_fingerprint_tells_shapes_and_versions_apart() {
+        let point = Shape::fingerprint::<before::Point>(1, &[]);
+        assert_eq!(point, Shape::fingerprint::<after::Point>(1, &[]));
+        assert_eq!(point.len(), 32);
+        assert_ne!(point, Shape::fingerprint::<before::Point>(2, &[]));
+        assert_ne!(point, Shape::fingerprint::<before::Point>(1, &["v1".into()]));
+        assert_ne!(point, Shape::fingerprint::<after::Titled>(1, &[]));
     }
 }

@@ -3,15 +3,16 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
+use super::folding::{Folded, Folding};
+use super::loading::Held;
 use super::measured::Measured;
-use super::repository::Sought;
 use super::request::Request;
-use super::{BatchError, CommandOptions, Loaded, Outcome, Receipt, Repository, RepositoryError};
+use super::{BatchError, CommandOptions, Outcome, Receipt, Repository, RepositoryError};
 use crate::domain::{Command, CommandHandler};
 use crate::port::EventStore;
 use crate::vocabulary::{
-    AppendBatch, Commit, CommittedStream, EventId, ExpectedVersion, InvalidAppend, InvalidStreamId, NewEvent,
-    StoreError, StreamId, StreamVersion,
+    AppendBatch, Appended, Commit, CommittedStream, EventId, ExpectedVersion, InvalidAppend, InvalidStreamId,
+    NewEvent, StoreError, StreamId, StreamVersion, Timestamp,
 };
 
 impl<S: EventStore> Repository<S> {
@@ -111,7 +112,8 @@ impl<S: EventStore> CommandBatch<'_, S> {
     {
         match A::stream(id) {
             Ok(stream) => {
-                self.steps.push(Box::new(AggregateStep { stream, command, loaded: Loaded::<A>::default() }));
+                let held = Held::<A>::Own(Folding::default());
+                self.steps.push(Box::new(AggregateStep { stream, command, held, events: Vec::new() }));
             }
             Err(error) => {
                 self.invalid.get_or_insert(error);
@@ -148,16 +150,22 @@ impl<S: EventStore> CommandBatch<'_, S> {
         loop {
             let sought = steps.iter_mut().map(|step| {
                 let first = request.sought(step.stream());
-                step.catch_up(&repository.store, first)
+                step.catch_up(repository, first)
             });
-            let found = try_join_all(sought).await?.iter().position(|sought| *sought == Sought::Found);
-            if let Some(step) = found.and_then(|index| steps.get(index)) {
+            let found = try_join_all(sought).await?.iter().position(|folded| *folded == Folded::Found);
+            // What a kept state stands for was not come across.
+            let may_have = |index: usize, step: &dyn Step<S>| {
+                found.map_or(request.is_named() && step.has_skipped(), |found| found == index)
+            };
+            for (index, step) in steps.iter().enumerate() {
                 let first = request.first_event(step.stream());
-                if let Some(commit) = repository.store.find_commit(step.stream(), first).await? {
+                if may_have(index, &**step)
+                    && let Some(commit) = repository.store.find_commit(step.stream(), first).await?
+                {
                     return repeated(&steps, &commit, first);
                 }
             }
-            let Some(batch) = decided(&steps, &request)? else {
+            let Some(batch) = decided(&mut steps, &request)? else {
                 let unchanged = steps.iter().map(|step| Receipt::unchanged(step.stream(), step.version()));
                 return Ok(unchanged.map(|receipt| receipt.after(retries.attempts())).collect());
             };
@@ -165,6 +173,9 @@ impl<S: EventStore> CommandBatch<'_, S> {
                 Ok(appended) => {
                     let outcome = Outcome::of(&appended);
                     let receipts = receipts(&steps, appended.commit(), outcome).into_iter();
+                    if let Appended::Stored(commit) = &appended {
+                        steps.into_iter().for_each(|step| step.keep(repository, commit, request.now()));
+                    }
                     return Ok(receipts.map(|receipt| receipt.after(retries.attempts())).collect());
                 }
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
@@ -203,7 +214,7 @@ fn receipts<S>(steps: &[Box<dyn Step<S>>], commit: &Commit, outcome: Outcome) ->
 }
 
 /// What all steps decided; `None` where nothing has to happen.
-fn decided<S>(steps: &[Box<dyn Step<S>>], request: &Request) -> Result<Option<AppendBatch>, BatchError> {
+fn decided<S>(steps: &mut [Box<dyn Step<S>>], request: &Request) -> Result<Option<AppendBatch>, BatchError> {
     let mut batch: Option<AppendBatch> = None;
     let mut unchanged = Vec::new();
     for step in steps {
@@ -232,15 +243,26 @@ trait Step<S>: Send + Sync {
 
     fn version(&self) -> Option<StreamVersion>;
 
-    async fn catch_up(&mut self, store: &S, sought: Option<EventId>) -> Result<Sought, RepositoryError>;
+    fn has_skipped(&self) -> bool;
 
-    fn decide(&self, request: &Request) -> Result<Vec<NewEvent>, BatchError>;
+    async fn catch_up(
+        &mut self,
+        repository: &Repository<S>,
+        sought: Option<EventId>,
+    ) -> Result<Folded, RepositoryError>;
+
+    fn decide(&mut self, request: &Request) -> Result<Vec<NewEvent>, BatchError>;
+
+    /// What was decided last was stored.
+    fn keep(self: Box<Self>, repository: &Repository<S>, commit: &Commit, now: Timestamp);
 }
 
 struct AggregateStep<A, C> {
     stream: StreamId,
     command: C,
-    loaded: Loaded<A>,
+    held: Held<A>,
+    /// What was decided last.
+    events: Vec<NewEvent>,
 }
 
 #[async_trait]
@@ -255,19 +277,37 @@ where
     }
 
     fn version(&self) -> Option<StreamVersion> {
-        self.loaded.version
+        self.held.version()
     }
 
-    async fn catch_up(&mut self, store: &S, sought: Option<EventId>) -> Result<Sought, RepositoryError> {
-        self.loaded.catch_up(store, &self.stream, sought).await
+    fn has_skipped(&self) -> bool {
+        self.held.has_skipped()
     }
 
-    fn decide(&self, request: &Request) -> Result<Vec<NewEvent>, BatchError> {
-        request.check(&self.stream, self.loaded.version)?;
-        let context = request.context(&self.stream, self.loaded.version);
-        let decided = self.loaded.state.handle(&self.command, &context).map_err(|rejection| {
+    async fn catch_up(
+        &mut self,
+        repository: &Repository<S>,
+        sought: Option<EventId>,
+    ) -> Result<Folded, RepositoryError> {
+        if self.held.version().is_none() {
+            self.held = repository.held(&self.stream);
+        }
+        repository.bring_up_to_date(&mut self.held, &self.stream, sought).await
+    }
+
+    fn decide(&mut self, request: &Request) -> Result<Vec<NewEvent>, BatchError> {
+        request.check(&self.stream, self.held.version())?;
+        let context = request.context(&self.stream, self.held.version());
+        let decided = self.held.get().loaded.state.handle(&self.command, &context).map_err(|rejection| {
             BatchError::Rejected { stream: self.stream.clone(), rejection: rejection.into() }
         })?;
-        Ok(request.events(&self.stream, &decided)?)
+        self.events = request.events(&self.stream, &decided)?;
+        Ok(self.events.clone())
+    }
+
+    fn keep(self: Box<Self>, repository: &Repository<S>, commit: &Commit, now: Timestamp) {
+        if repository.keeps::<A>() && !self.events.is_empty() {
+            repository.keep(self.held, &self.stream, self.events, commit, now);
+        }
     }
 }

@@ -2,11 +2,12 @@ use std::time::Instant;
 
 use tracing::Instrument;
 
+use super::folding::{Folded, Folding};
+use super::loading::Held;
 use super::measured::Measured;
-use super::repository::Sought;
 use super::request::Request;
 use super::telemetry;
-use super::{CommandOptions, ExecuteError, Loaded, Outcome, Receipt, Repository, RepositoryError};
+use super::{CommandOptions, ExecuteError, Outcome, Receipt, Repository, RepositoryError};
 use crate::domain::{Aggregate, Command, CommandHandler};
 use crate::port::EventStore;
 use crate::vocabulary::{
@@ -61,40 +62,69 @@ impl<S: EventStore> Repository<S> {
     {
         let stream = A::stream(id)?;
         let request = Request::new(options, &*self.clock, &*self.ids);
-        let mut loaded = Loaded::<A>::default();
+        // There is nothing to load of an aggregate that the sender knows to be new, nor of one that the cache has: the append
+        // finds out. Whatever does not end in an append is decided on what is stored.
+        let is_new = request.expects_nothing();
+        let mut held = if is_new { Held::Own(Folding::default()) } else { self.held::<A>(&stream) };
+        let mut is_presumed = is_new || held.version().is_some();
         let mut retries = self.retry.start();
-        // There is nothing to load of an aggregate that the sender knows to be new: the append finds out. Whatever does not end
-        // in an append is decided on what is stored.
-        let mut is_presumed_new = request.expects_nothing();
         loop {
-            if !is_presumed_new && let Some(receipt) = self.catch_up(&mut loaded, &stream, &request).await? {
+            if !is_presumed && let Some(receipt) = self.catch_up(&mut held, &stream, &request).await? {
                 return Ok(receipt);
             }
-            request.check(&stream, loaded.version)?;
-            let context = request.context(&stream, loaded.version);
-            let decided = match loaded.state.handle(&command, &context) {
-                Ok(decided) if !(decided.is_empty() && is_presumed_new) => decided,
-                Err(rejected) if !is_presumed_new => return Err(ExecuteError::Rejected(rejected)),
-                Ok(_) | Err(_) => {
-                    is_presumed_new = false;
+            let decided = self.decided(&held, &command, &stream, &request);
+            let decided = match decided {
+                Ok(decided) if !decided.is_empty() => decided,
+                _ if is_presumed => {
+                    is_presumed = false;
                     continue;
                 }
+                answer => {
+                    // It may have been carried out before by an event that was not read.
+                    if held.has_skipped()
+                        && request.sought(&stream).is_some()
+                        && let Some(receipt) = self.earlier_receipt(&stream, held.version(), &request).await?
+                    {
+                        return Ok(receipt);
+                    }
+                    let unchanged = Receipt::unchanged(&stream, held.version()).after(retries.attempts());
+                    self.remember(held, &stream);
+                    return answer.map(|_| unchanged);
+                }
             };
-            if decided.is_empty() {
-                return Ok(Receipt::unchanged(&stream, loaded.version).after(retries.attempts()));
-            }
             let events = request.events(&stream, &decided)?;
-            let batch = AppendBatch::new(stream.clone(), ExpectedVersion::after(loaded.version), events)?;
+            let kept = self.keeps::<A>().then(|| events.clone());
+            let batch = AppendBatch::new(stream.clone(), ExpectedVersion::after(held.version()), events)?;
             match self.append(batch).await {
                 Ok(appended) => {
-                    let receipt = Receipt::of_append(&stream, loaded.version, &appended);
+                    let receipt = Receipt::of_append(&stream, held.version(), &appended);
+                    if let (Some(events), Appended::Stored(commit)) = (kept, &appended) {
+                        self.keep(held, &stream, events, commit, request.now());
+                    }
                     return Ok(receipt.after(retries.attempts()));
                 }
-                Err(StoreError::Conflict(_)) if is_presumed_new => is_presumed_new = false,
+                Err(StoreError::Conflict(_)) if is_presumed => is_presumed = false,
                 Err(StoreError::Conflict(conflict)) => retries.after(conflict).await?,
                 Err(error) => return Ok(self.sent_meanwhile(&stream, &request, error).await?),
             }
         }
+    }
+
+    /// What the command means for the state that is held, if the sender expects its version.
+    fn decided<A, C>(
+        &self,
+        held: &Held<A>,
+        command: &C,
+        stream: &StreamId,
+        request: &Request,
+    ) -> Result<Vec<A::Event>, ExecuteError<A::Rejection>>
+    where
+        A: CommandHandler<C>,
+        C: Command,
+    {
+        request.check(stream, held.version())?;
+        let context = request.context(stream, held.version());
+        held.get().loaded.state.handle(command, &context).map_err(ExecuteError::Rejected)
     }
 
     /// Appends, and measures that.
@@ -115,13 +145,13 @@ impl<S: EventStore> Repository<S> {
     /// Brings the state up to date, or finds that the command was carried out before.
     async fn catch_up<A: Aggregate>(
         &self,
-        loaded: &mut Loaded<A>,
+        held: &mut Held<A>,
         stream: &StreamId,
         request: &Request,
     ) -> Result<Option<Receipt>, RepositoryError> {
-        match loaded.catch_up(&*self.store, stream, request.sought(stream)).await? {
-            Sought::Found => self.earlier_receipt(stream, loaded.version, request).await,
-            Sought::Missing => Ok(None),
+        match self.bring_up_to_date(held, stream, request.sought(stream)).await? {
+            Folded::Found => self.earlier_receipt(stream, held.version(), request).await,
+            Folded::Done | Folded::Long | Folded::Foreign => Ok(None),
         }
     }
 

@@ -1,17 +1,11 @@
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, ready};
-use std::time::Instant;
 
-use futures::StreamExt;
-
-use super::{AsOf, RepositoryError, RetryPolicy, telemetry};
+use super::loading::Held;
+use super::{AsOf, RepositoryError, RetryPolicy, Snapshots, StateCache};
 use crate::domain::Aggregate;
 use crate::port::EventStore;
-use crate::vocabulary::{
-    Clock, EventId, IdSource, RandomIds, ReadOptions, StreamId, StreamVersion, SystemClock,
-};
+use crate::vocabulary::{Clock, IdSource, RandomIds, ReadOptions, StreamVersion, SystemClock};
 
 /// Loads aggregates and has them carry out commands.
 ///
@@ -25,6 +19,8 @@ pub struct Repository<S> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     pub(super) retry: RetryPolicy,
+    pub(super) snapshots: Option<Snapshots>,
+    pub(super) cache: Option<StateCache>,
 }
 
 impl<S: EventStore> Repository<S> {
@@ -35,6 +31,8 @@ impl<S: EventStore> Repository<S> {
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
             retry: RetryPolicy::default(),
+            snapshots: None,
+            cache: None,
         }
     }
 
@@ -61,13 +59,37 @@ impl<S: EventStore> Repository<S> {
         &self.store
     }
 
+    /// The same with snapshots of some aggregates.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
+        Self { snapshots: Some(snapshots), ..self }
+    }
+
+    /// The same with states of some aggregates kept in memory.
+    #[must_use]
+    pub fn with_cache(self, cache: StateCache) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// The snapshots it takes and uses.
+    pub fn snapshots(&self) -> Option<&Snapshots> {
+        self.snapshots.as_ref()
+    }
+
     /// The aggregate as it is now. One without events is in its default state and has no version.
     ///
     /// # Errors
     /// A stored event that the aggregate does not understand is an error that names it; it is never passed over.
     pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, RepositoryError> {
-        let mut loaded = Loaded::default();
-        loaded.fold(&*self.store, &A::stream(id)?, ReadOptions::forwards(), None).await?;
+        let stream = A::stream(id)?;
+        let Some(cache) = self.cache_of::<A>() else {
+            return Ok(self.folded::<A>(&stream, ReadOptions::forwards(), None).await?.0.loaded);
+        };
+        let mut held = self.held::<A>(&stream);
+        self.bring_up_to_date(&mut held, &stream, None).await?;
+        let held = held.into_shared();
+        let loaded = cache.copy(&held).loaded;
+        self.remember(Held::Shared(held), &stream);
         Ok(loaded)
     }
 
@@ -80,9 +102,7 @@ impl<S: EventStore> Repository<S> {
         id: &A::Id,
         as_of: AsOf,
     ) -> Result<Loaded<A>, RepositoryError> {
-        let mut loaded = Loaded::default();
-        loaded.fold(&*self.store, &A::stream(id)?, as_of.options(), None).await?;
-        Ok(loaded)
+        Ok(self.folded::<A>(&A::stream(id)?, as_of.options(), None).await?.0.loaded)
     }
 }
 
@@ -93,6 +113,8 @@ impl<S> Clone for Repository<S> {
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
             retry: self.retry,
+            snapshots: self.snapshots.clone(),
+            cache: self.cache.clone(),
         }
     }
 }
@@ -102,6 +124,8 @@ impl<S: fmt::Debug> fmt::Debug for Repository<S> {
         f.debug_struct("Repository")
             .field("store", &self.store)
             .field("retry", &self.retry)
+            .field("snapshots", &self.snapshots)
+            .field("cache", &self.cache)
             .finish_non_exhaustive()
     }
 }
@@ -113,51 +137,4 @@ pub struct Loaded<A> {
     pub state: A,
     /// The last version it includes; `None` before the first event.
     pub version: Option<StreamVersion>,
-}
-
-/// Whether an event that was looked for came by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sought {
-    Found,
-    Missing,
-}
-
-impl<A: Aggregate> Loaded<A> {
-    /// Takes in what happened since; stops where it finds `sought`.
-    pub(super) async fn catch_up(
-        &mut self,
-        store: &impl EventStore,
-        stream: &StreamId,
-        sought: Option<EventId>,
-    ) -> Result<Sought, RepositoryError> {
-        self.fold(store, stream, ReadOptions::forwards().after(self.version), sought).await
-    }
-
-    async fn fold(
-        &mut self,
-        store: &impl EventStore,
-        stream: &StreamId,
-        options: ReadOptions<StreamVersion>,
-        sought: Option<EventId>,
-    ) -> Result<Sought, RepositoryError> {
-        let (mut events, started, mut count) = (store.read(stream, options), Instant::now(), 0);
-        // Polled by hand: an `await` an event would move each of them twice more.
-        let folded = poll_fn(|context| {
-            while let Some(event) = ready!(events.poll_next_unpin(context)) {
-                let event = event?;
-                if sought == Some(event.id()) {
-                    return Poll::Ready(Ok(Sought::Found));
-                }
-                for event in A::read(&event)? {
-                    self.state.apply(&event);
-                }
-                self.version = Some(event.version());
-                count += 1;
-            }
-            Poll::Ready(Ok(Sought::Missing))
-        })
-        .await;
-        telemetry::loaded(A::CATEGORY, count, started.elapsed());
-        folded
-    }
 }

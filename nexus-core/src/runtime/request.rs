@@ -28,9 +28,19 @@ impl Request {
         Self { command, given: options.id.is_some(), now, expected: options.expected, metadata }
     }
 
+    /// The time of the command.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// The id of the first event this command stores, or had stored, in `stream`.
     pub(super) fn first_event(&self, stream: &StreamId) -> EventId {
         EventId::derived(self.command, stream, 0)
+    }
+
+    /// Whether the sender gave the command its id.
+    pub(super) fn is_named(&self) -> bool {
+        self.given
     }
 
     /// The same, where the command may have been sent before: an id that we just made is new.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use tracing::{Instrument, Span, info_span};
 
-use crate::vocabulary::{ProjectionName, RecordedEvent};
+use crate::vocabulary::{ProjectionName, RecordedEvent, SnapshotTotals};
 
 /// What became of a command, as its measures say it.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,43 @@ pub(crate) fn append_done(events: usize, outcome: &'static str, took: Duration) 
 pub(crate) fn loaded(category: &'static str, events: u64, took: Duration) {
     histogram!("nexus_load_seconds", "category" => category).record(took);
     histogram!("nexus_load_events", "category" => category).record(events as f64);
+}
+
+pub(crate) fn state_cache(category: &'static str, is_hit: bool) {
+    let outcome = if is_hit { "hit" } else { "miss" };
+    counter!("nexus_state_cache_total", "category" => category, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn snapshot_taken(category: &'static str, bytes: usize, took: Duration) {
+    counter!("nexus_snapshots_taken_total", "category" => category).increment(1);
+    histogram!("nexus_snapshot_bytes", "category" => category).record(bytes as f64);
+    histogram!("nexus_snapshot_write_seconds", "category" => category).record(took);
+}
+
+pub(crate) fn snapshot_loaded(category: &'static str, took: Duration) {
+    histogram!("nexus_snapshot_load_seconds", "category" => category).record(took);
+}
+
+pub(crate) fn snapshot_replayed(category: &'static str, events: u64) {
+    histogram!("nexus_snapshot_replayed_events", "category" => category).record(events as f64);
+}
+
+pub(crate) fn snapshot_failed(category: &'static str, step: &'static str) {
+    counter!("nexus_snapshot_failures_total", "category" => category, "step" => step).increment(1);
+}
+
+pub(crate) fn snapshot_unusable(category: &'static str, reason: &'static str) {
+    counter!("nexus_snapshots_dropped_total", "category" => category, "reason" => reason).increment(1);
+}
+
+pub(crate) fn snapshot_compared(category: &'static str, outcome: &'static str) {
+    counter!("nexus_snapshots_compared_total", "category" => category, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn snapshots_kept(totals: SnapshotTotals, expired: u64) {
+    gauge!("nexus_snapshots").set(totals.count as f64);
+    gauge!("nexus_snapshots_bytes").set(totals.bytes as f64);
+    counter!("nexus_snapshots_expired_total").increment(expired);
 }
 
 pub(crate) fn events_delivered(events: u64) {

@@ -108,6 +108,15 @@ macro_rules! dead_letter_conformance {
     };
 }
 
+/// Makes a `#[test]` of each case for [`SnapshotStore`](crate::SnapshotStore), and for states that are kept there: see
+/// [`testing`](crate::testing).
+#[macro_export]
+macro_rules! snapshot_conformance {
+    ($fixture:ty) => {
+        $crate::__snapshot_cases! { $crate::__conformance_tests { $fixture, snapshots } }
+    };
+}
+
 /// The only list of the cases of `EventStore`.
 #[doc(hidden)]
 #[macro_export]
@@ -253,6 +262,33 @@ macro_rules! __dead_letter_cases {
             dead_letters_are_retried_in_order,
             a_dead_letter_can_be_skipped,
             dead_letters_survive_a_restart,
+        }
+    };
+}
+
+/// The only list of the cases of `SnapshotStore`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __snapshot_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_snapshot_comes_back_as_it_was_saved,
+            a_later_snapshot_takes_the_place_of_an_earlier,
+            an_earlier_snapshot_changes_nothing,
+            of_racing_snapshots_the_latest_stays,
+            shapes_are_apart,
+            snapshots_outlive_their_handle,
+            a_removal_takes_what_it_names,
+            old_snapshots_expire,
+            a_due_snapshot_is_taken_and_used,
+            a_wrong_snapshot_is_found_out,
+            a_snapshot_of_other_code_is_not_seen,
+            a_snapshot_of_another_history_is_not_used,
+            a_snapshot_that_cannot_be_read_is_not_used,
+            the_past_is_that_of_the_events,
+            a_repeat_is_recognised_through_a_kept_state,
+            state_with_snapshots_and_cache_is_that_of_the_events,
         }
     };
 }

@@ -1,7 +1,6 @@
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::{NoContext, Uuid};
@@ -12,6 +11,12 @@ use super::CommandId;
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now. It may go back; nothing that must be right relies on it.
     fn now(&self) -> Timestamp;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
 }
 
 /// The operating system's clock.

@@ -240,6 +240,17 @@ impl RecordedEvent {
         Self { event, stream, version, slice, position: Some(position), recorded_at }
     }
 
+    /// An event that was just stored.
+    pub(crate) fn committed(
+        event: NewEvent,
+        stream: &StreamId,
+        version: StreamVersion,
+        recorded_at: Timestamp,
+    ) -> Self {
+        let slice = stream.slice();
+        Self { event, stream: stream.clone(), version, slice, position: None, recorded_at }
+    }
+
     /// Its id.
     pub fn id(&self) -> EventId {
         self.event.id

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
 use nexus_core::{Clock, LogFeed, Query};
-use nexus_postgres::{PostgresProjections, PostgresStore};
+use nexus_postgres::{PostgresProjections, PostgresSnapshots, PostgresStore};
 
 use crate::support::House;
 
@@ -31,6 +31,14 @@ impl FeedFixture for Postgres {
 
     async fn feed(&self, query: Query) -> LogFeed<PostgresStore> {
         LogFeed::new(self.open().await, query)
+    }
+}
+
+impl SnapshotFixture for Postgres {
+    type Snapshots = PostgresSnapshots;
+
+    async fn snapshots(&self) -> PostgresSnapshots {
+        PostgresSnapshots::open_with(self.house.config()).await.expect("the schema can be used")
     }
 }
 
@@ -70,6 +78,10 @@ mod transactions {
 
 mod leases {
     nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod snapshots {
+    nexus_core::snapshot_conformance!(super::Postgres);
 }
 
 mod dead_letters {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nexus_core::testing::{FeedFixture, ProjectionFixture, StoreFixture};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
 use nexus_core::{Clock, LogFeed, Query};
-use nexus_sqlite::{SqliteConfig, SqliteProjections, SqliteStore};
+use nexus_sqlite::{SqliteConfig, SqliteProjections, SqliteSnapshots, SqliteStore};
 use tempfile::TempDir;
 
 struct Sqlite {
@@ -31,6 +31,14 @@ impl FeedFixture for Sqlite {
 
     async fn feed(&self, query: Query) -> LogFeed<SqliteStore> {
         LogFeed::new(self.open().await, query)
+    }
+}
+
+impl SnapshotFixture for Sqlite {
+    type Snapshots = SqliteSnapshots;
+
+    async fn snapshots(&self) -> SqliteSnapshots {
+        SqliteSnapshots::open(self.directory.path().join("snapshots.db")).await.expect("the file opens")
     }
 }
 
@@ -70,6 +78,10 @@ mod transactions {
 
 mod leases {
     nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod snapshots {
+    nexus_core::snapshot_conformance!(super::Sqlite);
 }
 
 mod dead_letters {
