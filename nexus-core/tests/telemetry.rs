@@ -10,9 +10,11 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use nexus_core::{
     Aggregate, Category, Command, CommandContext, CommandHandler, CommandOptions, DocumentTx, DomainEvent,
-    LetterState, MemoryProjections, MemoryStore, Projection, ProjectionError, ProjectionRunner, Projections,
-    Query, RecordedEvent, Repository, RetrySchedule, RunningProjection, async_trait,
+    Every, LetterState, MemoryProjections, MemorySnapshots, MemoryStore, Projection, ProjectionError,
+    ProjectionRunner, Projections, Query, RecordedEvent, Repository, RetrySchedule, RunningProjection,
+    Snapshots, StateCache, async_trait,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, DomainEvent)]
@@ -27,7 +29,7 @@ struct Open;
 #[error("it is open")]
 struct IsOpen;
 
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct Door(bool);
 
 impl Aggregate for Door {
@@ -77,6 +79,21 @@ async fn projecting(log: &MemoryStore, fails: bool) -> (RunningProjection, Proje
     (runner.start().await.expect("started"), Projections::new(log.clone(), store))
 }
 
+/// Takes a snapshot, uses and compares it, and looks into the cache.
+async fn keeping_states() {
+    let (store, kept) = (MemoryStore::new(), MemorySnapshots::new());
+    let snapshots = Snapshots::new(kept).beyond(0).verify(1).of::<Door>(Every::events(1)).expect("valid");
+    let doors = Repository::new(store).with_snapshots(snapshots);
+    let cached = doors.clone().with_cache(StateCache::default().of::<Door>(10));
+    cached.execute::<Door, _>(&100, Open).await.expect("opened");
+    cached.load::<Door>(&100).await.expect("loaded");
+    let snapshots = doors.snapshots().expect("some");
+    snapshots.settle().await;
+    doors.load::<Door>(&100).await.expect("loaded");
+    snapshots.settle().await;
+    snapshots.expire(nexus_core::Timestamp::now()).await.expect("expired");
+}
+
 /// Whether anybody listens to a span is decided for the whole process: one test after the other.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -90,6 +107,7 @@ async fn what_is_measured_is_documented() {
     let log = MemoryStore::new();
     let doors = Repository::new(log.clone());
     let (running, projections) = projecting(&log, true).await;
+    keeping_states().await;
     for door in 1..=3 {
         doors.execute::<Door, _>(&door, Open).await.expect("opened");
         doors.execute::<Door, _>(&door, Open).await.expect_err("it is open");
@@ -115,10 +133,14 @@ async fn what_is_measured_is_documented() {
         }
         seen.insert((name, labels));
     }
-    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&3), "{value:?}");
+    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&4), "{value:?}");
+    assert_eq!(value.get("nexus_snapshots_taken_total{door}"), Some(&1));
+    assert_eq!(value.get("nexus_snapshots_compared_total{door,equal}"), Some(&1));
+    assert_eq!(value.get("nexus_state_cache_total{door,hit}"), Some(&1));
+    assert_eq!(value.get("nexus_state_cache_total{door,miss}"), Some(&1));
     assert_eq!(value.get("nexus_commands_total{door,Open,rejected}"), Some(&3));
     assert_eq!(value.get("nexus_commands_total{batch,batch,stored}"), Some(&1));
-    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&4));
+    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&5));
     assert_eq!(value.get("nexus_projection_dead_letters_total{openings}"), Some(&4));
     assert_eq!(value.get("nexus_projection_failures_total{openings}"), Some(&8));
     assert_eq!(value.get("nexus_feed_events_total{}"), Some(&4));
@@ -145,6 +167,8 @@ async fn what_is_measured_is_documented() {
         "nexus_command_retries_total",
         "nexus_projection_store_errors_total",
         "nexus_projection_incomplete_total",
+        "nexus_snapshot_failures_total",
+        "nexus_snapshots_dropped_total",
     ];
     let unseen = documented.difference(&seen).filter(|(name, _)| !rare.contains(&name.as_str()));
     assert_eq!(
