@@ -6,6 +6,7 @@ mod decide;
 mod error;
 mod execute;
 mod folding;
+mod history;
 mod loading;
 mod log_feed;
 mod measured;
@@ -22,6 +23,11 @@ mod telemetry;
 pub use as_of::AsOf;
 pub use batch::CommandBatch;
 pub use error::{BatchError, ExecuteError, RepositoryError};
+pub use history::{
+    ContinuationToken, EventsRequest, History, HistoryAccess, HistoryAnswer, HistoryClient,
+    HistoryContinuation, HistoryDecision, HistoryError, HistoryKey, HistoryLimit, HistoryLimits,
+    HistoryScope, InvalidToken, RoleAccess, StateRequest,
+};
 pub use log_feed::LogFeed;
 pub use options::CommandOptions;
 pub use projection::{

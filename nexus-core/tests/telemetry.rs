@@ -3,19 +3,22 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use nexus_core::{
-    Aggregate, Category, Command, CommandContext, CommandHandler, CommandOptions, DocumentTx, DomainEvent,
-    Every, LetterState, MemoryProjections, MemorySnapshots, MemoryStore, Projection, ProjectionError,
-    ProjectionRunner, Projections, Query, RecordedEvent, Repository, RetrySchedule, RunningProjection,
-    Snapshots, StateCache, async_trait,
+    Aggregate, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions, DocumentTx,
+    DomainEvent, EventsRequest, Every, History, HistoryClient, HistoryKey, HistoryLimits, LetterState,
+    MemoryProjections, MemorySnapshots, MemoryStore, Projection, ProjectionError, ProjectionRunner,
+    Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, Snapshots,
+    StateCache, StateRequest, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, SubscriberExt};
 
 #[derive(Serialize, Deserialize, DomainEvent)]
 enum DoorEvent {
@@ -94,6 +97,13 @@ async fn keeping_states() {
     snapshots.expire(nexus_core::Timestamp::now()).await.expect("expired");
 }
 
+async fn asking_for_history() {
+    let doors = Repository::new(MemoryStore::new());
+    let history = History::new(doors, RoleAccess::default(), HistoryKey::new([1; 32]));
+    let (now, client) = (nexus_core::Timestamp::now(), HistoryClient::new("nobody"));
+    history.events(&client, EventsRequest::between(now, now)).await.expect_err("nobody may");
+}
+
 /// Whether anybody listens to a span is decided for the whole process: one test after the other.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -108,6 +118,7 @@ async fn what_is_measured_is_documented() {
     let doors = Repository::new(log.clone());
     let (running, projections) = projecting(&log, true).await;
     keeping_states().await;
+    asking_for_history().await;
     for door in 1..=3 {
         doors.execute::<Door, _>(&door, Open).await.expect("opened");
         doors.execute::<Door, _>(&door, Open).await.expect_err("it is open");
@@ -134,6 +145,7 @@ async fn what_is_measured_is_documented() {
         seen.insert((name, labels));
     }
     assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&4), "{value:?}");
+    assert_eq!(value.get("nexus_history_requests_total{events,refused}"), Some(&1));
     assert_eq!(value.get("nexus_snapshots_taken_total{door}"), Some(&1));
     assert_eq!(value.get("nexus_snapshots_compared_total{door,equal}"), Some(&1));
     assert_eq!(value.get("nexus_state_cache_total{door,hit}"), Some(&1));
@@ -183,7 +195,6 @@ async fn what_is_measured_is_documented() {
 async fn one_trace_spans_command_append_and_projection() {
     use opentelemetry::trace::TracerProvider as _;
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-    use tracing_subscriber::layer::SubscriberExt;
 
     let _turn = TURN.lock().await;
     // The other test counts what happens.
@@ -222,4 +233,71 @@ async fn one_trace_spans_command_append_and_projection() {
     assert_eq!(commands[1].parent_span_id.to_string(), "b7ad6b7169203331");
     assert_ne!(commands[0].span_context.trace_id(), commands[1].span_context.trace_id());
     assert_eq!(handled[1].span_context.trace_state().header(), "vendor=1");
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Log {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().expect("not poisoned").push(line.0);
+    }
+}
+
+#[tokio::test]
+async fn every_request_for_history_is_logged_with_client_range_and_duration() {
+    let _turn = TURN.lock().await;
+    let _quiet = metrics::set_default_local_recorder(&metrics::NoopRecorder);
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+
+    let november = "2026-11-25T10:00:00Z".parse().expect("a time");
+    let doors = Repository::new(MemoryStore::with_clock(ManualClock::at(november)));
+    for door in 1..=9 {
+        doors.execute::<Door, _>(&door, Open).await.expect("opened");
+    }
+    let access = RoleAccess::default().everything("auditor");
+    let limits = HistoryLimits::default().per_minute(3.try_into().expect("not 0")).events(5);
+    let history = History::new(doors, access, HistoryKey::new([1; 32])).with_limits(limits);
+    let ada = HistoryClient::new("ada").role("auditor");
+    let (from, to) = ("2026-11-01T00:00:00Z".parse().expect("a time"), "2027-01-20T00:00:00Z");
+    let request = || EventsRequest::between(from, to.parse().expect("a time"));
+    let march = AsOf::Time("2026-03-01T00:00:00Z".parse().expect("a time"));
+    history.state(&ada, StateRequest::<Door>::of(&1, march).expect("valid")).await.expect("answered");
+    let partial = history.events(&ada, request()).await.expect("answered");
+    assert!(partial.continuation.is_some(), "five of nine");
+    history
+        .events(&ada, EventsRequest::between(to.parse().expect("a time"), from))
+        .await
+        .expect_err("no range");
+    history.events(&ada, request()).await.expect_err("too often");
+    history.events(&HistoryClient::new("eve"), request()).await.expect_err("denied");
+
+    let lines = log.0.lock().expect("not poisoned").clone();
+    let lines: Vec<&String> = lines.iter().filter(|line| line.contains("history was asked for")).collect();
+    let range = "from 2026-11-01T00:00:00Z to 2027-01-20T00:00:00Z";
+    let expected = [
+        ["ada", "kind=\"state\"", "scope=stream door-1", "as of 2026-03-01T00:00:00Z", "outcome=\"whole\""],
+        ["ada", "kind=\"events\"", "scope=everything", range, "outcome=\"partial\""],
+        ["ada", "kind=\"events\"", "scope=everything", "to 2026-11-01T00:00:00Z", "outcome=\"refused\""],
+        ["ada", "kind=\"events\"", "scope=everything", "3 times in a minute", "outcome=\"refused\""],
+        ["eve", "kind=\"events\"", "scope=everything", "may not read everything", "outcome=\"refused\""],
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, parts) in lines.iter().zip(expected) {
+        for part in parts.iter().chain(&["client=", "milliseconds=", "scanned="]) {
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
+        }
+    }
 }

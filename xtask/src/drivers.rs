@@ -11,11 +11,15 @@ const OWNERS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the core depends on in a user's build, and nothing else: every crate here is in everybody's build.
-const CORE: [&str; 20] = [
+const CORE: [&str; 24] = [
     "async-trait",
     "backon",
+    "base64",
     "bytes",
     "futures",
+    "getrandom",
+    "governor",
+    "hmac",
     "jiff",
     "metrics",
     "moka",

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::folding::{Folded, Folding};
 use super::snapshots::PlanOf;
 use super::state_cache::CacheOf;
-use super::{Repository, RepositoryError, StateCache, telemetry};
+use super::{AsOf, Repository, RepositoryError, StateCache, telemetry};
 use crate::domain::Aggregate;
 use crate::port::EventStore;
 use crate::vocabulary::{Commit, EventId, NewEvent, ReadOptions, RecordedEvent, StreamId, StreamVersion};
@@ -142,6 +142,15 @@ impl<S: EventStore> Repository<S> {
         };
         telemetry::loaded(A::CATEGORY, folding.trail.events, started.elapsed());
         Ok((folding, folded))
+    }
+
+    /// The latest state that is kept of this stream and not past `as_of`; the first state where there is none.
+    pub(super) async fn kept<A: Aggregate>(&self, stream: &StreamId, as_of: AsOf) -> Folding<A> {
+        let (Some(snapshots), Some(plan)) = (&self.snapshots, self.plan_of::<A>()) else {
+            return Folding::default();
+        };
+        let found = snapshots.find(plan, stream, &as_of.options(), None).await;
+        found.map(|used| used.into_parts().0).unwrap_or_default()
     }
 
     /// Keeps a state that was read, for the next command.

@@ -114,6 +114,12 @@ pub(crate) fn snapshots_kept(totals: SnapshotTotals, expired: u64) {
     counter!("nexus_snapshots_expired_total").increment(expired);
 }
 
+pub(crate) fn history(kind: &'static str, outcome: &'static str, scanned: u64, took: Duration) {
+    counter!("nexus_history_requests_total", "kind" => kind, "outcome" => outcome).increment(1);
+    histogram!("nexus_history_seconds", "kind" => kind).record(took);
+    histogram!("nexus_history_events", "kind" => kind).record(scanned as f64);
+}
+
 pub(crate) fn events_delivered(events: u64) {
     if events > 0 {
         counter!("nexus_feed_events_total").increment(events);
