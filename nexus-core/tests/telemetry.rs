@@ -11,9 +11,9 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use nexus_core::{
     Aggregate, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions, DocumentTx,
     DomainEvent, EventsRequest, Every, History, HistoryClient, HistoryKey, HistoryLimits, LetterState,
-    MemoryProjections, MemorySnapshots, MemoryStore, Projection, ProjectionError, ProjectionRunner,
-    Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, Snapshots,
-    StateCache, StateRequest, async_trait,
+    ManualClock, MemoryProjections, MemorySnapshots, MemoryStore, Projection, ProjectionError,
+    ProjectionRunner, Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess,
+    RunningProjection, Snapshots, StateCache, StateRequest, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use nexus_core::{
-    DocumentTx, EventLog, MemoryProjections, MemoryStore, Projections, ReadModelStore, Repository,
+    DocumentTx, EventLog, Every, MemoryProjections, MemorySnapshots, MemoryStore, Projections,
+    ReadModelStore, Repository, SnapshotStore, Snapshots, StateCache,
 };
-use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresStore};
-use nexus_sqlite::{SqliteProjections, SqliteStore};
+use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
+use nexus_sqlite::{SqliteProjections, SqliteSnapshots, SqliteStore};
+
+use crate::order::Order;
 
 /// Any store with a total order: the program does not know which.
 pub type Store = Arc<dyn EventLog>;
@@ -26,6 +29,14 @@ pub struct Shop {
 }
 
 impl Shop {
+    /// Events in this store, read models and snapshots in those; states that were used lately are kept in memory.
+    fn new(store: Store, read_models: ReadModelsAt, snapshots: impl SnapshotStore) -> anyhow::Result<Self> {
+        let snapshots = Snapshots::new(snapshots).of::<Order>(Every::default())?;
+        let cache = StateCache::default().of::<Order>(10_000);
+        let orders = Repository::new(store).with_snapshots(snapshots).with_cache(cache);
+        Ok(Self { orders, read_models })
+    }
+
     /// All projections, wherever they run.
     pub fn projections(&self) -> Projections {
         Projections::new(self.orders.store().clone(), self.read_models.clone())
@@ -84,23 +95,25 @@ impl fmt::Display for Address {
 impl Address {
     /// Opens the store, or makes it.
     pub async fn open(&self) -> anyhow::Result<Shop> {
-        let (store, read_models): (Store, ReadModelsAt) = match self {
-            Self::Memory => (Arc::new(MemoryStore::new()), Arc::new(MemoryProjections::new())),
+        match self {
+            Self::Memory => {
+                let read_models = Arc::new(MemoryProjections::new());
+                Shop::new(Arc::new(MemoryStore::new()), read_models, MemorySnapshots::new())
+            }
             Self::Sqlite(path) => {
                 let store = SqliteStore::open(path).await?;
                 let read_models = SqliteProjections::beside(&store).await?;
-                (Arc::new(store), Arc::new(read_models))
+                let snapshots = SqliteSnapshots::beside(&store).await?;
+                Shop::new(Arc::new(store), Arc::new(read_models), snapshots)
             }
-            Self::Postgres(url) => return Self::shop(PostgresConfig::new(url)?).await.map_err(Into::into),
-        };
-        Ok(Shop { orders: Repository::new(store), read_models })
+            Self::Postgres(url) => Self::shop(PostgresStore::open_with(PostgresConfig::new(url)?).await?),
+        }
     }
 
-    async fn shop(config: PostgresConfig) -> Result<Shop, OpenError> {
-        let store = PostgresStore::open_with(config).await?;
+    fn shop(store: PostgresStore) -> anyhow::Result<Shop> {
         let read_models = Arc::new(PostgresProjections::beside(&store));
-        let store: Store = Arc::new(store);
-        Ok(Shop { orders: Repository::new(store), read_models })
+        let snapshots = PostgresSnapshots::beside(&store);
+        Shop::new(Arc::new(store), read_models, snapshots)
     }
 
     /// Opens a store to look at it: one that is not there is not made.
@@ -113,12 +126,14 @@ impl Address {
             Self::Sqlite(path) => {
                 std::fs::metadata(path).with_context(|| none(path.display().to_string()))?;
             }
-            Self::Postgres(url) => match Self::shop(PostgresConfig::new(url)?.without_migration()).await {
-                Err(OpenError::Outdated { found: 0, .. }) => anyhow::bail!(none(self.to_string())),
-                // It is brought up to date.
-                Err(OpenError::Outdated { .. }) => {}
-                opened => return Ok(opened?),
-            },
+            Self::Postgres(url) => {
+                match PostgresStore::open_with(PostgresConfig::new(url)?.without_migration()).await {
+                    Err(OpenError::Outdated { found: 0, .. }) => anyhow::bail!(none(self.to_string())),
+                    // It is brought up to date.
+                    Err(OpenError::Outdated { .. }) => {}
+                    opened => return Self::shop(opened?),
+                }
+            }
         }
         self.open().await
     }

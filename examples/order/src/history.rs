@@ -5,10 +5,13 @@ use std::str::FromStr;
 use anyhow::ensure;
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use nexus_core::{Aggregate, AsOf, EventStore, ReadOptions, RecordedEvent, Repository, StreamVersion};
+use nexus_core::{
+    Aggregate, AsOf, EventStore, Loaded, ReadOptions, RecordedEvent, Repository, StateRequest, StreamVersion,
+};
 use serde_json::json;
 
 use crate::address::Store;
+use crate::events::past;
 use crate::order::{Order, OrderId};
 use crate::show::print_order;
 
@@ -46,13 +49,8 @@ pub async fn history(
         ensure!(exists, "there is no order {id}");
     }
 
-    let mut order = Order::default();
-    for event in &events {
-        for happened in Order::read(event)? {
-            order.apply(&happened);
-        }
-    }
-    let version = events.last().map(RecordedEvent::version);
+    let as_of = as_of.map_or(AsOf::Version(StreamVersion::LAST), |Point(as_of)| as_of);
+    let Loaded { state: order, version } = state(orders, id, as_of).await?;
     if as_json {
         let events = events.iter().map(as_value).collect::<Result<Vec<_>, _>>()?;
         println!("{}", json!({ "id": id, "version": version, "order": order, "events": events }));
@@ -69,6 +67,19 @@ pub async fn history(
     Ok(())
 }
 
+/// The order as it was then, portion by portion.
+async fn state(orders: &Repository<Store>, id: &OrderId, as_of: AsOf) -> anyhow::Result<Loaded<Order>> {
+    let (history, clerk) = past(orders)?;
+    let mut request = StateRequest::of(id, as_of)?;
+    loop {
+        let answer = history.state(&clerk, request).await?;
+        match answer.continuation {
+            Some(continuation) => request = StateRequest::of(id, as_of)?.go_on(continuation.token),
+            None => return Ok(answer.found),
+        }
+    }
+}
+
 /// One event, for a person.
 pub fn print_event(event: &RecordedEvent) {
     let by = event.metadata().actor().map(|actor| format!("  by {actor}")).unwrap_or_default();
@@ -81,7 +92,8 @@ pub fn print_event(event: &RecordedEvent) {
     );
 }
 
-fn as_value(event: &RecordedEvent) -> serde_json::Result<serde_json::Value> {
+/// One event, as JSON.
+pub fn as_value(event: &RecordedEvent) -> serde_json::Result<serde_json::Value> {
     Ok(json!({
         "version": event.version(),
         "position": event.position(),

@@ -4,6 +4,8 @@
 
 pub mod address;
 pub mod deadletters;
+pub mod events;
+pub mod first_release;
 pub mod history;
 pub mod import;
 pub mod list;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use nexus_core::ProjectionName;
+use nexus_core::{ProjectionName, Timestamp};
 use order::address::Address;
 use order::history::Point;
 use order::list::Part;
@@ -41,6 +41,17 @@ enum Action {
         /// Only up to this version, or this time (such as 2026-11-23T10:00:00Z).
         #[arg(long, value_name = "VERSION|TIME")]
         as_of: Option<Point>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lists what happened to all orders in a range of time, 90 days at most.
+    Events {
+        /// Such as 2026-11-01T00:00:00Z.
+        #[arg(long)]
+        from: Timestamp,
+        /// Such as 2026-11-30T23:59:59Z.
+        #[arg(long)]
+        to: Timestamp,
         #[command(flatten)]
         common: Common,
     },
@@ -133,6 +144,9 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
         Some(Action::History { id, as_of, common }) => {
             order::history::history(&common.store.open_existing().await?.orders, &id, as_of, common.json)
                 .await
+        }
+        Some(Action::Events { from, to, common }) => {
+            order::events::events(&common.store.open_existing().await?.orders, from, to, common.json).await
         }
         Some(Action::Stats { common }) => {
             order::stats::stats(&common.store.open_existing().await?.orders, common.json).await

@@ -2,6 +2,7 @@
 
 mod command;
 mod event;
+mod former;
 mod handle;
 mod id;
 mod line;
@@ -9,13 +10,15 @@ mod refusal;
 
 pub use command::{AddLine, Cancel, Deliver, Pay, Place, Refund, RemoveLine, Ship};
 pub use event::OrderEvent;
+pub use former::{Settled, ShippedV1, Viewed};
 pub use id::{InvalidOrderId, OrderId};
 pub use line::{Line, Sku};
 pub use refusal::Refused;
 
 use jiff::civil::Date;
 use nexus_core::Aggregate;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// How many lines an order may have.
 pub const MAX_LINES: usize = 100;
@@ -23,23 +26,30 @@ pub const MAX_LINES: usize = 100;
 /// How many units a line may have.
 pub const MAX_UNITS: u32 = 999;
 
+/// How many units a parcel holds.
+pub const PARCEL_UNITS: u64 = 20;
+
 /// How much a line may cost, in cents: a million dollars.
 pub const MAX_CENTS: u64 = 100_000_000;
 
 /// An order, as its events have made it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     pub state: State,
     pub customer: Option<String>,
+    #[schemars(with = "Option<String>")]
     pub ordered_on: Option<Date>,
     pub lines: Vec<Line>,
     pub paid_cents: Option<u64>,
     pub refunded_cents: u64,
     pub carrier: Option<String>,
+    pub parcels: u32,
 }
 
 /// How far an order has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Not placed yet.
@@ -102,7 +112,8 @@ impl Aggregate for Order {
                 self.state = State::Paid;
                 self.paid_cents = Some(*cents);
             }
-            OrderEvent::Shipped { carrier } => {
+            OrderEvent::Shipped { carrier, parcels } => {
+                self.parcels = *parcels;
                 self.state = State::Shipped;
                 self.carrier = Some(carrier.clone());
             }

@@ -41,7 +41,8 @@ pub fn print_order(id: &OrderId, version: Option<StreamVersion>, order: &Order) 
         println!("  {:<31} {:>12}", "refunded", dollars(order.refunded_cents));
     }
     if let Some(carrier) = &order.carrier {
-        println!("  sent with {carrier}");
+        let s = if order.parcels == 1 { "" } else { "s" };
+        println!("  sent with {carrier} in {} parcel{s}", order.parcels);
     }
 }
 

@@ -12,10 +12,11 @@ use nexus_core::{
     Aggregate, AsOf, Category, Collection, Command, CommandHandler, CommandId, CommandOptions, DocumentTx,
     DocumentsExt, DomainEvent, EventStore, ExecuteError, KeyRange, LetterState, Loaded, Outcome, Projection,
     ProjectionError, ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent,
-    Repository, RetrySchedule, StreamVersion, Timestamp, async_trait,
+    Repository, RetrySchedule, SnapshotState, StreamVersion, Timestamp, async_trait,
 };
 
 use crate::address::{Address, Shop, Store};
+use crate::first_release;
 use crate::history::print_event;
 use crate::order::{
     AddLine, Cancel, Deliver, Line, Order, OrderEvent, OrderId, Pay, Place, Refund, Refused, RemoveLine, Ship,
@@ -39,6 +40,8 @@ pub async fn tell() -> anyhow::Result<()> {
     a_command_has_one_effect(&orders, &id).await?;
     the_past_can_be_asked(&orders, &id).await?;
     an_order_is_called_off(&orders).await?;
+    what_was_stored_before_is_read_today(&orders).await?;
+    a_long_history_has_a_snapshot(&orders).await?;
     read_models_follow(&shop).await?;
     a_failing_event_holds_up_its_stream_alone(&shop).await?;
 
@@ -158,6 +161,43 @@ async fn an_order_is_called_off(orders: &Repository<Store>) -> anyhow::Result<()
     Ok(())
 }
 
+async fn what_was_stored_before_is_read_today(orders: &Repository<Store>) -> anyhow::Result<()> {
+    chapter("What the first release stored is read as today's");
+    for stream in first_release::append_to(orders.store()).await? {
+        let stored: Vec<_> = orders.store().read(&stream, ReadOptions::forwards()).try_collect().await?;
+        stored.iter().for_each(print_event);
+        let id: OrderId = stream.id().parse()?;
+        let Loaded { state, version } = orders.load::<Order>(&id).await?;
+        print_order(&id, version, &state);
+    }
+    println!(
+        "  version 1 of OrderShipped is upcast to version 2, OrderSettled to two events, OrderViewed to none"
+    );
+    Ok(())
+}
+
+async fn a_long_history_has_a_snapshot(orders: &Repository<Store>) -> anyhow::Result<()> {
+    chapter("Somebody cannot decide: a snapshot saves folding the events again");
+    let id: OrderId = "1006".parse()?;
+    let lines = vec![Line::new("round-midnight", 1, 1_177)];
+    let place = Place { customer: "edith".into(), ordered_on: date(1997, 4, 1), lines };
+    orders.execute::<Order, _>(&id, place).await?;
+    for _ in 0..500 {
+        orders.execute::<Order, _>(&id, AddLine { line: Line::new("so-what", 1, 1_177) }).await?;
+        orders.execute::<Order, _>(&id, RemoveLine { sku: Line::new("so-what", 0, 0).sku }).await?;
+    }
+    let snapshots = orders.snapshots().context("the shop takes snapshots")?;
+    snapshots.settle().await;
+    let (stream, shape) = (Order::stream(&id)?, Order::state_shape()?);
+    let kept = snapshots.store().summary(&stream, &shape).await?.context("a snapshot was due")?;
+    let version = orders.load::<Order>(&id).await?.version.map_or(0, StreamVersion::get);
+    println!(
+        "  a snapshot of version {} has {} bytes; the order is at version {version}",
+        kept.version, kept.bytes
+    );
+    Ok(())
+}
+
 async fn read_models_follow(shop: &Shop) -> anyhow::Result<()> {
     chapter("Projections keep read models, each event once");
     let running = ReadModels::start(shop).await?;
@@ -200,10 +240,10 @@ impl Projection<DocumentTx> for Labels {
         let (labels, id) = (Collection::new("labels")?, event.stream().id());
         for happened in OrderEvent::from_recorded(event)? {
             match happened {
-                OrderEvent::Shipped { carrier } if carrier == "post" || self.0.load(Ordering::SeqCst) => {
+                OrderEvent::Shipped { carrier, .. } if carrier == "post" || self.0.load(Ordering::SeqCst) => {
                     tx.write(&labels, id, &format!("by {carrier}, on its way")).await?;
                 }
-                OrderEvent::Shipped { carrier } => {
+                OrderEvent::Shipped { carrier, .. } => {
                     return Err(ProjectionError::new(format!(
                         "no label is known for the carrier {carrier:?}"
                     )));

@@ -76,7 +76,12 @@ fn the_story_is_told() {
         "order-1004 version 4: waits behind it",
         "the label of order 1005: delivered",
         "the label of order 1004: delivered",
-        "27 events",
+        "version 1 of OrderShipped is upcast to version 2",
+        "order 902, delivered (version 3)",
+        "sent with post in 1 parcel",
+        "a snapshot of version 1000 has",
+        "the order is at version 1001",
+        "1,035 events",
     ] {
         assert!(story.contains(part), "the story does not tell {part:?}:\n{story}");
     }
@@ -167,6 +172,15 @@ fn an_order_is_shown_with_its_history() {
         let past = shop.json(&["history", id, "--as-of", as_of]);
         assert_eq!((&past["version"], &past["order"]["state"]), (&json!(2), &json!("paid")), "as of {as_of}");
     }
+    let (first, last) = (events[0]["recorded_at"].as_str(), events[3]["recorded_at"].as_str());
+    let range = ["events", "--from", first.expect("text"), "--to", last.expect("text")];
+    let told = shop.says(&range);
+    for event in ["OrderPlaced", "OrderPaid", "OrderShipped", "OrderDelivered"] {
+        let line = told.lines().find(|line| line.contains(id) && line.contains(event));
+        assert!(line.is_some(), "{event} is not among them:\n{told}");
+    }
+    let refused = shop.fails(&["events", "--from", "2026-01-01T00:00:00Z", "--to", "2026-12-31T00:00:00Z"]);
+    assert!(refused.contains("up to 90 days"), "{refused}");
     let before = shop.says(&["history", id, "--as-of", "1997-01-01T00:00:00Z"]);
     assert!(before.contains("had not been placed by then"), "{before}");
 }

@@ -1,15 +1,18 @@
 use jiff::civil::Date;
 use nexus_core::DomainEvent;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Line;
+use super::{Line, Settled, ShippedV1, Viewed};
 
 /// What can happen to an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DomainEvent)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, DomainEvent)]
+#[event(upcast(ShippedV1, Settled, Viewed))]
 pub enum OrderEvent {
     Placed {
         #[event(tag)]
         customer: String,
+        #[schemars(with = "String")]
         ordered_on: Date,
         lines: Vec<Line>,
     },
@@ -22,8 +25,10 @@ pub enum OrderEvent {
     Paid {
         cents: u64,
     },
+    #[event(version = 2)]
     Shipped {
         carrier: String,
+        parcels: u32,
     },
     Delivered,
     Cancelled {

@@ -3,8 +3,8 @@
 use nexus_core::{CommandContext, CommandHandler};
 
 use super::{
-    AddLine, Cancel, Deliver, Line, MAX_CENTS, MAX_LINES, MAX_UNITS, Order, OrderEvent, Pay, Place, Refund,
-    Refused, RemoveLine, Ship, State,
+    AddLine, Cancel, Deliver, Line, MAX_CENTS, MAX_LINES, MAX_UNITS, Order, OrderEvent, PARCEL_UNITS, Pay,
+    Place, Refund, Refused, RemoveLine, Ship, State,
 };
 
 type Decision = Result<Vec<OrderEvent>, Refused>;
@@ -17,6 +17,11 @@ impl Order {
             State::None => Err(Refused::NotPlaced),
             state => Err(Refused::Closed(state)),
         }
+    }
+
+    /// How many parcels its CDs fill.
+    fn parcels_needed(&self) -> u32 {
+        u32::try_from(self.units().div_ceil(PARCEL_UNITS)).unwrap_or(u32::MAX).max(1)
     }
 
     fn check_line(line: &Line) -> Result<(), Refused> {
@@ -116,7 +121,9 @@ impl CommandHandler<Ship> for Order {
             State::Cancelled => Err(Refused::NotShippable(self.state)),
             State::Shipped | State::Delivered => Err(Refused::ShippedBefore),
             State::Paid if carrier.is_empty() => Err(Refused::NoCarrier),
-            State::Paid => Ok(vec![OrderEvent::Shipped { carrier: carrier.clone() }]),
+            State::Paid => {
+                Ok(vec![OrderEvent::Shipped { carrier: carrier.clone(), parcels: self.parcels_needed() }])
+            }
         }
     }
 }
@@ -196,7 +203,7 @@ mod tests {
     }
 
     fn shipped() -> [OrderEvent; 3] {
-        [placed(&[blue()]), Paid { cents: 2_354 }, Shipped { carrier: "ups".into() }]
+        [placed(&[blue()]), Paid { cents: 2_354 }, Shipped { carrier: "ups".into(), parcels: 1 }]
     }
 
     fn cancelled() -> [OrderEvent; 3] {
@@ -270,7 +277,7 @@ mod tests {
     #[test]
     fn an_order_ships_when_it_is_paid() {
         let ship = || Ship { carrier: "ups".into() };
-        given(paid()).when(ship()).then([Shipped { carrier: "ups".into() }]);
+        given(paid()).when(ship()).then([Shipped { carrier: "ups".into(), parcels: 1 }]);
         given([placed(&[blue()])]).when(ship()).then_refused(Refused::Unpaid);
         given(shipped()).when(ship()).then_refused(Refused::ShippedBefore);
         given(cancelled()).when(ship()).then_refused(Refused::NotShippable(State::Cancelled));

@@ -1,0 +1,49 @@
+//! `order events`: what happened to all orders in a range of time.
+
+use nexus_core::{
+    Aggregate, Category, EventsRequest, History, HistoryClient, HistoryKey, Repository, RoleAccess, Timestamp,
+};
+
+use crate::address::Store;
+use crate::history::{as_value, print_event};
+use crate::order::Order;
+
+/// The past, as a clerk at this computer may ask for it.
+pub fn past(orders: &Repository<Store>) -> anyhow::Result<(History<Store>, HistoryClient)> {
+    let access = RoleAccess::default().category("clerk", Category::new(Order::CATEGORY)?);
+    let client = HistoryClient::new("command line").role("clerk");
+    Ok((History::new(orders.clone(), access, HistoryKey::random()?), client))
+}
+
+/// Prints the events of the range, portion by portion.
+pub async fn events(
+    orders: &Repository<Store>,
+    from: Timestamp,
+    to: Timestamp,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let (history, clerk) = past(orders)?;
+    let range = EventsRequest::between(from, to).category(Category::new(Order::CATEGORY)?);
+    let mut request = range.clone();
+    let mut count = 0;
+    loop {
+        let answer = history.events(&clerk, request).await?;
+        for event in &answer.found {
+            if as_json {
+                println!("{}", as_value(event)?);
+            } else {
+                print!("{:<30}", event.stream());
+                print_event(event);
+            }
+        }
+        count += answer.found.len();
+        match answer.continuation {
+            Some(continuation) => request = range.clone().go_on(continuation.token),
+            None => break,
+        }
+    }
+    if !as_json {
+        println!("{count} events were recorded from {from} to {to}");
+    }
+    Ok(())
+}
