@@ -1,6 +1,7 @@
 //! One aggregate, of an ordinary size: both sides store the same events and fold them the same way.
 
 use nexus_core::{Aggregate, Command, CommandContext, CommandHandler, DomainEvent};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DomainEvent)]
@@ -16,7 +17,7 @@ pub(crate) struct AddLine {
     pub(crate) cents: u64,
 }
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Order {
     pub(crate) lines: u32,
     pub(crate) cents: u64,

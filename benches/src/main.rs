@@ -9,6 +9,7 @@
 //! and the median of the rounds' ratios, which holds when the machine's speed drifts.
 
 mod domain;
+mod long;
 mod measure;
 mod nexus;
 mod postgres;

@@ -10,12 +10,13 @@ use nexus_core::{
     AppendBatch, CommandId, CommandOptions, EventStore, ExpectedVersion, Repository, StreamId, Timestamp,
 };
 use nexus_postgres::sqlx::{self, Connection, PgConnection};
-use nexus_postgres::{PostgresConfig, PostgresProjections, PostgresStore, SchemaName};
+use nexus_postgres::{PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore, SchemaName};
 use nexus_services::{Postgres, PostgresBinaries, Release};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 use self::raw::Raw;
 use crate::Options;
+use crate::long::{self, PAST};
 use crate::measure::{self, Stopwatch};
 use crate::nexus::{self, CONCURRENT, LONG_STREAM, fill, line_added};
 use crate::projecting;
@@ -108,7 +109,35 @@ async fn all(options: &Options, url: &str) -> anyhow::Result<Vec<Row>> {
     if "catch up, counting".contains(&options.only) {
         rows.push(catch_up(options, url).await?);
     }
+    if long::is_wanted(options) {
+        let store = store(url, "long").await?;
+        let snapshots = PostgresSnapshots::beside(&store);
+        rows.extend(long::commands(options, store, snapshots).await?);
+    }
+    if "as of, 10,000 events".contains(&options.only) {
+        rows.push(as_of(options, url).await?);
+    }
     Ok(rows)
+}
+
+/// The state as of some version, of an aggregate with 10,000 events, beside folding them.
+async fn as_of(options: &Options, url: &str) -> anyhow::Result<Row> {
+    let mut row = Row::new("as of, 10,000 events", "state", 0.3, 0.7);
+    let mut raw = Raw::open(url).await?;
+    raw.fill(PAST, |_| 0).await?;
+    let store = store(url, "past").await?;
+    fill(&store, PAST, |_| 0).await?;
+    raw.rest().await?;
+    let asked = 100;
+    for _ in 0..options.rounds {
+        let watch = Stopwatch::start();
+        for _ in 0..asked {
+            anyhow::ensure!(raw.load(0).await?.lines > 0);
+        }
+        let raw_sample = watch.stop(asked);
+        row.add(raw_sample, long::as_of(store.clone(), asked).await?);
+    }
+    Ok(row)
 }
 
 /// One command after the other, each on a new aggregate, beside select and insert.

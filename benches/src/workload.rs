@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use nexus_core::{CommandOptions, Repository};
-use nexus_sqlite::SqliteStore;
+use nexus_sqlite::{SqliteSnapshots, SqliteStore};
 
+use crate::long::{self, PAST};
 use crate::measure::Stopwatch;
 use crate::nexus::{self, CONCURRENT, LONG_STREAM, fill};
 use crate::raw::Raw;
@@ -31,7 +32,34 @@ pub(crate) async fn all(options: &Options, directory: &Path) -> anyhow::Result<V
     if "catch up, SQL read model".contains(&options.only) {
         rows.push(projecting::read_model(options, directory).await?);
     }
+    if long::is_wanted(options) {
+        let store = SqliteStore::open(directory.join("long.db")).await?;
+        let snapshots = SqliteSnapshots::beside(&store).await?;
+        rows.extend(long::commands(options, store, snapshots).await?);
+    }
+    if "as of, 10,000 events".contains(&options.only) {
+        rows.push(as_of(options, directory).await?);
+    }
     Ok(rows)
+}
+
+/// The state as of some version, of an aggregate with 10,000 events, beside folding them.
+async fn as_of(options: &Options, directory: &Path) -> anyhow::Result<Row> {
+    let mut row = Row::new("as of, 10,000 events", "state", 0.3, 0.7);
+    let mut raw = Raw::open(&directory.join("past-raw.db"))?;
+    raw.fill(PAST, |_| 0)?;
+    let store = SqliteStore::open(directory.join("past.db")).await?;
+    fill(&store, PAST, |_| 0).await?;
+    let asked = 100;
+    for _ in 0..options.rounds {
+        let watch = Stopwatch::start();
+        for _ in 0..asked {
+            anyhow::ensure!(raw.load(0)?.lines > 0);
+        }
+        let raw_sample = watch.stop(asked);
+        row.add(raw_sample, long::as_of(store.clone(), asked).await?);
+    }
+    Ok(row)
 }
 
 /// One command after the other, each on a new aggregate, beside one command a commit.

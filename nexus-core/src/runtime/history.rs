@@ -3,6 +3,7 @@
 mod access;
 mod events;
 mod limits;
+mod reading;
 mod state;
 mod token;
 

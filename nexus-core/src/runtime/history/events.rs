@@ -3,6 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+use super::reading::{Reading, TooLate};
 use super::{
     Asked, ContinuationToken, History, HistoryAnswer, HistoryClient, HistoryContinuation, HistoryError,
     HistoryLimit, HistoryScope,
@@ -150,11 +151,11 @@ impl<S: EventLog> History<S> {
             let Ok(events) = timeout_at(deadline, self.events_after(request, seen)).await else {
                 break 'scan Some(HistoryLimit::Time);
             };
-            let mut events = events?;
+            let mut events = Reading::until(deadline, events?);
             loop {
-                let event = match timeout_at(deadline, events.try_next()).await {
+                let event = match events.next().await {
                     Ok(event) => event?,
-                    Err(_) => break Some(HistoryLimit::Time),
+                    Err(TooLate) => break Some(HistoryLimit::Time),
                 };
                 let Some(event) = event else { break None };
                 if scanned >= self.limits.events {

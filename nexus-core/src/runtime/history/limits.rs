@@ -82,7 +82,7 @@ impl HistoryLimits {
 }
 
 /// So many events are fetched at a time, whatever their size: fewer than elsewhere, since many may ask.
-const PAGE: u64 = 128;
+const PAGE: u64 = 512;
 
 impl HistoryLimits {
     /// How many events are fetched at a time: no more than may be read, and the one after them.

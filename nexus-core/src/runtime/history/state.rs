@@ -1,10 +1,9 @@
 use std::marker::PhantomData;
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout_at;
 
+use super::reading::{Reading, TooLate};
 use super::{
     Asked, ContinuationToken, History, HistoryAnswer, HistoryClient, HistoryContinuation, HistoryError,
     HistoryLimit, HistoryScope, InvalidToken,
@@ -13,7 +12,7 @@ use crate::domain::SnapshotState;
 use crate::port::EventLog;
 use crate::runtime::folding::Folding;
 use crate::runtime::{AsOf, Loaded};
-use crate::vocabulary::{EventId, InvalidStreamId, StoreError, StreamId, StreamVersion};
+use crate::vocabulary::{EventId, InvalidStreamId, ReadOptions, StoreError, StreamId, StreamVersion};
 
 /// Asks for the state of an aggregate as of a version or time.
 #[derive(Clone, Debug)]
@@ -97,12 +96,15 @@ impl<S: EventLog> History<S> {
             None => as_of.options(),
         };
         let page = self.limits.page();
-        let mut events = self.repository.store.read(stream, options.page_size_at_most(page));
+        let read = |options: ReadOptions<StreamVersion>| {
+            Reading::until(deadline, self.repository.store.read(stream, options.page_size_at_most(page)))
+        };
+        let mut events = read(options);
         let mut scanned = 0;
         let limit = loop {
-            let event = match timeout_at(deadline, events.try_next()).await {
+            let event = match events.next().await {
                 Ok(event) => event?,
-                Err(_) => break Some(HistoryLimit::Time),
+                Err(TooLate) => break Some(HistoryLimit::Time),
             };
             if let Some((version, (id, _))) = begins_with.take() {
                 let is_it =
@@ -115,7 +117,7 @@ impl<S: EventLog> History<S> {
                 }
                 // A snapshot of another history: all events are read.
                 folding = Folding::default();
-                events = self.repository.store.read(stream, as_of.options().page_size_at_most(page));
+                events = read(as_of.options());
                 continue;
             }
             let Some(event) = event else { break None };
