@@ -108,9 +108,6 @@ impl<A: Aggregate> Folding<A> {
         sought: Option<EventId>,
         short: Short,
     ) -> Result<Folded, RepositoryError> {
-        if short.events == 0 {
-            return Ok(Folded::Long);
-        }
         let folded =
             self.fold(store, stream, options.limit(short.events), Start::Short(short.bytes), sought).await?;
         let is_long = folded == Folded::Done && self.trail.events >= short.events;

@@ -116,8 +116,14 @@ impl<S: EventStore> Repository<S> {
         let mut folding = Folding::default();
         let folded = match (&self.snapshots, self.plan_of::<A>()) {
             (Some(snapshots), Some(plan)) => {
-                let short = snapshots.short();
-                let mut folded = folding.begin(&*self.store, stream, options.clone(), sought, short).await?;
+                let mut folded = Folded::Long;
+                if !snapshots.is_long(stream) {
+                    let short = snapshots.short();
+                    folded = folding.begin(&*self.store, stream, options.clone(), sought, short).await?;
+                    if folded == Folded::Long {
+                        snapshots.note_long(stream);
+                    }
+                }
                 if folded == Folded::Long {
                     let found = snapshots.find(plan, stream, &options, folding.version()).await;
                     if let Some(mut used) = found {

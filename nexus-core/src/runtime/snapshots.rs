@@ -18,16 +18,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use moka::sync::Cache;
 
 use self::background::Background;
 use self::plan::Plan;
 use super::telemetry;
 use crate::domain::{Aggregate, SnapshotPolicy, SnapshotState};
 use crate::port::SnapshotStore;
-use crate::vocabulary::{InvalidStateShape, StoreError};
+use crate::vocabulary::{InvalidStateShape, StoreError, StreamId};
 
 /// So many bytes of payloads are folded as fast as a snapshot is looked up and read.
 const SHORT_BYTES: u64 = 64 << 10;
+
+/// So many streams are known to be long; for others that is found out by reading their first events.
+const LONG_STREAMS: u64 = 10_000;
 
 /// What a stream may have and still be short.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +88,8 @@ pub struct Snapshots {
     store: Arc<dyn SnapshotStore>,
     plans: HashMap<TypeId, Plan>,
     short: u64,
+    /// Streams that are known to be no short ones.
+    long: Cache<StreamId, ()>,
     verified: u64,
     kept_for: SignedDuration,
     background: Background,
@@ -99,6 +105,7 @@ impl Snapshots {
             store: Arc::new(store),
             plans: HashMap::new(),
             short: 32,
+            long: Cache::new(LONG_STREAMS),
             verified: 100,
             kept_for: SignedDuration::from_hours(90 * 24),
             background: Background::default(),
@@ -175,6 +182,15 @@ impl Snapshots {
 
     pub(super) fn plan<A: Aggregate>(&self) -> Option<&Arc<PlanOf<A>>> {
         self.plans.get(&TypeId::of::<A>())?.of.downcast_ref()
+    }
+
+    /// Whether the stream is known to be no short one, so that a snapshot is looked for at once.
+    pub(super) fn is_long(&self, stream: &StreamId) -> bool {
+        self.short == 0 || self.long.contains_key(stream)
+    }
+
+    pub(super) fn note_long(&self, stream: &StreamId) {
+        self.long.insert(stream.clone(), ());
     }
 
     /// Until where a stream is short.
