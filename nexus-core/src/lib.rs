@@ -13,13 +13,15 @@
 //!
 //! - *vocabulary*: [`StreamId`], [`StreamVersion`], [`Position`], [`NewEvent`], [`RecordedEvent`], [`AppendBatch`],
 //!   [`Query`], [`Clock`], [`StoreError`] and what they are made of;
-//! - *ports*: [`EventStore`], [`EventLog`], [`EventFeed`], [`Documents`] and [`ReadModelStore`], which backends implement
-//!   and which state the guarantees;
+//! - *ports*: [`EventStore`], [`EventLog`], [`EventFeed`], [`SnapshotStore`], [`Documents`] and [`ReadModelStore`], which
+//!   backends implement and which state the guarantees;
 //! - *domain*: [`DomainEvent`], [`Command`], [`Aggregate`], [`CommandHandler`], [`DecisionModel`], pure and synchronous,
 //!   and [`Projection`], which you implement;
 //! - *runtime*: [`Repository`], which brings the two together; [`LogFeed`], [`ProjectionRunner`] and [`Projections`] for
-//!   what is made of the events; [`telemetry`] for what all of it tells about itself;
-//! - *memory*: [`MemoryStore`] and [`MemoryProjections`], the reference implementation, for tests and first steps;
+//!   what is made of the events; [`Snapshots`], [`StateCache`] and [`History`] for long histories; [`telemetry`] for what
+//!   all of it tells about itself;
+//! - *memory*: [`MemoryStore`], [`MemoryProjections`] and [`MemorySnapshots`], the reference implementation, for tests and
+//!   first steps;
 //! - *testing* (feature `testing`): [`Scenario`](testing::Scenario) for your aggregates, the conformance suite for
 //!   backends.
 
