@@ -1,9 +1,15 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use nexus_core::{
-    Aggregate, AppendBatch, AsOf, CommandContext, CommandHandler, CommandOptions, DecodeError, DomainEvent,
-    EventId, EventKind, EventStore, EventType, ExpectedVersion, MemoryStore, NewEvent, Payload, Query,
-    ReadOptions, RecordedEvent, Repository, RepositoryError, SchemaVersion, StreamId, StreamVersion,
-    UnknownEvents, Upcast,
+    Aggregate, AppendBatch, AsOf, Collection, CommandContext, CommandHandler, CommandOptions, DeadLetter,
+    DecisionModel, DecodeError, DocumentTx, DocumentsExt, DomainEvent, EventId, EventKind, EventStore,
+    EventType, ExecuteError, ExpectedVersion, InvalidStreamId, LetterState, MemoryProjections, MemoryStore,
+    NewEvent, Payload, Projection, ProjectionError, ProjectionRunner, Projections, Query, ReadOptions,
+    RecordedEvent, Repository, RepositoryError, RetrySchedule, SchemaVersion, StreamId, StreamVersion,
+    UnknownEvents, Upcast, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -236,4 +242,112 @@ async fn content_that_does_not_fit_its_former_shape_is_an_error() {
     let accounts = Repository::new(stored(&[("AccountOpened", 1, r#"{"first":"Ada"}"#)]).await);
     let error = accounts.load::<Account>(&7).await.expect_err("malformed").to_string();
     assert!(error.contains("event 1 of stream account-7") && error.contains("schema version 1"), "{error}");
+}
+
+/// Opens an account, if nobody of this name has one.
+struct Open(&'static str);
+
+impl DecisionModel for Open {
+    type State = Vec<String>;
+    type Event = AccountEvent;
+    type Rejection = Taken;
+
+    fn query(&self) -> Query {
+        Query::types(AccountEvent::types().unwrap_or_default())
+    }
+
+    fn apply(&self, owners: &mut Vec<String>, event: &AccountEvent) {
+        if let AccountEvent::Opened { owner, .. } = event {
+            owners.push(owner.clone());
+        }
+    }
+
+    fn stream(&self) -> Result<StreamId, InvalidStreamId> {
+        StreamId::new(Account::CATEGORY, 8)
+    }
+
+    fn decide(&self, owners: &Vec<String>, _: &CommandContext) -> Result<Vec<AccountEvent>, Taken> {
+        if owners.iter().any(|owner| owner == self.0) {
+            return Err(Taken);
+        }
+        Ok(vec![AccountEvent::Opened { owner: self.0.into(), currency: "USD".into() }])
+    }
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("the name is taken")]
+struct Taken;
+
+#[tokio::test]
+async fn a_decision_over_a_query_upcasts_what_it_reads() {
+    let accounts = Repository::new(stored(&STORED).await);
+    let refused = accounts.decide(Open("Ada Byron")).await.expect_err("an event of version 1 says so");
+    assert!(matches!(refused, ExecuteError::Rejected(Taken)), "{refused}");
+    accounts.decide(Open("Barbara")).await.expect("decided");
+}
+
+/// Counts owners; cannot do so at first.
+#[derive(Clone)]
+struct Owners(Arc<AtomicBool>);
+
+#[async_trait]
+impl Projection<DocumentTx> for Owners {
+    fn name(&self) -> &str {
+        "owners"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::types(AccountEvent::types().unwrap_or_default())
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+        let owners = Collection::new("owners")?;
+        for happened in AccountEvent::from_recorded(event)? {
+            if let AccountEvent::Opened { owner, .. } = happened {
+                if self.0.load(Ordering::SeqCst) {
+                    return Err(ProjectionError::new("not yet"));
+                }
+                tx.write(&owners, &owner, &event.version().get()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_upcast_when_it_is_retried() {
+    let (log, store) = (stored(&STORED).await, MemoryProjections::new());
+    let fails = Arc::new(AtomicBool::new(true));
+    let schedule =
+        RetrySchedule::default().tries(1).pauses(Duration::from_millis(1), Duration::from_millis(1));
+    let runner = ProjectionRunner::new(Owners(Arc::clone(&fails)), log.clone(), store.clone());
+    let running = runner.retry(schedule).lease(Duration::from_millis(50)).start().await.expect("started");
+    let projections = Projections::new(log, store);
+    let until = async |what: &str, holds: &dyn Fn(&[DeadLetter]) -> bool| {
+        for _ in 0..2_000 {
+            let letters = projections.dead_letters(running.name(), None, 10).await.expect("listed");
+            if holds(&letters) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it never came to pass that {what}");
+    };
+    until("the first event is a dead letter", &|letters| {
+        letters.first().is_some_and(|letter| letter.state == LetterState::Dead)
+    })
+    .await;
+    fails.store(false, Ordering::SeqCst);
+    projections.retry(running.name(), &stream()).await.expect("retried");
+    until("no letter is left", &|letters| letters.is_empty()).await;
+    let owners = Collection::new("owners").expect("valid");
+    for (owner, version) in [("Ada Byron", 1), ("Grace", 2), ("Edsger", 5)] {
+        let found: Option<u64> = projections.document(running.name(), &owners, owner).await.expect("read");
+        assert_eq!(found, Some(version), "{owner}");
+    }
+    running.stop().await.expect("stopped");
 }

@@ -1,9 +1,12 @@
 //! Who may do what, and how the server is reached.
 
-use nexus_core::{EventLog, EventStore, ProjectionRunner, Remedy, StoreError};
+use nexus_core::{
+    EventId, EventLog, EventStore, Payload, ProjectionRunner, Remedy, Snapshot, SnapshotStore, StateShape,
+    StoreError, StreamVersion, Timestamp,
+};
 use nexus_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use nexus_postgres::sqlx::{self, AssertSqlSafe};
-use nexus_postgres::{PRIVILEGES, PostgresConfig, PostgresProjections, PostgresStore};
+use nexus_postgres::{PRIVILEGES, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
 use nexus_services::{Postgres, PostgresBinaries};
 
 use crate::projections::Counts;
@@ -29,6 +32,25 @@ async fn events_are_never_changed_nor_removed() {
     assert_eq!(read_all(&store).await.expect("read").len(), 2);
 }
 
+/// Keeps one, puts another in its place, and has that expire.
+async fn keep_snapshots(snapshots: &PostgresSnapshots) {
+    let (now, shape) = (Timestamp::UNIX_EPOCH, StateShape::new("abc").expect("valid"));
+    let snapshot = Snapshot {
+        stream: stream(1),
+        shape: shape.clone(),
+        version: StreamVersion::FIRST,
+        event: EventId::from_bytes([1; 16]),
+        recorded_at: now,
+        taken_at: now,
+        state: Payload::from_json("{}").expect("JSON"),
+    };
+    for _ in 0..2 {
+        snapshots.save(snapshot.clone()).await.expect("kept");
+    }
+    assert!(snapshots.load(&stream(1), &shape).await.expect("read").is_some());
+    assert_eq!(snapshots.expire(Timestamp::now(), 10).await.expect("expired"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_needs_no_more_than_the_privileges_that_are_documented() {
     let house = House::new();
@@ -51,6 +73,7 @@ async fn a_role_needs_no_more_than_the_privileges_that_are_documented() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     running.stop().await.expect("stopped");
+    keep_snapshots(&PostgresSnapshots::beside(&store)).await;
 
     let mut app = house.connect().await;
     house.execute(&mut app, &format!("SET ROLE {role}")).await.expect("set");

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use nexus_core::{EventLog, EventStore, ReadOptions, Remedy, StoreError};
-use nexus_sqlite::{Durability, OpenError, ShortReads, SqliteConfig, SqliteStore};
+use nexus_core::{EventLog, EventStore, ReadOptions, Remedy, SnapshotStore, StateShape, StoreError};
+use nexus_sqlite::{Durability, OpenError, ShortReads, SqliteConfig, SqliteSnapshots, SqliteStore};
 use rusqlite::Connection;
 
 use crate::support::{append, batch, count, directory, event, file, read_all, stream};
@@ -337,4 +337,34 @@ async fn damage_that_is_met_while_appending_is_no_passing_trouble() {
         assert!(matches!(answer, Err(StoreError::Corrupt { .. })), "{answer:?}");
     }
     append(&store, 3, 1).await;
+}
+
+#[tokio::test]
+async fn a_file_of_events_holds_no_snapshots_and_the_other_way_round() {
+    let directory = directory();
+    let path = file(&directory);
+    let store = SqliteStore::open(&path).await.expect("made");
+    let snapshots = SqliteSnapshots::beside(&store).await.expect("made");
+    assert_eq!(snapshots.path(), Path::new(&format!("{}.snapshots", path.display())));
+    let error = SqliteSnapshots::open(&path).await.map(drop).expect_err("these are events");
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+    let error = open_error(snapshots.path()).await;
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_told_and_a_missing_file_is_made_anew() {
+    let directory = directory();
+    let store = SqliteStore::open(file(&directory)).await.expect("made");
+    let snapshots = SqliteSnapshots::beside(&store).await.expect("made");
+    let (path, shape) = (snapshots.path().to_owned(), StateShape::new("abc").expect("valid"));
+    let sql = "INSERT INTO nexus_snapshots VALUES (?1, 'abc', 0, x'00', 1, 1, 1, '1')";
+    Connection::open(&path).expect("opened").execute(sql, [stream(1).as_str()]).expect("damaged");
+    let error = snapshots.load(&stream(1), &shape).await.expect_err("there is no version 0");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    drop((snapshots, store));
+    std::fs::remove_file(&path).expect("removed");
+    let store = SqliteStore::open(file(&directory)).await.expect("opened");
+    let snapshots = SqliteSnapshots::beside(&store).await.expect("made anew");
+    assert_eq!(snapshots.totals().await.expect("counted").count, 0);
 }
