@@ -7,8 +7,9 @@ use std::process::Command;
 
 use futures::TryStreamExt;
 use nexus_core::{
-    Aggregate, AsOf, Collection, EventStore, KeyRange, Payload, ProjectionName, ReadOptions, Repository,
-    Snapshot, SnapshotState, StateShape, StreamVersion,
+    Aggregate, AsOf, Category, Collection, EventLog, EventStore, EventsRequest, History, HistoryClient,
+    HistoryKey, HistoryLimits, KeyRange, Payload, ProjectionName, Query, ReadOptions, RecordedEvent,
+    Repository, RoleAccess, Snapshot, SnapshotState, StateShape, StreamVersion, Timestamp,
 };
 use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use order::address::{Address, Shop};
@@ -133,6 +134,40 @@ async fn what_the_first_release_stored_is_read_as_todays(shop: &Shop, address: &
     assert_eq!(receipt.version.map(StreamVersion::get), Some(4), "{address}");
 }
 
+/// What was recorded within the hour is all there is, and is found in portions of any size.
+async fn the_past_is_complete(shop: &Shop, address: &Address) {
+    let orders = Category::new(Order::CATEGORY).expect("valid");
+    let query = Query::categories([orders.clone()]);
+    let log: Vec<RecordedEvent> =
+        shop.orders.store().read_all(query, ReadOptions::forwards()).try_collect().await.expect("read");
+    let now = Timestamp::now();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let middle = log[log.len() / 2].recorded_at();
+    for (from, to) in
+        [(now - hour, now + hour), (now - hour, middle), (middle, now + hour), (now + hour, now + hour)]
+    {
+        let access = RoleAccess::default().category("clerk", orders.clone());
+        let limits = HistoryLimits::default().per_minute(u32::MAX.try_into().expect("not 0")).events(700);
+        let history = History::new(shop.orders.clone(), access, HistoryKey::new([3; 32])).with_limits(limits);
+        let (clerk, range) = (
+            HistoryClient::new("ada").role("clerk"),
+            EventsRequest::between(from, to).category(orders.clone()),
+        );
+        let (mut found, mut request) = (Vec::new(), range.clone());
+        loop {
+            let answer = history.events(&clerk, request).await.expect("answered");
+            found.extend(answer.found.iter().map(RecordedEvent::id));
+            match answer.continuation {
+                Some(continuation) => request = range.clone().go_on(continuation.token),
+                None => break,
+            }
+        }
+        let expected = log.iter().filter(|event| (from..=to).contains(&event.recorded_at()));
+        let expected: Vec<_> = expected.map(RecordedEvent::id).collect();
+        assert_eq!(found, expected, "from {from} to {to} on {address}");
+    }
+}
+
 async fn a_snapshot_of_an_older_build_is_ignored(shop: &Shop, address: &Address) {
     let id: OrderId = "2001".parse().expect("an id");
     let (title, sku) = (Line::new("so-what", 1, 1_177), Sku("so-what".into()));
@@ -191,6 +226,7 @@ async fn one_scenario_leads_to_the_same_on_every_store() {
         let expected = expected.get_or_insert_with(|| seen.clone());
         what_the_first_release_stored_is_read_as_todays(&shop, &address).await;
         a_snapshot_of_an_older_build_is_ignored(&shop, &address).await;
+        the_past_is_complete(&shop, &address).await;
         for (number, (one, other)) in expected.iter().zip(&seen).enumerate() {
             assert_eq!(one, other, "line {number} on {address}");
         }

@@ -6,7 +6,7 @@ use nexus_core::{
     SnapshotSweeper, Snapshots, StoreError,
 };
 
-use super::support::{Lamp, clock, every, lamps, settled, switch, version};
+use super::support::{Lamp, clock, every, lamps, settled, stream, switch, version};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -94,4 +94,23 @@ async fn only_what_has_a_policy_is_swept() {
     let bare = Repository::new(MemoryStore::new());
     let refused = bare.sweep_snapshots::<Lamp>().await.expect_err("it takes none");
     assert!(matches!(refused, RepositoryError::Store(StoreError::Unsupported { .. })), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_not_understood_does_not_hold_up_the_others() {
+    let (kept, clock) = (MemorySnapshots::new(), clock());
+    let store = MemoryStore::sharing_clock(clock.clone());
+    let repository = lamps(&store, kept.clone(), &clock, Every::period(DAY));
+    let odd = nexus_core::NewEvent::new(
+        nexus_core::EventId::from_bytes([9; 16]),
+        nexus_core::EventType::new("LampStolen").expect("valid"),
+        nexus_core::Payload::from_json("{}").expect("JSON"),
+    );
+    let batch = nexus_core::AppendBatch::new(stream(1), nexus_core::ExpectedVersion::Any, vec![odd]);
+    let _ = nexus_core::EventStore::append(&store, batch.expect("valid")).await.expect("stored");
+    switch(&repository, 2, 2).await;
+    clock.advance(SignedDuration::from_hours(25));
+    assert_eq!(repository.sweep_snapshots::<Lamp>().await.expect("swept").taken, 1);
+    assert_eq!((version(&kept, 1).await, version(&kept, 2).await), (None, Some(2)));
+    assert_eq!(repository.sweep_snapshots::<Lamp>().await.expect("swept").events, 0, "all is settled");
 }

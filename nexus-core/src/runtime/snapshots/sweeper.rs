@@ -224,7 +224,16 @@ impl<S: EventLog> Repository<S> {
         if !plan.is_due(&passed) {
             return Ok(Found::NotDue);
         }
-        let (folding, _) = self.folded::<A>(stream, ReadOptions::forwards(), None).await?;
+        let folding = match self.folded::<A>(stream, ReadOptions::forwards(), None).await {
+            Ok((folding, _)) => folding,
+            // Whoever loads it is told; others are not to wait for it.
+            Err(RepositoryError::Decode(error)) => {
+                let error = telemetry::chain(&error);
+                tracing::warn!(%stream, error, "no snapshot can be taken of what is not understood");
+                return Ok(Found::Nothing);
+            }
+            Err(error) => return Err(error),
+        };
         snapshots.take(plan, stream, &Arc::new(folding), now).await?;
         Ok(Found::Taken)
     }

@@ -119,7 +119,7 @@ impl Snapshots {
             let error = telemetry::chain(&error);
             telemetry::snapshot_failed(A::CATEGORY, "save");
             let Some(pause) = pauses.next() else {
-                tracing::warn!(%stream, error, "a snapshot could not be kept; the next append tries again");
+                tracing::warn!(%stream, error, "a snapshot could not be kept; the next that is due is tried again");
                 break;
             };
             tokio::time::sleep(pause).await;
