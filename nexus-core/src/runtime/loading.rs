@@ -52,11 +52,11 @@ impl<A: Aggregate> Held<A> {
 
 impl<S: EventStore> Repository<S> {
     pub(super) fn cache_of<A: Aggregate>(&self) -> Option<&CacheOf<A>> {
-        self.cache.as_ref().and_then(StateCache::get)
+        self.cache.as_deref().and_then(StateCache::get)
     }
 
     fn plan_of<A: Aggregate>(&self) -> Option<&Arc<PlanOf<A>>> {
-        self.snapshots.as_ref().and_then(super::Snapshots::plan)
+        self.snapshots.as_deref().and_then(super::Snapshots::plan)
     }
 
     /// Whether something is kept of states of `A`.

@@ -19,8 +19,8 @@ pub struct Repository<S> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     pub(super) retry: RetryPolicy,
-    pub(super) snapshots: Option<Snapshots>,
-    pub(super) cache: Option<StateCache>,
+    pub(super) snapshots: Option<Arc<Snapshots>>,
+    pub(super) cache: Option<Arc<StateCache>>,
 }
 
 impl<S: EventStore> Repository<S> {
@@ -62,18 +62,18 @@ impl<S: EventStore> Repository<S> {
     /// The same with snapshots of some aggregates.
     #[must_use]
     pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
-        Self { snapshots: Some(snapshots), ..self }
+        Self { snapshots: Some(Arc::new(snapshots)), ..self }
     }
 
     /// The same with states of some aggregates kept in memory.
     #[must_use]
     pub fn with_cache(self, cache: StateCache) -> Self {
-        Self { cache: Some(cache), ..self }
+        Self { cache: Some(Arc::new(cache)), ..self }
     }
 
     /// The snapshots it takes and uses.
     pub fn snapshots(&self) -> Option<&Snapshots> {
-        self.snapshots.as_ref()
+        self.snapshots.as_deref()
     }
 
     /// The aggregate as it is now. One without events is in its default state and has no version.

@@ -151,7 +151,7 @@ impl<S: EventLog> Repository<S> {
     /// [`StoreError::Unsupported`]: the repository takes no snapshots of `A`. Otherwise a store fails, or an event is not
     /// understood.
     pub async fn sweep_snapshots<A: Aggregate>(&self) -> Result<Sweep, RepositoryError> {
-        let plan = self.snapshots.as_ref().and_then(|snapshots| Some((snapshots, snapshots.plan::<A>()?)));
+        let plan = self.snapshots.as_deref().and_then(|snapshots| Some((snapshots, snapshots.plan::<A>()?)));
         let Some((snapshots, plan)) = plan else {
             let what = "sweeping for snapshots of an aggregate that the repository takes none of";
             return Err(StoreError::Unsupported { what }.into());

@@ -164,7 +164,7 @@ impl Snapshots {
         plan: &Arc<PlanOf<A>>,
         store: &Arc<S>,
         used: Snapshot,
-        cache: Option<&StateCache>,
+        cache: Option<&Arc<StateCache>>,
     ) {
         if !self.is_verified() {
             return;
@@ -182,7 +182,7 @@ impl Snapshots {
                         "a snapshot differs from the state that its events lead to: it is dropped. If `apply` was \
                          changed, raise SNAPSHOT_VERSION; a field that serde skips is missing in snapshots"
                     );
-                    if let Some(cache) = cache.as_ref().and_then(StateCache::get::<A>) {
+                    if let Some(cache) = cache.as_deref().and_then(StateCache::get::<A>) {
                         cache.drop(&used.stream);
                     }
                     if let Err(error) = snapshots.store.remove(&used.stream, &plan.shape, used.version).await
