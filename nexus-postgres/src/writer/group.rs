@@ -28,15 +28,15 @@ struct Stored {
 }
 
 impl Writer {
-    /// Appends the group, and answers each.
-    pub(super) async fn append_group(self: &Arc<Self>, mut group: Vec<Request>) {
+    /// Appends the group, and answers each that could be judged at once; the others are given back.
+    pub(super) async fn append_group(self: &Arc<Self>, mut group: Vec<Request>) -> Vec<Request> {
         // Rows are locked in one order by all.
         group.sort_by(|one, other| one.stream().cmp(&other.stream()));
         if group.len() == 1 {
             for request in group {
                 self.append_single(request).await;
             }
-            return;
+            return Vec::new();
         }
         let shape = group.iter().fold(Shape::default(), |shape, request| shape.with(&request.batch));
         let shape = shape.skipping_locked();
@@ -52,7 +52,10 @@ impl Writer {
                 continue;
             }
             match for_all(error) {
-                Ok(error) => return group.into_iter().for_each(|request| request.answer(Err(error()))),
+                Ok(error) => {
+                    group.into_iter().for_each(|request| request.answer(Err(error())));
+                    return Vec::new();
+                }
                 // One of them may be at fault: each by itself.
                 Err(_) => break group.iter().map(|_| None).collect(),
             }
@@ -67,7 +70,12 @@ impl Writer {
                 None => open.push(request),
             }
         }
-        // They may wait for others, and one for the other: each on a task of its own.
+        open
+    }
+
+    /// Appends those that were not stored with their group. They may wait for others, and one for the other: each on a task of
+    /// its own.
+    pub(super) async fn append_open(self: &Arc<Self>, open: Vec<Request>) {
         let alone = open.into_iter().map(|request| {
             let writer = Arc::clone(self);
             tokio::spawn(async move { writer.append_alone(request).await })

@@ -118,6 +118,14 @@ impl Queue {
         Some(group)
     }
 
+    /// Others may append to these streams, but for those that are still waited for.
+    fn release(&self, busy: &[StreamId], waiting: &[StreamId]) {
+        let mut state = self.state();
+        for stream in busy.iter().filter(|stream| !waiting.contains(stream)) {
+            state.busy.remove(stream);
+        }
+    }
+
     /// The next appends that share a transaction, in their order. Without any the caller ends.
     fn next_careful(&self) -> Option<Vec<Request>> {
         let mut state = self.state();
@@ -147,6 +155,10 @@ impl Queue {
         *count += usize::from(is_stuck);
         is_stuck
     }
+}
+
+fn streams(group: &[Request]) -> Vec<StreamId> {
+    group.iter().filter_map(|request| request.stream().cloned()).collect()
 }
 
 /// How an append is done.
@@ -227,8 +239,16 @@ impl Writer {
         loop {
             self.queue.gathered().await;
             let Some(group) = self.queue.next_group(&running.busy) else { break };
-            running.busy = group.iter().filter_map(|request| request.stream().cloned()).collect();
-            self.relieved(Lane::Groups, self.append_group(group)).await;
+            running.busy = streams(&group);
+            let mut open = Vec::new();
+            self.relieved(Lane::Groups, async { open = self.append_group(group).await }).await;
+            if !open.is_empty() {
+                // They may wait for somebody; whoever shared their statement and is answered does not wait with them.
+                let waiting = streams(&open);
+                self.queue.release(&running.busy, &waiting);
+                running.busy = waiting;
+                self.relieved(Lane::Groups, self.append_open(open)).await;
+            }
         }
         running.is_over = true;
     }
