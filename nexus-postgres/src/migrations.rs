@@ -3,6 +3,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row, SqlSafeStr};
 
+use crate::config::PostgresConfig;
 use crate::connections::Connections;
 use crate::error::OpenError;
 use crate::schema::{Purpose, Schema, hash};
@@ -32,12 +33,16 @@ fn current() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
+/// The schema that is configured, up to date, and connections to it.
+pub(crate) async fn opened(config: &PostgresConfig) -> Result<(Schema, Connections), OpenError> {
+    let schema = Schema::new(config.schema.clone());
+    let connections = config.connections()?;
+    settle(&connections, &schema, config.migrates).await?;
+    Ok((schema, connections))
+}
+
 /// Sees that the tables are there and up to date, or says why they are not.
-pub(crate) async fn settle(
-    connections: &Connections,
-    schema: &Schema,
-    migrates: bool,
-) -> Result<(), OpenError> {
+async fn settle(connections: &Connections, schema: &Schema, migrates: bool) -> Result<(), OpenError> {
     let failed =
         |source: sqlx::Error| OpenError::Unavailable { schema: schema.name.clone(), source: source.into() };
     let mut connection = connections.take().await.map_err(failed)?;

@@ -54,9 +54,7 @@ impl PostgresSnapshots {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open_with(config: PostgresConfig) -> Result<Self, OpenError> {
-        let schema = Schema::new(config.schema.clone());
-        let connections = config.connections()?;
-        migrations::settle(&connections, &schema, config.migrates).await?;
+        let (schema, connections) = migrations::opened(&config).await?;
         Ok(Self::over(schema, connections))
     }
 

@@ -61,9 +61,7 @@ impl PostgresStore {
     /// # Errors
     /// See [`OpenError`]: nothing that is not a Nexus store is touched.
     pub async fn open_with(config: PostgresConfig) -> Result<Self, OpenError> {
-        let schema = Schema::new(config.schema.clone());
-        let connections = config.connections()?;
-        migrations::settle(&connections, &schema, config.migrates).await?;
+        let (schema, connections) = migrations::opened(&config).await?;
         let kinds = Arc::new(Kinds::new(&schema));
         let bound = Arc::new(Bound::new(&schema, Arc::clone(&kinds)));
         let commits = Arc::new(Commits::new(&schema));

@@ -1,6 +1,6 @@
 mod difference;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -194,16 +194,6 @@ impl ShapeLock {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The names of its events, commands and snapshots.
-    pub fn names(&self) -> BTreeSet<&str> {
-        self.events
-            .keys()
-            .chain(self.commands.keys())
-            .chain(self.snapshots.keys())
-            .map(String::as_str)
-            .collect()
     }
 }
 

@@ -113,7 +113,7 @@ impl<S: EventStore> CommandBatch<'_, S> {
         match A::stream(id) {
             Ok(stream) => {
                 let held = Held::<A>::Own(Folding::default());
-                self.steps.push(Box::new(AggregateStep { stream, command, held, events: Vec::new() }));
+                self.steps.push(Box::new(AggregateStep { stream, command, held, kept: None }));
             }
             Err(error) => {
                 self.invalid.get_or_insert(error);
@@ -165,7 +165,7 @@ impl<S: EventStore> CommandBatch<'_, S> {
                     return repeated(&steps, &commit, first);
                 }
             }
-            let Some(batch) = decided(&mut steps, &request)? else {
+            let Some(batch) = decided(repository, &mut steps, &request)? else {
                 let unchanged = steps.iter().map(|step| Receipt::unchanged(step.stream(), step.version()));
                 return Ok(unchanged.map(|receipt| receipt.after(retries.attempts())).collect());
             };
@@ -214,12 +214,16 @@ fn receipts<S>(steps: &[Box<dyn Step<S>>], commit: &Commit, outcome: Outcome) ->
 }
 
 /// What all steps decided; `None` where nothing has to happen.
-fn decided<S>(steps: &mut [Box<dyn Step<S>>], request: &Request) -> Result<Option<AppendBatch>, BatchError> {
+fn decided<S>(
+    repository: &Repository<S>,
+    steps: &mut [Box<dyn Step<S>>],
+    request: &Request,
+) -> Result<Option<AppendBatch>, BatchError> {
     let mut batch: Option<AppendBatch> = None;
     let mut unchanged = Vec::new();
     for step in steps {
         let (stream, expected) = (step.stream().clone(), ExpectedVersion::after(step.version()));
-        let events = step.decide(request)?;
+        let events = step.decide(repository, request)?;
         batch = match batch {
             batch if events.is_empty() => {
                 unchanged.push((stream, expected));
@@ -251,7 +255,7 @@ trait Step<S>: Send + Sync {
         sought: Option<EventId>,
     ) -> Result<Folded, RepositoryError>;
 
-    fn decide(&mut self, request: &Request) -> Result<Vec<NewEvent>, BatchError>;
+    fn decide(&mut self, repository: &Repository<S>, request: &Request) -> Result<Vec<NewEvent>, BatchError>;
 
     /// What was decided last was stored.
     fn keep(self: Box<Self>, repository: &Repository<S>, commit: &Commit, now: Timestamp);
@@ -261,8 +265,8 @@ struct AggregateStep<A, C> {
     stream: StreamId,
     command: C,
     held: Held<A>,
-    /// What was decided last.
-    events: Vec<NewEvent>,
+    /// What was decided last, where the state that it leads to is kept.
+    kept: Option<Vec<NewEvent>>,
 }
 
 #[async_trait]
@@ -295,19 +299,20 @@ where
         repository.bring_up_to_date(&mut self.held, &self.stream, sought).await
     }
 
-    fn decide(&mut self, request: &Request) -> Result<Vec<NewEvent>, BatchError> {
+    fn decide(&mut self, repository: &Repository<S>, request: &Request) -> Result<Vec<NewEvent>, BatchError> {
         request.check(&self.stream, self.held.version())?;
         let context = request.context(&self.stream, self.held.version());
         let decided = self.held.get().loaded.state.handle(&self.command, &context).map_err(|rejection| {
             BatchError::Rejected { stream: self.stream.clone(), rejection: rejection.into() }
         })?;
-        self.events = request.events(&self.stream, &decided)?;
-        Ok(self.events.clone())
+        let events = request.events(&self.stream, &decided)?;
+        self.kept = (repository.keeps::<A>() && !events.is_empty()).then(|| events.clone());
+        Ok(events)
     }
 
     fn keep(self: Box<Self>, repository: &Repository<S>, commit: &Commit, now: Timestamp) {
-        if repository.keeps::<A>() && !self.events.is_empty() {
-            repository.keep(self.held, &self.stream, self.events, commit, now);
+        if let Some(events) = self.kept {
+            repository.keep(self.held, &self.stream, events, commit, now);
         }
     }
 }

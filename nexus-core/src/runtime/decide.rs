@@ -103,7 +103,7 @@ impl<S: EventLog> Repository<S> {
                 after = event.position().or(after);
             }
             // After reading: an earlier call whose events were just read is found.
-            if request.sought(&stream).is_some()
+            if request.is_named()
                 && let Some(receipt) = self.earlier_receipt(&stream, None, &request).await?
             {
                 return Ok(receipt);

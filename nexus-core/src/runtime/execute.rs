@@ -82,7 +82,7 @@ impl<S: EventStore> Repository<S> {
                 answer => {
                     // It may have been carried out before by an event that was not read.
                     if held.has_skipped()
-                        && request.sought(&stream).is_some()
+                        && request.is_named()
                         && let Some(receipt) = self.earlier_receipt(&stream, held.version(), &request).await?
                     {
                         return Ok(receipt);
@@ -165,7 +165,7 @@ impl<S: EventStore> Repository<S> {
     ) -> Result<Receipt, RepositoryError> {
         let is_reuse = matches!(&error, StoreError::Invalid(InvalidAppend::StoredId { .. }));
         if is_reuse
-            && request.sought(stream).is_some()
+            && request.is_named()
             && let Some(receipt) = self.earlier_receipt(stream, None, request).await?
         {
             return Ok(receipt);

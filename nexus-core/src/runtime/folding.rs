@@ -168,11 +168,6 @@ impl<A: Aggregate> Folding<A> {
 }
 
 impl Trail {
-    /// Whether the stream, up to this version, is a short one.
-    pub(super) fn is_short(&self, version: StreamVersion, short: Short) -> bool {
-        version.get() <= short.events && self.bytes <= short.bytes
-    }
-
     /// What happened since the last snapshot, as of `now`.
     pub(super) fn since_snapshot(&self, now: Timestamp) -> SinceSnapshot {
         SinceSnapshot::new(self.events, self.bytes, since(self.since, now))

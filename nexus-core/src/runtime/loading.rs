@@ -7,9 +7,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::folding::{Folded, Folding};
-use super::snapshots::PlanOf;
+use super::snapshots::{PlanOf, Used};
 use super::state_cache::CacheOf;
-use super::{AsOf, Repository, RepositoryError, StateCache, telemetry};
+use super::{AsOf, Repository, RepositoryError, Snapshots, StateCache, telemetry};
 use crate::domain::Aggregate;
 use crate::port::EventStore;
 use crate::vocabulary::{Commit, EventId, NewEvent, ReadOptions, RecordedEvent, StreamId, StreamVersion};
@@ -55,13 +55,15 @@ impl<S: EventStore> Repository<S> {
         self.cache.as_deref().and_then(StateCache::get)
     }
 
-    fn plan_of<A: Aggregate>(&self) -> Option<&Arc<PlanOf<A>>> {
-        self.snapshots.as_deref().and_then(super::Snapshots::plan)
+    /// The snapshots, and how those of `A` are made, where there are any.
+    pub(super) fn snapshots_of<A: Aggregate>(&self) -> Option<(&Arc<Snapshots>, &Arc<PlanOf<A>>)> {
+        let snapshots = self.snapshots.as_ref()?;
+        Some((snapshots, snapshots.plan()?))
     }
 
     /// Whether something is kept of states of `A`.
     pub(super) fn keeps<A: Aggregate>(&self) -> bool {
-        self.cache_of::<A>().is_some() || self.plan_of::<A>().is_some()
+        self.cache_of::<A>().is_some() || self.snapshots_of::<A>().is_some()
     }
 
     /// What the cache has of this stream; otherwise nothing yet.
@@ -114,8 +116,9 @@ impl<S: EventStore> Repository<S> {
     ) -> Result<(Folding<A>, Folded), RepositoryError> {
         let started = Instant::now();
         let mut folding = Folding::default();
-        let folded = match (&self.snapshots, self.plan_of::<A>()) {
-            (Some(snapshots), Some(plan)) => {
+        let folded = match self.snapshots_of::<A>() {
+            None => folding.take_in(&*self.store, stream, options, sought).await?,
+            Some((snapshots, plan)) => {
                 let mut folded = Folded::Long;
                 if !snapshots.is_long(stream) {
                     let short = snapshots.short();
@@ -125,38 +128,49 @@ impl<S: EventStore> Repository<S> {
                     }
                 }
                 if folded == Folded::Long {
-                    let found = snapshots.find(plan, stream, &options, folding.version()).await;
-                    if let Some(mut used) = found {
-                        folded = used.folding.go_on(&*self.store, stream, options.clone(), sought).await?;
-                        if folded == Folded::Foreign {
-                            snapshots.is_foreign(plan, &used);
-                        } else {
-                            let (used, snapshot) = used.into_parts();
-                            telemetry::snapshot_replayed(A::CATEGORY, used.trail.events);
-                            snapshots.compare_in_turn(plan, &self.store, snapshot, self.cache.as_ref());
-                            let events = folding.trail.events + used.trail.events;
-                            telemetry::loaded(A::CATEGORY, events, started.elapsed());
-                            return Ok((used, folded));
-                        }
+                    let beyond = folding.version();
+                    let kept = self.folded_from_snapshot(snapshots, plan, stream, &options, beyond, sought);
+                    if let Some((kept, folded)) = kept.await? {
+                        let events = folding.trail.events + kept.trail.events;
+                        telemetry::loaded(A::CATEGORY, events, started.elapsed());
+                        return Ok((kept, folded));
                     }
-                    let rest = options.after(folding.version());
-                    folded = folding.take_in(&*self.store, stream, rest, sought).await?;
+                    folded = folding.take_in(&*self.store, stream, options.after(beyond), sought).await?;
                 }
                 folded
             }
-            _ => folding.take_in(&*self.store, stream, options, sought).await?,
         };
         telemetry::loaded(A::CATEGORY, folding.trail.events, started.elapsed());
         Ok((folding, folded))
     }
 
+    /// The same from a snapshot beyond a version; `None` where there is none that can be used.
+    async fn folded_from_snapshot<A: Aggregate>(
+        &self,
+        snapshots: &Arc<Snapshots>,
+        plan: &Arc<PlanOf<A>>,
+        stream: &StreamId,
+        options: &ReadOptions<StreamVersion>,
+        beyond: Option<StreamVersion>,
+        sought: Option<EventId>,
+    ) -> Result<Option<(Folding<A>, Folded)>, RepositoryError> {
+        let found = snapshots.find(plan, stream, options, beyond).await;
+        let Some(Used { mut folding, snapshot }) = found else { return Ok(None) };
+        let folded = folding.go_on(&*self.store, stream, options.clone(), sought).await?;
+        if folded == Folded::Foreign {
+            snapshots.is_foreign(plan, &snapshot);
+            return Ok(None);
+        }
+        telemetry::snapshot_replayed(A::CATEGORY, folding.trail.events);
+        snapshots.compare_in_turn(plan, &self.store, snapshot, self.cache.as_ref());
+        Ok(Some((folding, folded)))
+    }
+
     /// The latest state that is kept of this stream and not past `as_of`; the first state where there is none.
     pub(super) async fn kept<A: Aggregate>(&self, stream: &StreamId, as_of: AsOf) -> Folding<A> {
-        let (Some(snapshots), Some(plan)) = (&self.snapshots, self.plan_of::<A>()) else {
-            return Folding::default();
-        };
+        let Some((snapshots, plan)) = self.snapshots_of::<A>() else { return Folding::default() };
         let found = snapshots.find(plan, stream, &as_of.options(), None).await;
-        found.map(|used| used.into_parts().0).unwrap_or_default()
+        found.map(|used| used.folding).unwrap_or_default()
     }
 
     /// Keeps a state that was read, for the next command.
@@ -193,7 +207,7 @@ impl<S: EventStore> Repository<S> {
                 version = version.next();
             }
             let mut folding = Arc::new(folding);
-            if let (Some(snapshots), Some(plan)) = (&self.snapshots, self.plan_of::<A>())
+            if let Some((snapshots, plan)) = self.snapshots_of::<A>()
                 && snapshots.consider(plan, stream, &folding, now)
                 && let Some(cache) = cache
             {

@@ -3,12 +3,12 @@
 mod background;
 mod plan;
 mod sweeper;
-
 mod taking;
 
 pub use sweeper::{RunningSweeper, SnapshotSweeper, Sweep};
 
 pub(super) use plan::PlanOf;
+pub(super) use taking::Used;
 
 use std::any::{TypeId, type_name};
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use self::plan::Plan;
 use super::telemetry;
 use crate::domain::{Aggregate, SnapshotPolicy, SnapshotState};
 use crate::port::SnapshotStore;
-use crate::vocabulary::{InvalidStateShape, StoreError, StreamId};
+use crate::vocabulary::{InvalidStateShape, StoreError, StreamId, StreamVersion};
 
 /// So many bytes of payloads are folded as fast as a snapshot is looked up and read.
 const SHORT_BYTES: u64 = 64 << 10;
@@ -38,6 +38,13 @@ const LONG_STREAMS: u64 = 10_000;
 pub(super) struct Short {
     pub(super) events: u64,
     pub(super) bytes: u64,
+}
+
+impl Short {
+    /// Whether a stream that ends at this version, and has so many bytes, is short.
+    fn holds(self, last: Option<StreamVersion>, bytes: u64) -> bool {
+        last.is_none_or(|last| last.get() <= self.events) && bytes <= self.bytes
+    }
 }
 
 /// How many expired snapshots are removed at a time.

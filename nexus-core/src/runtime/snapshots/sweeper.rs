@@ -151,8 +151,7 @@ impl<S: EventLog> Repository<S> {
     /// [`StoreError::Unsupported`]: the repository takes no snapshots of `A`. Otherwise a store fails, or an event is not
     /// understood.
     pub async fn sweep_snapshots<A: Aggregate>(&self) -> Result<Sweep, RepositoryError> {
-        let plan = self.snapshots.as_deref().and_then(|snapshots| Some((snapshots, snapshots.plan::<A>()?)));
-        let Some((snapshots, plan)) = plan else {
+        let Some((snapshots, plan)) = self.snapshots_of::<A>() else {
             let what = "sweeping for snapshots of an aggregate that the repository takes none of";
             return Err(StoreError::Unsupported { what }.into());
         };
@@ -207,15 +206,13 @@ impl<S: EventLog> Repository<S> {
 
     async fn look_after<A: Aggregate>(
         &self,
-        snapshots: &Snapshots,
+        snapshots: &Arc<Snapshots>,
         plan: &Arc<PlanOf<A>>,
         stream: &StreamId,
         touched: &Touched,
         now: Timestamp,
     ) -> Result<Found, RepositoryError> {
-        let short = snapshots.short();
-        let is_short =
-            touched.last.is_none_or(|last| last.get() <= short.events) && touched.bytes <= short.bytes;
+        let is_short = snapshots.short().holds(touched.last, touched.bytes);
         if touched.events == 0 || (is_short && touched.kept.is_none()) {
             return Ok(Found::Nothing);
         }

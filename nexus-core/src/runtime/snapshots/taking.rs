@@ -22,7 +22,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1
 /// A snapshot that a load began with.
 pub(in crate::runtime) struct Used<A> {
     pub(in crate::runtime) folding: Folding<A>,
-    snapshot: Snapshot,
+    pub(in crate::runtime) snapshot: Snapshot,
 }
 
 impl Snapshots {
@@ -68,10 +68,10 @@ impl Snapshots {
     }
 
     /// The snapshot ends with an event that the stream does not have there.
-    pub(in crate::runtime) fn is_foreign<A: Aggregate>(&self, plan: &PlanOf<A>, used: &Used<A>) {
-        let Snapshot { stream, version, .. } = &used.snapshot;
+    pub(in crate::runtime) fn is_foreign<A: Aggregate>(&self, plan: &PlanOf<A>, snapshot: &Snapshot) {
+        let Snapshot { stream, version, .. } = snapshot;
         tracing::error!(%stream, version = version.get(), "a snapshot is of another history: it is dropped");
-        self.discard(plan, &used.snapshot, "foreign");
+        self.discard(plan, snapshot, "foreign");
     }
 
     fn discard<A: Aggregate>(&self, plan: &PlanOf<A>, snapshot: &Snapshot, reason: &'static str) {
@@ -88,17 +88,17 @@ impl Snapshots {
 
     /// Takes a snapshot in the background, if it is due after an append. Returns whether one will be taken.
     pub(in crate::runtime) fn consider<A: Aggregate>(
-        &self,
+        self: &Arc<Self>,
         plan: &Arc<PlanOf<A>>,
         stream: &StreamId,
         folding: &Arc<Folding<A>>,
         now: Timestamp,
     ) -> bool {
-        let is_short = folding.version().is_none_or(|version| folding.trail.is_short(version, self.short()));
+        let is_short = self.short().holds(folding.version(), folding.trail.bytes);
         if is_short || !plan.is_due(&folding.trail.since_snapshot(now)) {
             return false;
         }
-        let job = self.clone().take_patiently(Arc::clone(plan), stream.clone(), Arc::clone(folding), now);
+        let job = Arc::clone(self).take_patiently(Arc::clone(plan), stream.clone(), Arc::clone(folding), now);
         let is_asked = self.background.ask(Purpose::Take, stream.clone(), job);
         if !is_asked {
             telemetry::snapshot_failed(A::CATEGORY, "queue");
@@ -107,7 +107,7 @@ impl Snapshots {
     }
 
     async fn take_patiently<A: Aggregate>(
-        self,
+        self: Arc<Self>,
         plan: Arc<PlanOf<A>>,
         stream: StreamId,
         folding: Arc<Folding<A>>,
@@ -160,7 +160,7 @@ impl Snapshots {
 
     /// Compares a snapshot that was used with what the events lead to, if its turn has come.
     pub(in crate::runtime) fn compare_in_turn<A: Aggregate, S: EventStore>(
-        &self,
+        self: &Arc<Self>,
         plan: &Arc<PlanOf<A>>,
         store: &Arc<S>,
         used: Snapshot,
@@ -170,7 +170,7 @@ impl Snapshots {
             return;
         }
         let (snapshots, plan, store, cache) =
-            (self.clone(), Arc::clone(plan), Arc::clone(store), cache.cloned());
+            (Arc::clone(self), Arc::clone(plan), Arc::clone(store), cache.cloned());
         let stream = used.stream.clone();
         let job = async move {
             match snapshots.compare(&plan, &*store, &used).await {
@@ -214,12 +214,5 @@ impl Snapshots {
         Ok(folded == Folded::Done
             && folding.trail.last.map(|(event, _)| event) == Some(snapshot.event)
             && (plan.is_equal)(&decoded, &folding.loaded.state))
-    }
-}
-
-impl<A> Used<A> {
-    /// The state to go on from, and the snapshot it came from.
-    pub(in crate::runtime) fn into_parts(self) -> (Folding<A>, Snapshot) {
-        (self.folding, self.snapshot)
     }
 }
