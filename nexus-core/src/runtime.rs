@@ -19,6 +19,7 @@ mod retry;
 mod snapshots;
 mod state_cache;
 mod telemetry;
+mod void;
 
 pub use as_of::AsOf;
 pub use batch::CommandBatch;
@@ -40,3 +41,4 @@ pub use repository::{Loaded, Repository};
 pub use retry::RetryPolicy;
 pub use snapshots::{RunningSweeper, SnapshotSweeper, Snapshots, Sweep};
 pub use state_cache::StateCache;
+pub use void::Voided;

@@ -14,7 +14,7 @@ use nexus_core::{
     CommandHandler, CommandId, CommandOptions, Commit, Conflict, DecisionModel, DomainEvent, EventId,
     EventStore, EventStream, EventType, ExecuteError, ExpectedVersion, InvalidStreamId, ManualClock,
     MemoryStore, NewEvent, Outcome, Payload, Query, QueryItem, ReadOptions, Repository, RepositoryError,
-    RetryPolicy, SequentialIds, StoreError, StreamId, StreamVersion, Tag,
+    RetryPolicy, SequentialIds, StateCache, StoreError, StreamId, StreamVersion, Tag, Voided,
 };
 use serde::{Deserialize, Serialize};
 
@@ -539,4 +539,78 @@ async fn a_decision_keeps_to_what_the_sender_expects() {
     );
     let seen = CommandOptions::default().at_version(version(1));
     counters.decide_with(model(), seen).await.expect("stored");
+}
+
+#[tokio::test]
+async fn a_void_command_has_no_effect_whoever_carries_it_out() {
+    let plain = counters();
+    let cached = plain.clone().with_cache(StateCache::default().of::<Counter>(10));
+    let id = CommandId::named(Timestamp::UNIX_EPOCH, "a");
+    plain.execute::<Counter, _>(&1, add(1)).await.expect("stored");
+    cached.load::<Counter>(&1).await.expect("loaded");
+    for _ in 0..2 {
+        assert_eq!(plain.void::<Counter>(&1, id).await.expect("answered"), Voided::Void);
+    }
+    for counters in [&plain, &cached] {
+        for amounts in [vec![1], vec![1, 2], vec![]] {
+            let refused = counters.execute_with::<Counter, _>(&1, Add { amounts }, named("a")).await;
+            let is_void = matches!(&refused, Err(ExecuteError::Failed(RepositoryError::Voided { stream, command }))
+                if stream.as_str() == "counter-1" && *command == id);
+            assert!(is_void, "{refused:?}");
+        }
+        let batch = counters.batch(named("a")).command::<Counter, _>(&2, add(1));
+        let refused = batch.command::<Counter, _>(&1, add(1)).execute().await;
+        assert!(matches!(refused, Err(BatchError::Failed(RepositoryError::Voided { .. }))), "{refused:?}");
+    }
+    // The aggregate knows nothing of it, and goes on.
+    let loaded = plain.load::<Counter>(&1).await.expect("loaded");
+    assert_eq!((loaded.state.total, loaded.version), (1, Some(version(3))));
+    cached.execute::<Counter, _>(&1, add(2)).await.expect("stored");
+    assert_eq!(plain.load::<Counter>(&1).await.expect("loaded").state.total, 3);
+    assert_eq!(plain.load::<Counter>(&2).await.expect("loaded").version, None);
+}
+
+#[tokio::test]
+async fn a_command_that_was_carried_out_cannot_be_made_void() {
+    let counters = counters();
+    let receipt = counters
+        .execute_with::<Counter, _>(&1, Add { amounts: vec![1, 2] }, named("a"))
+        .await
+        .expect("stored");
+    let id = CommandId::named(Timestamp::UNIX_EPOCH, "a");
+    let Voided::CarriedOut(found) = counters.void::<Counter>(&1, id).await.expect("answered") else {
+        panic!("it was carried out")
+    };
+    assert_eq!((found.events, found.version), (receipt.events, receipt.version));
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").version, Some(version(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_command_and_what_makes_it_void_exactly_one_happens() {
+    let counters = counters();
+    let (mut voids, mut effects) = (0, 0);
+    for number in 0..200_u32 {
+        let (sender, voider) = (counters.clone(), counters.clone());
+        let name = number.to_string();
+        let id = CommandId::named(Timestamp::UNIX_EPOCH, &name);
+        let sent =
+            tokio::spawn(
+                async move { sender.execute_with::<Counter, _>(&number, add(1), named(&name)).await },
+            );
+        let made_void = tokio::spawn(async move { voider.void::<Counter>(&number, id).await });
+        let (sent, made_void) = (sent.await.expect("no panic"), made_void.await.expect("no panic"));
+        let total = counters.load::<Counter>(&number).await.expect("loaded").state.total;
+        match (sent, made_void.expect("answered")) {
+            (Ok(receipt), Voided::CarriedOut(found)) => {
+                assert_eq!((receipt.events, total), (found.events, 1));
+                effects += 1;
+            }
+            (Err(ExecuteError::Failed(RepositoryError::Voided { .. })), Voided::Void) => {
+                assert_eq!(total, 0);
+                voids += 1;
+            }
+            both => panic!("{both:?}"),
+        }
+    }
+    assert_eq!(voids + effects, 200);
 }

@@ -85,7 +85,7 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
     }
 
     /// What was recorded, as events of this type: one, unless it was stored in an earlier shape whose
-    /// [upcast](crate::Upcast) says otherwise.
+    /// [upcast](crate::Upcast) says otherwise; none where a command was made [void](crate::Repository::void).
     ///
     /// # Errors
     /// [`DecodeError::Unknown`] where neither [`KINDS`](Self::KINDS) nor [`FORMER`](Self::FORMER) have its type and
@@ -111,6 +111,8 @@ pub trait DomainEvent: Sized + Send + Sync + 'static {
         }
         match Self::FORMER.iter().find(|former| is_meant(former.kind())) {
             Some(former) => former.read(event).map_err(malformed),
+            // It concerns a command that had no effect.
+            None if name == EventType::VOIDED => Ok(Decoded::none()),
             None => Err(DecodeError::unknown::<Self>(event)),
         }
     }
@@ -213,6 +215,12 @@ pub enum DecodeError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl EncodeError {
+    pub(crate) fn new(event_type: &'static str, source: BoxError) -> Self {
+        Self { event_type, source }
+    }
 }
 
 impl DecodeError {

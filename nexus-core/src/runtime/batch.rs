@@ -162,6 +162,7 @@ impl<S: EventStore> CommandBatch<'_, S> {
                 if may_have(index, &**step)
                     && let Some(commit) = repository.store.find_commit(step.stream(), first).await?
                 {
+                    request.check_not_void(step.stream(), &commit)?;
                     return repeated(&steps, &commit, first);
                 }
             }

@@ -1,7 +1,9 @@
 use std::error::Error;
 
 use crate::domain::{DecodeError, EncodeError};
-use crate::vocabulary::{BoxError, Conflict, InvalidAppend, InvalidStreamId, StoreError, StreamId};
+use crate::vocabulary::{
+    BoxError, CommandId, Conflict, InvalidAppend, InvalidStreamId, StoreError, StreamId,
+};
 
 /// Why a command had no effect: the domain said no, or something failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,14 @@ pub enum RepositoryError {
         /// What the last attempt met.
         #[source]
         conflict: Conflict,
+    },
+    /// The command was made [void](crate::Repository::void) before it had an effect.
+    #[error("command {command} was made void in stream {stream}: it had no effect, and will have none")]
+    Voided {
+        /// The stream it was sent to.
+        stream: StreamId,
+        /// Its id.
+        command: CommandId,
     },
     /// The store failed, or found what the options asked it to refuse.
     #[error(transparent)]

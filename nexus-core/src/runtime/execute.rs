@@ -180,7 +180,10 @@ impl<S: EventStore> Repository<S> {
         version: Option<StreamVersion>,
         request: &Request,
     ) -> Result<Option<Receipt>, RepositoryError> {
-        let commit = self.store.find_commit(stream, request.first_event(stream)).await?;
-        Ok(commit.map(|commit| Receipt::of_commit(stream, version, &commit, Outcome::Repeated)))
+        let Some(commit) = self.store.find_commit(stream, request.first_event(stream)).await? else {
+            return Ok(None);
+        };
+        request.check_not_void(stream, &commit)?;
+        Ok(Some(Receipt::of_commit(stream, version, &commit, Outcome::Repeated)))
     }
 }

@@ -1,9 +1,10 @@
 use jiff::Timestamp;
 
+use super::void::is_void;
 use super::{CommandOptions, RepositoryError, telemetry};
 use crate::domain::{CommandContext, DomainEvent};
 use crate::vocabulary::{
-    Clock, CommandId, EventId, ExpectedVersion, IdSource, Metadata, NewEvent, StreamId, StreamVersion,
+    Clock, CommandId, Commit, EventId, ExpectedVersion, IdSource, Metadata, NewEvent, StreamId, StreamVersion,
 };
 
 /// One command on its way: what stays the same in all its attempts.
@@ -56,6 +57,14 @@ impl Request {
     ) -> Result<(), RepositoryError> {
         let expected = self.expected.unwrap_or(ExpectedVersion::Any);
         expected.check(stream, version).map_err(|conflict| RepositoryError::Store(conflict.into()))
+    }
+
+    /// Refuses to take what made the command void for what it stored.
+    pub(super) fn check_not_void(&self, stream: &StreamId, commit: &Commit) -> Result<(), RepositoryError> {
+        if is_void(self.command, stream, commit) {
+            return Err(RepositoryError::Voided { stream: stream.clone(), command: self.command });
+        }
+        Ok(())
     }
 
     /// Whether the sender knows the aggregate to be new.

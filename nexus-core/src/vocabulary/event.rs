@@ -24,6 +24,9 @@ pub struct InvalidEventType {
 }
 
 impl EventType {
+    /// The type of the events that make a command void: see [`Repository::void`](crate::Repository::void).
+    pub const VOIDED: &'static str = "$CommandVoided";
+
     /// The event type of this name.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidEventType> {
         let name = name.as_ref();
