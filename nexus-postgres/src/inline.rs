@@ -41,9 +41,9 @@ struct Inline {
 trait Erased: Send {
     fn prepare<'a>(&'a mut self, documents: &'a mut PostgresDocuments) -> Handled<'a>;
 
-    fn handle<'a>(
+    fn take<'a>(
         &'a mut self,
-        event: &'a RecordedEvent,
+        events: &'a [&'a RecordedEvent],
         documents: &'a mut PostgresDocuments,
     ) -> Handled<'a>;
 }
@@ -83,13 +83,25 @@ impl<P: Projection<Tx>, Tx: InlineTx + ?Sized> Erased for Through<P, Tx> {
         caught(self.0.prepare(Tx::of(documents))).boxed()
     }
 
-    fn handle<'a>(
+    fn take<'a>(
         &'a mut self,
-        event: &'a RecordedEvent,
+        events: &'a [&'a RecordedEvent],
         documents: &'a mut PostgresDocuments,
     ) -> Handled<'a> {
-        caught(self.0.handle(event, Tx::of(documents))).boxed()
+        caught(taken(&mut self.0, events, Tx::of(documents))).boxed()
     }
+}
+
+async fn taken<P: Projection<Tx>, Tx: InlineTx + ?Sized>(
+    projection: &mut P,
+    events: &[&RecordedEvent],
+    tx: &mut Tx,
+) -> Result<(), ProjectionError> {
+    projection.begin();
+    for event in events {
+        projection.handle(event, tx).await?;
+    }
+    projection.finish(tx).await
 }
 
 async fn caught(work: impl Future<Output = Result<(), ProjectionError>>) -> Result<(), ProjectionError> {
@@ -127,9 +139,10 @@ impl InlineProjections {
         documents: &mut PostgresDocuments,
     ) -> Result<(), StoreError> {
         for inline in &self.0 {
-            let mut projection = inline.projection.lock().await;
-            for event in events.iter().filter(|event| inline.query.matches(event)) {
-                projection.handle(event, documents).await.map_err(|error| refused(&inline.name, error))?;
+            let events: Vec<_> = events.iter().filter(|event| inline.query.matches(event)).collect();
+            if !events.is_empty() {
+                let mut projection = inline.projection.lock().await;
+                projection.take(&events, documents).await.map_err(|error| refused(&inline.name, error))?;
             }
         }
         documents.flush().await.map_err(|error| match error {
@@ -306,9 +319,8 @@ async fn catch_up(
             Page::Last(events) => (events, true),
         };
         cursor = events.last().and_then(RecordedEvent::position).max(cursor);
-        for event in &events {
-            projection.handle(event, documents).await.map_err(ProjectionError::into_source)?;
-        }
+        let events: Vec<_> = events.iter().collect();
+        projection.take(&events, documents).await.map_err(ProjectionError::into_source)?;
         documents.flush().await?;
         // Memory does not grow with history.
         documents.forget();

@@ -41,9 +41,9 @@ struct Inline {
 trait Erased: Send {
     fn prepare(&mut self, documents: &mut SqliteDocuments) -> Result<(), ProjectionError>;
 
-    fn handle(
+    fn take(
         &mut self,
-        event: &RecordedEvent,
+        events: &[&RecordedEvent],
         documents: &mut SqliteDocuments,
     ) -> Result<(), ProjectionError>;
 }
@@ -81,13 +81,26 @@ impl<P: Projection<Tx>, Tx: InlineTx + ?Sized> Erased for Through<P, Tx> {
         at_once(documents, |documents| self.0.prepare(Tx::of(documents)).now_or_never())
     }
 
-    fn handle(
+    fn take(
         &mut self,
-        event: &RecordedEvent,
+        events: &[&RecordedEvent],
         documents: &mut SqliteDocuments,
     ) -> Result<(), ProjectionError> {
-        at_once(documents, |documents| self.0.handle(event, Tx::of(documents)).now_or_never())
+        let projection = &mut self.0;
+        at_once(documents, |documents| taken(projection, events, Tx::of(documents)).now_or_never())
     }
+}
+
+async fn taken<P: Projection<Tx>, Tx: InlineTx + ?Sized>(
+    projection: &mut P,
+    events: &[&RecordedEvent],
+    tx: &mut Tx,
+) -> Result<(), ProjectionError> {
+    projection.begin();
+    for event in events {
+        projection.handle(event, tx).await?;
+    }
+    projection.finish(tx).await
 }
 
 /// All appends wait while an inline projection is written: it may wait for nothing itself.
@@ -135,9 +148,9 @@ impl InlineProjections {
         documents: &mut SqliteDocuments,
     ) -> Result<(), StoreError> {
         for inline in &self.0 {
-            let mut projection = inline.locked();
-            for event in events.iter().filter(|event| inline.query.matches(event)) {
-                projection.handle(event, documents).map_err(|error| refused(&inline.name, error))?;
+            let events: Vec<_> = events.iter().filter(|event| inline.query.matches(event)).collect();
+            if !events.is_empty() {
+                inline.locked().take(&events, documents).map_err(|error| refused(&inline.name, error))?;
             }
         }
         Ok(())
@@ -253,9 +266,8 @@ fn catch_up(inline: &Inline, documents: &mut SqliteDocuments) -> Result<(), BoxE
         let page = page(&documents.connection, &inline.query, cursor)?;
         let Some(last) = page.last() else { return Ok(()) };
         cursor = last.position();
-        for event in &page {
-            projection.handle(event, documents).map_err(ProjectionError::into_source)?;
-        }
+        let page: Vec<_> = page.iter().collect();
+        projection.take(&page, documents).map_err(ProjectionError::into_source)?;
     }
 }
 

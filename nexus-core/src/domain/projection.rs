@@ -59,8 +59,49 @@ pub trait Projection<Tx: ?Sized + Send>: Send + 'static {
         Ok(())
     }
 
+    /// A transaction begins. What [`handle`](Self::handle) has kept back since the last [`finish`](Self::finish) was for one
+    /// that was taken back: forget it.
+    fn begin(&mut self) {}
+
     /// Takes an event into the read model.
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut Tx) -> Result<(), ProjectionError>;
+
+    /// The events of a transaction have all been handled: what was kept back is written now, once for all of them. Nothing is
+    /// committed before this has returned.
+    ///
+    /// ```
+    /// # use nexus_core::*;
+    /// # use std::collections::BTreeMap;
+    /// /// Counts events by type, with one write a transaction and type, not one an event.
+    /// #[derive(Default)]
+    /// struct Counts { since_begin: BTreeMap<String, u64> }
+    ///
+    /// # #[async_trait]
+    /// impl Projection<DocumentTx> for Counts {
+    ///     # fn name(&self) -> &str { "counts" }
+    ///     # fn version(&self) -> u32 { 1 }
+    ///     # fn query(&self) -> Query { Query::all() }
+    ///     fn begin(&mut self) {
+    ///         self.since_begin.clear();
+    ///     }
+    ///     async fn handle(&mut self, event: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+    ///         *self.since_begin.entry(event.event_type().to_string()).or_default() += 1;
+    ///         Ok(())
+    ///     }
+    ///     async fn finish(&mut self, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+    ///         let counts = Collection::new("counts")?;
+    ///         for (kind, more) in std::mem::take(&mut self.since_begin) {
+    ///             let before: u64 = tx.read(&counts, &kind).await?.unwrap_or(0);
+    ///             tx.write(&counts, &kind, &(before + more)).await?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    async fn finish(&mut self, tx: &mut Tx) -> Result<(), ProjectionError> {
+        let _ = tx;
+        Ok(())
+    }
 
     /// What happens elsewhere because of an event: a mail, a call. It comes after [`handle`](Self::handle) and before
     /// the commit, at least once for each event, and never while a read model is built anew from events

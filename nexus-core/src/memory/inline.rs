@@ -60,11 +60,13 @@ impl Named {
         events: impl Iterator<Item = &'a RecordedEvent>,
         transaction: &mut Transaction,
     ) -> Result<(), StoreError> {
+        self.projection.begin();
         for event in events.filter(|event| self.query.matches(event)) {
             at_once(|| self.projection.handle(event, transaction).now_or_never())
                 .map_err(|error| refused(&self.name, error))?;
         }
-        Ok(())
+        at_once(|| self.projection.finish(transaction).now_or_never())
+            .map_err(|error| refused(&self.name, error))
     }
 }
 

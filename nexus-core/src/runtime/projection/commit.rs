@@ -228,19 +228,31 @@ where
         let mut projection = projection.lock().await;
         let mut index = plan.handled.max(plan.range.start);
         let handled = AssertUnwindSafe(handle(&mut *projection, plan, &mut index, transaction.read_model()));
-        let stopped = match handled.catch_unwind().await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.into_source()),
-            Err(panic) => Some(Panicked(said(&*panic)).into()),
-        };
-        if let Some(source) = stopped {
-            return Err(failed(Stop::Event { index, source }));
+        let stopped = caught(handled).await;
+        // Effects that were kept back are due whether the rest is taken back or not. Where it fails, nobody knows which event
+        // is at fault: each is tried by itself.
+        let finished = caught(AssertUnwindSafe(projection.finish(transaction.read_model())));
+        match (stopped, finished.await) {
+            (Ok(()), Ok(())) => {}
+            (Err(source), Ok(())) => return Err(failed(Stop::Event { index, source })),
+            (Err(source), Err(_)) | (Ok(()), Err(source)) => return Err(WorkError::Failed(source)),
         }
         plan.reached.store(index.max(plan.range.start), Ordering::SeqCst);
         if index < plan.range.end {
             plan.cut(index);
         }
         Ok(note(plan, transaction.notes()).await?)
+    }
+}
+
+/// Does work of the projection's own; a panic is an error like any other.
+pub(super) async fn caught(
+    work: AssertUnwindSafe<impl Future<Output = Result<(), ProjectionError>>>,
+) -> Result<(), BoxError> {
+    match work.catch_unwind().await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.into_source()),
+        Err(panic) => Err(Panicked(said(&*panic)).into()),
     }
 }
 
@@ -256,6 +268,7 @@ where
 {
     let has_effects = *plan.effects != Effects::Off;
     let (first, started) = (*index, Instant::now());
+    projection.begin();
     while *index < plan.range.end {
         if plan.role(*index) == Role::Handle {
             let event = &plan.events[*index];

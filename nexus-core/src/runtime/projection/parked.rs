@@ -1,5 +1,6 @@
 //! Streams that wait behind an event that failed: tried again by themselves, or when a person asks for it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use tokio::sync::Mutex;
 
 use super::absorb::Committed;
 use super::catalog::BuildState;
-use super::commit::{Held, Stop, check, failed, said};
+use super::commit::{Held, Stop, caught, check, failed};
 use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
 use super::state::Effects;
 use super::worker::{Trouble, Worker};
 use super::{PAGE, ProjectionFailure};
-use crate::domain::{Projection, ProjectionError};
+use crate::domain::Projection;
 use crate::port::{ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
 use crate::vocabulary::StreamId;
@@ -235,21 +236,16 @@ where
         let event = &self.letter.event;
         let owed = self.letter.owed;
         let one = async {
+            projection.begin();
             if owed != Some(Owed::Effect) {
                 projection.handle(event, transaction.read_model()).await?;
             }
             if owed.is_some() || self.effects.of(event) {
                 projection.effect(event).await?;
             }
-            Ok::<(), ProjectionError>(())
+            projection.finish(transaction.read_model()).await
         };
-        let handled = std::panic::AssertUnwindSafe(telemetry::handling(event, one)).catch_unwind().await;
-        let source = match handled {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.into_source()),
-            Err(panic) => Some(format!("panicked: {}", said(&*panic)).into()),
-        };
-        if let Some(source) = source {
+        if let Err(source) = caught(AssertUnwindSafe(telemetry::handling(event, one))).await {
             return Err(failed(Stop::Event { index: 0, source }));
         }
         Ok(LETTERS.delete(transaction.notes(), &key).await?)
