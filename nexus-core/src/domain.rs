@@ -6,6 +6,7 @@ mod decision_model;
 mod event;
 mod lock;
 mod projection;
+mod saga;
 mod shape;
 mod snapshot;
 pub(crate) mod upcast;
@@ -21,6 +22,11 @@ pub use nexus_macros::Command;
 /// Derives [`DomainEvent`](trait@DomainEvent): see there.
 pub use nexus_macros::DomainEvent;
 pub use projection::{Projection, ProjectionError};
+pub(crate) use saga::{Act, Action, Due, StepAction};
+pub use saga::{
+    Correlation, Happened, LinearSaga, Saga, SagaAction, SagaCommands, SagaError, SagaInput, SagaOutline,
+    StepAnswer, StepFailure, StepFault, StepList,
+};
 pub use shape::Shape;
 pub use snapshot::{BothDue, EitherDue, Every, SinceSnapshot, SnapshotPolicy, SnapshotState};
 pub use upcast::{Decoded, FormerKind, Upcast, UpcastTo};

@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod documents;
+mod effects;
 mod feed;
 mod log;
 mod pages;
@@ -16,6 +17,7 @@ mod time;
 pub use async_trait::async_trait;
 pub use capabilities::Capabilities;
 pub use documents::{DocumentError, DocumentTx, Documents, DocumentsExt};
+pub use effects::{SagaEffect, SagaEffectError, SagaEffects};
 pub use feed::{Delivery, EventFeed, FeedError, FeedItem, FeedOrdering, Subscription};
 pub use log::EventLog;
 pub use pages::{Page, pages};

@@ -16,6 +16,7 @@ mod receipt;
 mod repository;
 mod request;
 mod retry;
+mod saga;
 mod snapshots;
 mod state_cache;
 mod telemetry;
@@ -39,6 +40,10 @@ pub use projection::{
 pub use receipt::{Outcome, Receipt};
 pub use repository::{Loaded, Repository};
 pub use retry::RetryPolicy;
+pub use saga::{
+    RunningSagas, SagaMoment, SagaOverview, SagaRunner, SagaState, SagaStatus, SagaStep, SagaStepState,
+    SagaSummary, Sagas, SagasError,
+};
 pub use snapshots::{RunningSweeper, SnapshotSweeper, Snapshots, Sweep};
 pub use state_cache::StateCache;
 pub use void::Voided;

@@ -62,6 +62,7 @@
 //! mod leases { nexus_core::lease_conformance!(super::ReadModels); }
 //! mod dead_letters { nexus_core::dead_letter_conformance!(super::ReadModels); }
 //! mod snapshots { nexus_core::snapshot_conformance!(super::Memory); }
+//! mod sagas { nexus_core::saga_conformance!(super::Memory, super::ReadModels); }
 //! # fn main() {}
 //! ```
 //!
@@ -78,6 +79,8 @@ pub mod log;
 #[doc(hidden)]
 pub mod projections;
 #[doc(hidden)]
+pub mod sagas;
+#[doc(hidden)]
 pub mod snapshots;
 #[doc(hidden)]
 pub mod store;
@@ -91,6 +94,7 @@ mod shapes;
 pub use feed::FeedFixture;
 pub use fixture::{StoreFixture, be_patient_for, run};
 pub use projections::ProjectionFixture;
+pub use sagas::SagaFixture;
 pub use scenario::{Decided, Scenario};
 pub use shapes::check_shapes;
 pub use snapshots::SnapshotFixture;

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use nexus_core::{
-    Aggregate, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions, DocumentTx,
-    DomainEvent, EventsRequest, Every, History, HistoryClient, HistoryKey, HistoryLimits, LetterState,
-    ManualClock, MemoryProjections, MemorySnapshots, MemoryStore, Projection, ProjectionError,
-    ProjectionRunner, Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess,
-    RunningProjection, Snapshots, StateCache, StateRequest, async_trait,
+    Aggregate, AppendBatch, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions,
+    DocumentTx, DomainEvent, EventId, EventStore, EventType, EventsRequest, Every, ExpectedVersion, History,
+    HistoryClient, HistoryKey, HistoryLimits, LetterState, LinearSaga, ManualClock, MemoryProjections,
+    MemorySnapshots, MemoryStore, NewEvent, Payload, Projection, ProjectionError, ProjectionRunner,
+    Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, SagaError,
+    SagaId, SagaRunner, SagaState, Snapshots, StateCache, StateRequest, StepList, StreamId, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,60 @@ async fn asking_for_history() {
     history.events(&client, EventsRequest::between(now, now)).await.expect_err("nobody may");
 }
 
+/// Opens two doors one after the other, and closes none.
+#[derive(Default, Serialize, Deserialize)]
+struct Round {
+    door: u32,
+}
+
+impl LinearSaga for Round {
+    const NAME: &'static str = "round";
+
+    fn query() -> Query {
+        Query::types(EventType::new("RoundBegun").ok())
+    }
+
+    fn start(event: &RecordedEvent) -> Result<Option<(SagaId, Self)>, SagaError> {
+        Ok(Some((SagaId::new(event.stream().id())?, event.payload().decode()?)))
+    }
+
+    fn steps(steps: &mut impl StepList<Self>) {
+        steps
+            .step::<Door, Open>("first", |round| (round.door, Open))
+            .compensate::<Door, Open>(|round| (round.door, Open))
+            .step::<Door, Open>("second", |round| (round.door + 1, Open));
+    }
+}
+
+/// One round ends well; of another the second door is open, and the first cannot be opened once more to make up for it.
+async fn going_rounds() {
+    let log = MemoryStore::new();
+    let doors = Repository::new(log.clone());
+    let brisk = RetrySchedule::default().tries(1);
+    let sagas = SagaRunner::of::<Round>(&doors, MemoryProjections::new()).retry(brisk);
+    let running = sagas.start().await.expect("started");
+    doors.execute::<Door, _>(&21, Open).await.expect("opened");
+    for (round, door) in [("a", 10), ("b", 20), ("a", 30)] {
+        let payload = Payload::of(&Round { door }).expect("JSON");
+        let id = EventId::from_bytes([u8::try_from(door).expect("small"); 16]);
+        let begun = NewEvent::new(id, EventType::new("RoundBegun").expect("valid"), payload);
+        let stream = StreamId::new("round", round).expect("valid");
+        let batch = AppendBatch::new(stream, ExpectedVersion::Any, vec![begun]).expect("valid");
+        let position = log.append(batch).await.expect("stored").into_commit().position;
+        let id = SagaId::new(round).expect("valid");
+        while !matches!(
+            running.sagas().state(&id).await.expect("told"),
+            Some(SagaState::Completed | SagaState::Parked)
+        ) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        while running.status().is_none_or(|status| status.position < position) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    running.stop().await.expect("stopped");
+}
+
 /// Whether anybody listens to a span is decided for the whole process: one test after the other.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -119,6 +174,7 @@ async fn what_is_measured_is_documented() {
     let (running, projections) = projecting(&log, true).await;
     keeping_states().await;
     asking_for_history().await;
+    going_rounds().await;
     for door in 1..=3 {
         doors.execute::<Door, _>(&door, Open).await.expect("opened");
         doors.execute::<Door, _>(&door, Open).await.expect_err("it is open");
@@ -144,18 +200,24 @@ async fn what_is_measured_is_documented() {
         }
         seen.insert((name, labels));
     }
-    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&4), "{value:?}");
+    // Four doors of their own, three for the rounds, one beforehand.
+    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&8), "{value:?}");
+    assert_eq!(value.get("nexus_saga_steps_total{round,second,refused}"), Some(&1));
+    assert_eq!(value.get("nexus_saga_compensations_total{round,first,failed}"), Some(&1));
+    assert_eq!(value.get("nexus_sagas_ended_total{round,completed}"), Some(&1));
+    assert_eq!(value.get("nexus_saga_events_passed_over_total{round}"), Some(&1));
     assert_eq!(value.get("nexus_history_requests_total{events,refused}"), Some(&1));
     assert_eq!(value.get("nexus_snapshots_taken_total{door}"), Some(&1));
     assert_eq!(value.get("nexus_snapshots_compared_total{door,equal}"), Some(&1));
     assert_eq!(value.get("nexus_state_cache_total{door,hit}"), Some(&1));
     assert_eq!(value.get("nexus_state_cache_total{door,miss}"), Some(&1));
-    assert_eq!(value.get("nexus_commands_total{door,Open,rejected}"), Some(&3));
+    assert_eq!(value.get("nexus_commands_total{door,Open,rejected}"), Some(&5));
     assert_eq!(value.get("nexus_commands_total{batch,batch,stored}"), Some(&1));
-    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&5));
+    // Of the five commands; of the rounds: four of doors, seven of the sagas' own, two that make a command void.
+    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&(5 + 4 + 7 + 2)));
     assert_eq!(value.get("nexus_projection_dead_letters_total{openings}"), Some(&4));
     assert_eq!(value.get("nexus_projection_failures_total{openings}"), Some(&8));
-    assert_eq!(value.get("nexus_feed_events_total{}"), Some(&4));
+    assert_eq!(value.get("nexus_feed_events_total{}"), Some(&(4 + 3 + 7)));
 
     // The table names what is measured, with its labels, and nothing else.
     let documented: BTreeSet<(String, Vec<String>)> = include_str!("../docs/telemetry.md")

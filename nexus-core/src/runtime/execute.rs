@@ -11,7 +11,8 @@ use super::{CommandOptions, ExecuteError, Outcome, Receipt, Repository, Reposito
 use crate::domain::{Aggregate, Command, CommandHandler};
 use crate::port::EventStore;
 use crate::vocabulary::{
-    AppendBatch, Appended, ExpectedVersion, InvalidAppend, StoreError, StreamId, StreamVersion,
+    AppendBatch, Appended, ExpectedVersion, InvalidAppend, InvalidStreamId, StoreError, StreamId,
+    StreamVersion,
 };
 
 impl<S: EventStore> Repository<S> {
@@ -47,12 +48,13 @@ impl<S: EventStore> Repository<S> {
         C: Command,
     {
         let measured = Measured::command::<A::Rejection>(A::CATEGORY, C::NAME, options.metadata.trace());
-        measured.over(self.carry_out::<A, C>(id, command, options)).await
+        measured.over(self.carry_out::<A, C>(A::stream(id), command, options)).await
     }
 
-    async fn carry_out<A, C>(
+    /// The same for the aggregate that lives in this stream.
+    pub(super) async fn execute_in<A, C>(
         &self,
-        id: &A::Id,
+        stream: StreamId,
         command: C,
         options: CommandOptions,
     ) -> Result<Receipt, ExecuteError<A::Rejection>>
@@ -60,7 +62,21 @@ impl<S: EventStore> Repository<S> {
         A: CommandHandler<C>,
         C: Command,
     {
-        let stream = A::stream(id)?;
+        let measured = Measured::command::<A::Rejection>(A::CATEGORY, C::NAME, options.metadata.trace());
+        measured.over(self.carry_out::<A, C>(Ok(stream), command, options)).await
+    }
+
+    async fn carry_out<A, C>(
+        &self,
+        stream: Result<StreamId, InvalidStreamId>,
+        command: C,
+        options: CommandOptions,
+    ) -> Result<Receipt, ExecuteError<A::Rejection>>
+    where
+        A: CommandHandler<C>,
+        C: Command,
+    {
+        let stream = stream?;
         let request = Request::new(options, &*self.clock, &*self.ids);
         // There is nothing to load of an aggregate that the sender knows to be new, nor of one that the cache has: the append
         // finds out. Whatever does not end in an append is decided on what is stored.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::loading::Held;
 use super::{AsOf, RepositoryError, RetryPolicy, Snapshots, StateCache};
 use crate::domain::Aggregate;
-use crate::port::EventStore;
+use crate::port::{EventLog, EventStore};
 use crate::vocabulary::{Clock, IdSource, RandomIds, ReadOptions, StreamVersion, SystemClock};
 
 /// Loads aggregates and has them carry out commands.
@@ -69,6 +69,27 @@ impl<S: EventStore> Repository<S> {
     #[must_use]
     pub fn with_cache(self, cache: StateCache) -> Self {
         Self { cache: Some(Arc::new(cache)), ..self }
+    }
+
+    /// The log that it works on.
+    pub(super) fn log(&self) -> Arc<dyn EventLog>
+    where
+        S: EventLog,
+    {
+        Arc::clone(&self.store) as _
+    }
+
+    /// The same, whatever the store's type is.
+    pub(super) fn erased(&self) -> Repository<Arc<dyn EventStore>> {
+        let store: Arc<dyn EventStore> = Arc::clone(&self.store) as _;
+        Repository {
+            store: Arc::new(store),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            retry: self.retry,
+            snapshots: self.snapshots.clone(),
+            cache: self.cache.clone(),
+        }
     }
 
     /// The snapshots it takes and uses.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use tracing::{Instrument, Span, info_span};
 
+use super::SagaState;
 use crate::vocabulary::{ProjectionName, RecordedEvent, SnapshotTotals};
 
 /// What became of a command, as its measures say it.
@@ -112,6 +113,42 @@ pub(crate) fn snapshots_kept(totals: SnapshotTotals, expired: u64) {
     gauge!("nexus_snapshots").set(totals.count as f64);
     gauge!("nexus_snapshots_bytes").set(totals.bytes as f64);
     counter!("nexus_snapshots_expired_total").increment(expired);
+}
+
+pub(crate) fn sagas(saga: &str, counts: &[(SagaState, u64)]) {
+    for (state, count) in counts {
+        gauge!("nexus_sagas", "saga" => saga.to_owned(), "state" => state.word()).set(*count as f64);
+    }
+}
+
+pub(crate) fn saga_started(saga: &str) {
+    counter!("nexus_sagas_started_total", "saga" => saga.to_owned()).increment(1);
+}
+
+pub(crate) fn saga_ended(saga: &str, state: &'static str, took: Duration) {
+    counter!("nexus_sagas_ended_total", "saga" => saga.to_owned(), "state" => state).increment(1);
+    histogram!("nexus_saga_seconds", "saga" => saga.to_owned(), "state" => state).record(took);
+}
+
+pub(crate) fn saga_parked(saga: &str) {
+    counter!("nexus_sagas_parked_total", "saga" => saga.to_owned()).increment(1);
+}
+
+pub(crate) fn saga_passed_over(saga: &str) {
+    counter!("nexus_saga_events_passed_over_total", "saga" => saga.to_owned()).increment(1);
+}
+
+pub(crate) fn saga_step(saga: &str, step: &str, outcome: &'static str, took: Duration) {
+    let (saga, step) = (saga.to_owned(), step.to_owned());
+    counter!("nexus_saga_steps_total", "saga" => saga.clone(), "step" => step.clone(), "outcome" => outcome)
+        .increment(1);
+    histogram!("nexus_saga_step_seconds", "saga" => saga, "step" => step).record(took);
+}
+
+pub(crate) fn saga_compensation(saga: &str, step: &str, outcome: &'static str) {
+    let (saga, step) = (saga.to_owned(), step.to_owned());
+    counter!("nexus_saga_compensations_total", "saga" => saga, "step" => step, "outcome" => outcome)
+        .increment(1);
 }
 
 pub(crate) fn history(kind: &'static str, outcome: &'static str, scanned: u64, took: Duration) {

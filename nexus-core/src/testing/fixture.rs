@@ -117,6 +117,15 @@ macro_rules! snapshot_conformance {
     };
 }
 
+/// Makes a `#[test]` of each case for sagas, on a fixture for events and one for read models: see
+/// [`testing`](crate::testing).
+#[macro_export]
+macro_rules! saga_conformance {
+    ($events:ty, $read_models:ty) => {
+        $crate::__saga_cases! { $crate::__conformance_tests { ($events, $read_models), sagas } }
+    };
+}
+
 /// The only list of the cases of `EventStore`.
 #[doc(hidden)]
 #[macro_export]
@@ -289,6 +298,29 @@ macro_rules! __snapshot_cases {
             the_past_is_that_of_the_events,
             a_repeat_is_recognised_through_a_kept_state,
             state_with_snapshots_and_cache_is_that_of_the_events,
+        }
+    };
+}
+
+/// The only list of the cases of sagas.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __saga_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            each_step_takes_effect_exactly_once,
+            what_was_done_is_undone_the_last_first,
+            a_step_whose_time_is_up_cannot_land_late,
+            steps_side_by_side_are_taken_together,
+            a_compensation_that_fails_is_parked_and_retried,
+            a_person_can_skip_and_abort,
+            events_may_come_early_twice_and_late,
+            lists_say_where_sagas_are,
+            timers_fire_late_rather_than_never,
+            sagas_are_shared_and_taken_over,
+            a_running_saga_goes_on_under_new_code_or_says_why_not,
+            sagas_agree_with_the_model,
         }
     };
 }

@@ -33,7 +33,16 @@ where
     S: Strategy,
     Run: Future<Output = Result<(), TestCaseError>>,
 {
-    let cases = std::env::var("NEXUS_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    check_in(24, inputs, run).await;
+}
+
+/// The same in so many runs, unless told otherwise.
+pub(super) async fn check_in<S, Run>(runs: u32, inputs: S, run: impl Fn(S::Value) -> Run)
+where
+    S: Strategy,
+    Run: Future<Output = Result<(), TestCaseError>>,
+{
+    let cases = std::env::var("NEXUS_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(runs);
     let config = Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let result = tokio::task::block_in_place(|| {
         TestRunner::new(config).run(&inputs, |input| Handle::current().block_on(run(input)))

@@ -75,6 +75,45 @@ impl fmt::Display for Payload {
     }
 }
 
+/// Written into other JSON as it stands, byte for byte: for `#[serde(with = …)]`, and JSON alone.
+pub(crate) mod as_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::value::RawValue;
+
+    use super::Payload;
+
+    pub(crate) fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(payload.as_bytes()).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Payload::from_checked(String::from(Box::<str>::from(raw))))
+    }
+
+    /// The same where there may be none.
+    pub(crate) mod option {
+        use super::{Deserialize, Deserializer, Payload, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Written(#[serde(with = "super")] Payload);
+
+        pub(crate) fn serialize<S: Serializer>(
+            payload: &Option<Payload>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            payload.clone().map(Written).serialize(serializer)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Payload>, D::Error> {
+            Ok(Option::<Written>::deserialize(deserializer)?.map(|written| written.0))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::SagaName;
+
 /// Names a projection, for good: its checkpoints, dead letters and read models are kept under it.
 ///
 /// One to 64 of `a–z 0–9 _ -`, a letter first, so that it can name files and tables on every system.
@@ -27,6 +29,10 @@ impl ProjectionName {
             && text.starts_with(|first: char| first.is_ascii_lowercase())
             && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
         if is_valid { Ok(Self(text.into())) } else { Err(InvalidProjectionName { found: text.to_owned() }) }
+    }
+
+    pub(super) fn of_saga(saga: &SagaName) -> Self {
+        Self(format!("saga-{saga}").into())
     }
 
     /// The text.

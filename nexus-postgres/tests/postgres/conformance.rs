@@ -87,3 +87,7 @@ mod snapshots {
 mod dead_letters {
     nexus_core::dead_letter_conformance!(super::ReadModels);
 }
+
+mod sagas {
+    nexus_core::saga_conformance!(super::Postgres, super::ReadModels);
+}

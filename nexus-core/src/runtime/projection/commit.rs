@@ -20,7 +20,7 @@ use super::state::Effects;
 use crate::domain::{Projection, ProjectionError};
 use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{BoxError, Position, RecordedEvent, StoreError};
+use crate::vocabulary::{BoxError, Position, RecordedEvent, Remedy, StoreError};
 
 /// A claim that a worker relies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,13 +235,22 @@ where
         match (stopped, finished.await) {
             (Ok(()), Ok(())) => {}
             (Err(source), Ok(())) => return Err(failed(Stop::Event { index, source })),
-            (Err(source), Err(_)) | (Ok(()), Err(source)) => return Err(WorkError::Failed(source)),
+            (Err(source), Err(_)) | (Ok(()), Err(source)) => return Err(not_finished(source)),
         }
         plan.reached.store(index.max(plan.range.start), Ordering::SeqCst);
         if index < plan.range.end {
             plan.cut(index);
         }
         Ok(note(plan, transaction.notes()).await?)
+    }
+}
+
+/// A store that does not answer is no fault of any event: the transaction is tried again as it is.
+fn not_finished(source: BoxError) -> WorkError {
+    match source.downcast::<StoreError>() {
+        Ok(error) if error.remedy() == Remedy::Retry => WorkError::Store(*error),
+        Ok(error) => WorkError::Failed(error),
+        Err(source) => WorkError::Failed(source),
     }
 }
 

@@ -40,7 +40,7 @@ impl RetrySchedule {
     }
 
     /// When to try again after so many tries have failed; `None`: no more.
-    pub(super) fn next(&self, failed: u32, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::runtime) fn next(&self, failed: u32, now: Timestamp) -> Option<Timestamp> {
         if failed >= self.tries {
             return None;
         }

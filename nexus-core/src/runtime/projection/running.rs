@@ -141,6 +141,15 @@ impl RunningProjection {
         self.ended().await
     }
 
+    /// Tells, whenever it is asked, which slices these workers hold: ranges from the first to the last.
+    pub(in crate::runtime) fn slices(&self) -> impl Fn() -> Vec<(u16, u16)> + Send + Sync + 'static {
+        let board = self.board.clone();
+        move || {
+            let views = board.views().into_iter();
+            views.flat_map(|view| view.ranges).map(|(first, last, _)| (first, last)).collect()
+        }
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.board.have_ended()
     }

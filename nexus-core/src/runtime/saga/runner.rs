@@ -1,0 +1,345 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+
+use super::engine::Engine;
+use super::kind::Kind;
+use super::sagas::{Sagas, SagasError};
+use super::settings::Settings;
+use super::status::SagaState;
+use super::watch::Watch;
+use crate::domain::Saga;
+use crate::port::{DocumentTx, EventLog, ReadModelStore, SagaEffects};
+use crate::runtime::{
+    ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionStatus, Receipt, Repository,
+    RetrySchedule, RunningProjection, telemetry,
+};
+use crate::vocabulary::InvalidSagaId;
+
+/// How often it is looked for timers that are due, and for slices that have changed hands.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How many looks there are from one count to the next.
+const COUNT_EVERY: u64 = 50;
+
+/// How long what is in hand may take when the runner is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs the sagas of one kind: takes events to them, and does what they answer with.
+///
+/// Any number of runners of a kind may be started, in one process or several: they share the sagas among themselves, and one
+/// that dies is replaced when its lease runs out. What a saga has answered is stored in its own stream
+/// (`$saga-NAME-ID`) before anything of it is done, and each command has an id that follows from saga and step: whoever
+/// goes on does what is left, and nothing twice.
+///
+/// ```
+/// # use nexus_core::*;
+/// # use serde::{Deserialize, Serialize};
+/// # use std::time::Duration;
+/// # #[derive(Serialize, Deserialize, DomainEvent)]
+/// # enum OrderEvent { Placed, Confirmed }
+/// # #[derive(Serialize, Deserialize, Command)]
+/// # struct Place;
+/// # #[derive(Serialize, Deserialize, Command)]
+/// # struct Confirm;
+/// # #[derive(Default)]
+/// # struct Order;
+/// # impl Aggregate for Order {
+/// #     const CATEGORY: &'static str = "order";
+/// #     type Id = String;
+/// #     type Event = OrderEvent;
+/// #     fn apply(&mut self, _: &OrderEvent) {}
+/// # }
+/// # impl CommandHandler<Place> for Order {
+/// #     type Rejection = std::convert::Infallible;
+/// #     fn handle(&self, _: &Place, _: &CommandContext) -> Result<Vec<OrderEvent>, Self::Rejection> { Ok(vec![OrderEvent::Placed]) }
+/// # }
+/// # impl CommandHandler<Confirm> for Order {
+/// #     type Rejection = std::convert::Infallible;
+/// #     fn handle(&self, _: &Confirm, _: &CommandContext) -> Result<Vec<OrderEvent>, Self::Rejection> { Ok(vec![OrderEvent::Confirmed]) }
+/// # }
+/// # #[derive(Default, Serialize, Deserialize)]
+/// # struct Confirmation { order: String }
+/// # impl LinearSaga for Confirmation {
+/// #     const NAME: &'static str = "confirmation";
+/// #     fn query() -> Query { Query::types(EventType::new("OrderPlaced").ok()) }
+/// #     fn start(event: &RecordedEvent) -> Result<Option<(SagaId, Self)>, SagaError> {
+/// #         let order = event.stream().id().to_owned();
+/// #         Ok(Some((SagaId::new(&order)?, Self { order })))
+/// #     }
+/// #     fn steps(steps: &mut impl StepList<Self>) {
+/// #         steps.step::<Order, Confirm>("confirm", |saga| (saga.order.clone(), Confirm));
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let orders = Repository::new(MemoryStore::new());
+/// let running = SagaRunner::of::<Confirmation>(&orders, MemoryProjections::new()).start().await?;
+///
+/// orders.execute::<Order, _>(&"1001".to_owned(), Place).await?;
+/// let state = running.sagas().ended(&SagaId::new("1001")?, Duration::from_secs(5)).await?;
+/// assert_eq!(state, SagaState::Completed);
+/// running.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "no saga goes on before `start`"]
+pub struct SagaRunner {
+    kind: Result<Kind, InvalidSagaId>,
+    aggregates: super::commands::Aggregates,
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn ReadModelStore<DocumentTx>>,
+    effects: Option<Arc<dyn SagaEffects>>,
+    settings: Settings,
+}
+
+impl SagaRunner {
+    /// Runs the sagas of kind `S` over the events of a repository, which also carries out their commands. Lists of the
+    /// sagas, and who runs which, are kept in `store`.
+    pub fn of<S: Saga>(
+        repository: &Repository<impl EventLog>,
+        store: impl ReadModelStore<DocumentTx>,
+    ) -> Self {
+        Self {
+            kind: Kind::of::<S>(),
+            aggregates: repository.erased(),
+            log: repository.log(),
+            store: Arc::new(store),
+            effects: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Performs what sagas do outside of our stores.
+    pub fn effects(self, effects: impl SagaEffects) -> Self {
+        Self { effects: Some(Arc::new(effects)), ..self }
+    }
+
+    /// How long a step may take that does not say so itself: 30 s unless told otherwise. The time begins when a runner
+    /// first tries the step.
+    pub fn step_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.step_timeout = timeout;
+        self
+    }
+
+    /// How often, and how fast, a compensation is tried before the saga is parked for a person: see [`RetrySchedule`] for
+    /// what it is unless told otherwise.
+    pub fn retry(mut self, schedule: RetrySchedule) -> Self {
+        self.settings.retry = schedule;
+        self
+    }
+
+    /// So many commands and effects at a time; 64 unless told otherwise.
+    pub fn at_once(mut self, acts: NonZeroUsize) -> Self {
+        self.settings.at_once = acts.get();
+        self
+    }
+
+    /// Events recorded before this time are for no saga: where the kind is new and the log is not.
+    pub fn since(mut self, time: Timestamp) -> Self {
+        self.settings.since = Some(time);
+        self
+    }
+
+    /// So many workers follow the log, each with a part of the streams; 1 unless told otherwise. With several, the events of
+    /// one stream still come to a saga in their order, those of different streams in any.
+    pub fn workers(mut self, workers: NonZeroUsize) -> Self {
+        self.settings.workers = workers;
+        self
+    }
+
+    /// How long a runner that shows no sign of life keeps its sagas; 10 s unless told otherwise.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = Some(lease);
+        self
+    }
+
+    /// Starts. It goes on until [`RunningSagas::stop`], or until what this returns is dropped.
+    ///
+    /// # Errors
+    /// The kind's name is no valid one, or a store fails.
+    pub async fn start(self) -> Result<RunningSagas, SagasError> {
+        let Self { kind, aggregates, log, store, effects, settings } = self;
+        let (clock, lease, workers) = (Arc::clone(&aggregates.clock), settings.lease, settings.workers);
+        let kind = kind?;
+        let sagas = Sagas::made_of(
+            kind.name.clone(),
+            aggregates.clone(),
+            Arc::clone(&log),
+            Arc::clone(&store) as Arc<dyn ReadModelStore<DocumentTx>>,
+        );
+        let engine = Engine::new(kind, aggregates, effects, settings);
+        let runner = ProjectionRunner::new(Watch::new(Arc::clone(&engine)), log, store).clock(clock);
+        let runner = runner.workers(workers);
+        let runner = match lease {
+            Some(lease) => runner.lease(lease),
+            None => runner,
+        };
+        let projection = runner.start().await?;
+        let keeping = Keeping {
+            engine: Arc::clone(&engine),
+            sagas: sagas.clone(),
+            slices: Box::new(projection.slices()),
+            held: BTreeSet::new(),
+        };
+        let keeper = tokio::spawn(keeping.keep());
+        Ok(RunningSagas { engine, sagas, projection: Some(projection), keeper })
+    }
+}
+
+impl fmt::Debug for SagaRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SagaRunner")
+            .field("kind", &self.kind)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The sagas of one kind at work. Dropping it stops them, in the background.
+#[must_use = "the sagas rest when this is dropped"]
+pub struct RunningSagas {
+    engine: Arc<Engine>,
+    sagas: Sagas,
+    projection: Option<RunningProjection>,
+    keeper: JoinHandle<()>,
+}
+
+impl RunningSagas {
+    /// The sagas of this kind: their status, and what a person can do about them.
+    pub fn sagas(&self) -> &Sagas {
+        &self.sagas
+    }
+
+    /// How the projection is doing that takes events to the sagas, as [`RunningProjection::status`].
+    pub fn status(&self) -> Option<ProjectionStatus> {
+        self.projection.as_ref().map(RunningProjection::status)
+    }
+
+    /// Whether that projection is as it should be.
+    pub fn health(&self) -> Option<ProjectionHealth> {
+        self.projection.as_ref().map(RunningProjection::health)
+    }
+
+    /// Waits until the events that `receipt` is for have been taken to their sagas, at most so long.
+    ///
+    /// # Errors
+    /// See [`RunningProjection::wait_for`].
+    pub async fn wait_for(&self, receipt: &Receipt, patience: Duration) -> Result<(), SagasError> {
+        match &self.projection {
+            Some(projection) => Ok(projection.wait_for(receipt, patience).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes no more events to sagas, finishes what is in hand within 10 s, and gives up its share, so that others can go on
+    /// at once. What is cut short is gone on with by whoever runs the sagas next.
+    ///
+    /// # Errors
+    /// Why it had stopped by itself before, if it had.
+    pub async fn stop(mut self) -> Result<(), ProjectionFailure> {
+        self.engine.stop();
+        self.engine.until_fewer(1, GRACE).await;
+        self.keeper.abort();
+        match self.projection.take() {
+            Some(projection) => projection.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for RunningSagas {
+    fn drop(&mut self) {
+        self.engine.stop();
+        self.keeper.abort();
+    }
+}
+
+impl fmt::Debug for RunningSagas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningSagas").field("kind", &self.engine.kind).finish_non_exhaustive()
+    }
+}
+
+/// Looks after the sagas of the slices that this runner holds.
+struct Keeping {
+    engine: Arc<Engine>,
+    sagas: Sagas,
+    slices: Box<dyn Fn() -> Vec<(u16, u16)> + Send + Sync>,
+    held: BTreeSet<u16>,
+}
+
+impl Keeping {
+    async fn keep(mut self) {
+        let mut looks = 0_u64;
+        let mut turns = tokio::time::interval(LOOK_EVERY);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            let is_to_count = looks.is_multiple_of(COUNT_EVERY);
+            looks += 1;
+            if let Err(error) = self.turn(is_to_count).await {
+                let error = telemetry::chain(&error);
+                tracing::warn!(
+                    saga = self.engine.name(),
+                    error,
+                    "sagas could not be looked for; it is tried again"
+                );
+            }
+        }
+    }
+
+    async fn turn(&mut self, is_to_count: bool) -> Result<(), SagasError> {
+        let now = self.slices();
+        if now != self.held {
+            let gained: BTreeSet<u16> = now.difference(&self.held).copied().collect();
+            self.engine.leave(|| self.slices());
+            if !gained.is_empty() {
+                self.take_over(&gained).await?;
+            }
+            self.held = now;
+        }
+        if is_to_count {
+            telemetry::sagas(self.engine.name(), &self.sagas.overview().await?.counts);
+        }
+        self.wake_those_due().await
+    }
+
+    fn slices(&self) -> BTreeSet<u16> {
+        (self.slices)().into_iter().flat_map(|(first, last)| first..=last).collect()
+    }
+
+    /// Goes on with what others have left.
+    async fn take_over(&self, slices: &BTreeSet<u16>) -> Result<(), SagasError> {
+        for state in [SagaState::Compensating, SagaState::Running] {
+            let mut last = None;
+            loop {
+                let page = self.sagas.list(state, last.as_ref(), 1_000).await?;
+                let Some(next) = page.last() else { break };
+                last = Some(next.clone());
+                let left = page.into_iter().filter(|saga| !saga.doing.is_empty() || saga.unheard > 0);
+                for saga in left {
+                    if self.engine.slice(&saga.id).is_some_and(|slice| slices.contains(&slice.get())) {
+                        self.engine.until_fewer(1_024, Duration::from_secs(1)).await;
+                        self.engine.wake(saga.id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wake_those_due(&self) -> Result<(), SagasError> {
+        for id in self.sagas.due(self.engine.now()).await? {
+            if self.engine.slice(&id).is_some_and(|slice| self.held.contains(&slice.get())) {
+                self.engine.wake(id);
+            }
+        }
+        Ok(())
+    }
+}
