@@ -20,6 +20,7 @@ mod saga;
 mod snapshots;
 mod state_cache;
 mod telemetry;
+mod timers;
 mod void;
 
 pub use as_of::AsOf;
@@ -46,4 +47,5 @@ pub use saga::{
 };
 pub use snapshots::{RunningSweeper, SnapshotSweeper, Snapshots, Sweep};
 pub use state_cache::StateCache;
+pub use timers::{InvalidTimersName, RunningTimers, Timer, TimerHandler, TimerRunner, Timers, TimersError};
 pub use void::Voided;

@@ -61,6 +61,7 @@
 //! mod transactions { nexus_core::projection_transaction_conformance!(super::ReadModels); }
 //! mod leases { nexus_core::lease_conformance!(super::ReadModels); }
 //! mod dead_letters { nexus_core::dead_letter_conformance!(super::ReadModels); }
+//! mod timers { nexus_core::timer_conformance!(super::ReadModels); }
 //! mod snapshots { nexus_core::snapshot_conformance!(super::Memory); }
 //! mod sagas { nexus_core::saga_conformance!(super::Memory, super::ReadModels); }
 //! # fn main() {}

@@ -21,6 +21,7 @@ mod slice;
 mod snapshot;
 mod stream;
 mod tag;
+mod timer;
 
 pub use batch::{AppendBatch, AppendCondition, StreamAppend};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
@@ -44,3 +45,4 @@ pub use slice::Slice;
 pub use snapshot::{InvalidStateShape, Snapshot, SnapshotSummary, SnapshotTotals, StateShape};
 pub use stream::{Category, InvalidStreamId, StreamId};
 pub use tag::{InvalidTag, Tag};
+pub use timer::{InvalidTimerName, TimerName};

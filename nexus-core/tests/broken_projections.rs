@@ -71,6 +71,12 @@ mod leases {
     nexus_core::__lease_cases! { each_case_finds_its_fault { projections BrokenProjections } }
 }
 
+mod timers {
+    use super::{BrokenProjections, projections, run};
+
+    nexus_core::__timer_cases! { each_case_finds_its_fault { projections BrokenProjections } }
+}
+
 mod dead_letters {
     use super::{BrokenProjections, projections, run};
 

@@ -84,3 +84,7 @@ mod dead_letters {
 mod sagas {
     nexus_core::saga_conformance!(super::Memory, super::ReadModels);
 }
+
+mod timers {
+    nexus_core::timer_conformance!(super::ReadModels);
+}

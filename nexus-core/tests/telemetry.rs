@@ -14,7 +14,8 @@ use nexus_core::{
     HistoryClient, HistoryKey, HistoryLimits, LetterState, LinearSaga, ManualClock, MemoryProjections,
     MemorySnapshots, MemoryStore, NewEvent, Payload, Projection, ProjectionError, ProjectionRunner,
     Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, SagaError,
-    SagaId, SagaRunner, SagaState, Snapshots, StateCache, StateRequest, StepList, StreamId, async_trait,
+    SagaId, SagaRunner, SagaState, Snapshots, StateCache, StateRequest, StepList, StreamId, Timer, TimerName,
+    TimerRunner, Timers, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,17 @@ async fn going_rounds() {
     running.stop().await.expect("stopped");
 }
 
+async fn ringing() {
+    let timers = Timers::named("bells", MemoryProjections::new()).expect("valid");
+    let name = TimerName::new("noon").expect("valid");
+    timers.schedule(&name, nexus_core::Timestamp::now(), "").await.expect("set");
+    let running = TimerRunner::new(timers.clone(), |_: Timer| async { Ok(()) }).start();
+    while timers.find(&name).await.expect("found").is_some() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    running.stop().await;
+}
+
 /// Whether anybody listens to a span is decided for the whole process: one test after the other.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -175,6 +187,7 @@ async fn what_is_measured_is_documented() {
     keeping_states().await;
     asking_for_history().await;
     going_rounds().await;
+    ringing().await;
     for door in 1..=3 {
         doors.execute::<Door, _>(&door, Open).await.expect("opened");
         doors.execute::<Door, _>(&door, Open).await.expect_err("it is open");

@@ -27,6 +27,8 @@ mod state;
 mod status;
 mod worker;
 
+pub(super) use notes::{Notes, note};
+
 pub use error::{ProjectionFailure, ProjectionsError};
 pub use letters::{DeadLetter, LetterState, SkippedLetter};
 pub use projections::Projections;

@@ -151,6 +151,11 @@ pub(crate) fn saga_compensation(saga: &str, step: &str, outcome: &'static str) {
         .increment(1);
 }
 
+pub(crate) fn timer_fired(timers: &str, is_done: bool) {
+    let outcome = if is_done { "done" } else { "failed" };
+    counter!("nexus_timers_fired_total", "timers" => timers.to_owned(), "outcome" => outcome).increment(1);
+}
+
 pub(crate) fn history(kind: &'static str, outcome: &'static str, scanned: u64, took: Duration) {
     counter!("nexus_history_requests_total", "kind" => kind, "outcome" => outcome).increment(1);
     histogram!("nexus_history_seconds", "kind" => kind).record(took);

@@ -108,6 +108,14 @@ macro_rules! dead_letter_conformance {
     };
 }
 
+/// Makes a `#[test]` of each case for [`Timers`](crate::Timers): see [`testing`](crate::testing).
+#[macro_export]
+macro_rules! timer_conformance {
+    ($fixture:ty) => {
+        $crate::__timer_cases! { $crate::__conformance_tests { $fixture, projections } }
+    };
+}
+
 /// Makes a `#[test]` of each case for [`SnapshotStore`](crate::SnapshotStore), and for states that are kept there: see
 /// [`testing`](crate::testing).
 #[macro_export]
@@ -271,6 +279,23 @@ macro_rules! __dead_letter_cases {
             dead_letters_are_retried_in_order,
             a_dead_letter_can_be_skipped,
             dead_letters_survive_a_restart,
+        }
+    };
+}
+
+/// The only list of the cases of timers.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __timer_cases {
+    ($krate:tt $(:: $path:ident)* { $($given:tt)* }) => {
+        $krate $(:: $path)* ! {
+            $($given)*;
+            a_timer_fires_when_it_is_due_and_not_before,
+            a_timer_outlives_its_runner,
+            a_timer_can_be_moved_and_taken_back,
+            a_timer_that_was_not_seen_to_fires_again,
+            timers_are_shared_by_all_runners,
+            the_timers_of_a_runner_that_died_fire,
         }
     };
 }

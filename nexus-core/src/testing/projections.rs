@@ -3,11 +3,13 @@
 mod deadletter;
 mod document;
 mod lease;
+mod timer;
 mod transaction;
 
 pub use self::deadletter::*;
 pub use self::document::*;
 pub use self::lease::*;
+pub use self::timer::*;
 pub use self::transaction::*;
 
 use std::collections::BTreeMap;

@@ -91,3 +91,7 @@ mod dead_letters {
 mod sagas {
     nexus_core::saga_conformance!(super::Sqlite, super::ReadModels);
 }
+
+mod timers {
+    nexus_core::timer_conformance!(super::ReadModels);
+}

@@ -16,7 +16,7 @@ use crate::vocabulary::{Collection, Document, DocumentKey, KeyRange, StoreError}
 
 /// A collection of Nexus's own, and how it is read and written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Notes(&'static str);
+pub(in crate::runtime) struct Notes(&'static str);
 
 /// A document a projection, in the catalog.
 pub(super) const PROJECTIONS: Notes = Notes("$projections");
@@ -39,6 +39,11 @@ pub(super) const BLOCKS: Notes = Notes("$blocks");
 const PAGE: usize = 500;
 
 impl Notes {
+    /// The collection of this name, which starts with `$`.
+    pub(in crate::runtime) const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
     fn collection(self) -> Result<Collection, StoreError> {
         Collection::reserved(self.0).map_err(|error| StoreError::corrupt(self.0, error))
     }
@@ -50,14 +55,18 @@ impl Notes {
     }
 
     /// The note under `key`, within a transaction.
-    pub(super) async fn read<T>(self, notes: &mut dyn Documents, key: &str) -> Result<Option<T>, StoreError>
+    pub(in crate::runtime) async fn read<T>(
+        self,
+        notes: &mut dyn Documents,
+        key: &str,
+    ) -> Result<Option<T>, StoreError>
     where
         T: DeserializeOwned + Send,
     {
         notes.read(&self.collection()?, key).await.map_err(plain)
     }
 
-    pub(super) async fn write<T>(
+    pub(in crate::runtime) async fn write<T>(
         self,
         notes: &mut dyn Documents,
         key: &str,
@@ -69,7 +78,11 @@ impl Notes {
         notes.write(&self.collection()?, key, note).await.map_err(plain)
     }
 
-    pub(super) async fn delete(self, notes: &mut dyn Documents, key: &str) -> Result<(), StoreError> {
+    pub(in crate::runtime) async fn delete(
+        self,
+        notes: &mut dyn Documents,
+        key: &str,
+    ) -> Result<(), StoreError> {
         notes.remove(&self.collection()?, key).await.map_err(plain)
     }
 
@@ -95,8 +108,21 @@ impl Notes {
         Ok(all)
     }
 
+    /// The first notes in the order of their keys, within a transaction.
+    pub(in crate::runtime) async fn first<T>(
+        self,
+        notes: &mut dyn Documents,
+        limit: usize,
+    ) -> Result<Vec<(String, T)>, StoreError>
+    where
+        T: DeserializeOwned,
+    {
+        let page = notes.list(&self.collection()?, &KeyRange::all().limit(limit)).await?;
+        page.into_iter().map(|document| self.decoded(document)).collect()
+    }
+
     /// The note under `key` as it was last committed.
-    pub(super) async fn find<T>(
+    pub(in crate::runtime) async fn find<T>(
         self,
         store: &(impl ProjectionStore + ?Sized),
         space: &Space,
@@ -130,7 +156,7 @@ impl Notes {
     }
 
     /// Some notes as they were last committed.
-    pub(super) async fn page<T>(
+    pub(in crate::runtime) async fn page<T>(
         self,
         store: &(impl ProjectionStore + ?Sized),
         space: &Space,
@@ -172,7 +198,7 @@ fn plain(error: DocumentError) -> StoreError {
 }
 
 /// Does `work` over the notes of `space` in one transaction, and hands its answer back.
-pub(super) async fn note<T, Work>(
+pub(in crate::runtime) async fn note<T, Work>(
     store: &(impl ProjectionStore + ?Sized),
     space: &Space,
     work: Work,
