@@ -35,11 +35,13 @@ pub(super) struct Drive {
     process: Option<Process>,
     in_hand: HashMap<Work, AbortHandle>,
     is_ours: bool,
+    /// How often somebody else was faster, one time after the other.
+    overtaken: u32,
 }
 
 impl Drive {
     pub(super) fn new(engine: Arc<Engine>, id: SagaId, slot: Arc<Slot>) -> Self {
-        Self { engine, id, slot, process: None, in_hand: HashMap::new(), is_ours: true }
+        Self { engine, id, slot, process: None, in_hand: HashMap::new(), is_ours: true, overtaken: 0 }
     }
 
     pub(super) async fn run(mut self) -> Result<(), StoreError> {
@@ -224,11 +226,27 @@ impl Drive {
         let engine = Arc::clone(&self.engine);
         let noted = engine.note(self.known().await?, draft, id, patience).await;
         match &noted {
-            Ok(Noted::Yes) => self.reached(self.process.as_ref().and_then(|process| process.version)),
+            Ok(Noted::Yes) => {
+                self.overtaken = 0;
+                self.reached(self.process.as_ref().and_then(|process| process.version));
+            }
             // What is stored is read anew.
-            Ok(Noted::Overtaken) | Err(_) => self.process = None,
+            Ok(Noted::Overtaken) => {
+                self.process = None;
+                self.let_others_go_first().await;
+            }
+            Err(_) => self.process = None,
         }
         noted
+    }
+
+    /// Two runners that go on with the same saga do not race for long.
+    async fn let_others_go_first(&mut self) {
+        if self.overtaken > 0 {
+            let pause = Duration::from_millis(1 << self.overtaken.min(10));
+            tokio::time::sleep(pause).await;
+        }
+        self.overtaken += 1;
     }
 
     async fn fire_timers(&mut self) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use super::status::{SagaMoment, SagaOverview, SagaState, SagaStatus, SagaSummary
 use super::watch::{BY_STATE, COUNTS, Counts, DUE, collection, of_due_key, sortable, state_key};
 use crate::domain::{Action, Saga};
 use crate::port::{DocumentTx, EventLog, EventStore, ReadModelStore};
-use crate::runtime::{Projections, ProjectionsError, Repository};
+use crate::runtime::{Projections, ProjectionsError, Repository, RepositoryError};
 use crate::vocabulary::{
     AppendBatch, BoxError, DocumentKey, EventId, EventType, ExpectedVersion, InvalidDocumentName,
     InvalidSagaId, KeyRange, NewEvent, Payload, ReadOptions, SagaId, SagaName, StoreError, StreamId,
@@ -267,6 +267,7 @@ impl Sagas {
     async fn decide(&self, id: &SagaId, what: What) -> Result<(), SagasError> {
         let now = self.aggregates.clock.now();
         let event = EventId::from_bytes(*self.aggregates.ids.command_id(now).as_bytes());
+        let mut retries = self.aggregates.retry.start();
         loop {
             let (process, _) = self.read(id).await?;
             let state = process.standing();
@@ -291,7 +292,15 @@ impl Sagas {
                     .map_err(StoreError::from)?;
             match self.aggregates.append(batch).await {
                 Ok(_) => return Ok(()),
-                Err(StoreError::Conflict(_)) => {}
+                Err(StoreError::Conflict(conflict)) => match retries.after(conflict).await {
+                    Ok(()) => {}
+                    Err(RepositoryError::Contended { conflict, .. }) => {
+                        return Err(StoreError::Conflict(conflict).into());
+                    }
+                    Err(error) => {
+                        return Err(StoreError::unavailable("note a decision about a saga", error).into());
+                    }
+                },
                 Err(error) => return Err(error.into()),
             }
         }
