@@ -1,5 +1,6 @@
 //! What the cases about sagas have in common.
 
+pub mod crash;
 mod ending;
 mod late;
 mod plan;

@@ -10,4 +10,5 @@ mod processes;
 mod projection_crash;
 mod projections;
 mod readme;
+mod saga_crash;
 mod support;
