@@ -81,6 +81,16 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+    /// Lists where the fulfilment of orders is, those first that need a person; runs it, and decides what a person has to.
+    Sagas {
+        #[command(subcommand)]
+        action: Option<order::sagas::Action>,
+        /// How many are listed.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Lists events that a projection could not take in; retries or skips them.
     Deadletters {
         #[command(subcommand)]
@@ -162,6 +172,10 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
         }
         Some(Action::Status { common }) => {
             order::status::status(&common.store.open_existing().await?, common.json).await
+        }
+        Some(Action::Sagas { action, limit, common }) => {
+            let shop = common.store.open_existing().await?;
+            order::sagas::run(&shop, action.as_ref(), limit, common.json).await
         }
         Some(Action::Deadletters { action, common }) => {
             order::deadletters::run(&common.store.open_existing().await?, &action, common.json).await

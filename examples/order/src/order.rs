@@ -8,7 +8,7 @@ mod id;
 mod line;
 mod refusal;
 
-pub use command::{AddLine, Cancel, Deliver, Pay, Place, Refund, RemoveLine, Ship};
+pub use command::{AddLine, Cancel, CheckOut, Deliver, Dispatch, Pay, Place, Refund, RemoveLine, Ship};
 pub use event::OrderEvent;
 pub use former::{Settled, ShippedV1, Viewed};
 pub use id::{InvalidOrderId, OrderId};
@@ -40,6 +40,7 @@ pub struct Order {
     #[schemars(with = "Option<String>")]
     pub ordered_on: Option<Date>,
     pub lines: Vec<Line>,
+    pub checked_out: bool,
     pub paid_cents: Option<u64>,
     pub refunded_cents: u64,
     pub carrier: Option<String>,
@@ -95,6 +96,7 @@ impl Order {
 
 impl Aggregate for Order {
     const CATEGORY: &'static str = "order";
+    const SNAPSHOT_VERSION: u32 = 2;
     type Id = OrderId;
     type Event = OrderEvent;
 
@@ -108,6 +110,7 @@ impl Aggregate for Order {
             }
             OrderEvent::LineAdded { line } => self.lines.push(line.clone()),
             OrderEvent::LineRemoved { line } => self.lines.retain(|other| other.sku != line.sku),
+            OrderEvent::CheckedOut { .. } => self.checked_out = true,
             OrderEvent::Paid { cents } => {
                 self.state = State::Paid;
                 self.paid_cents = Some(*cents);

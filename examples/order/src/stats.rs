@@ -47,7 +47,10 @@ impl Stats {
                     OrderEvent::LineRemoved { line } => units -= i128::from(line.units),
                     OrderEvent::Paid { cents: paid } => cents += i128::from(paid),
                     OrderEvent::Refunded { cents: refunded, .. } => cents -= i128::from(refunded),
-                    OrderEvent::Shipped { .. } | OrderEvent::Delivered | OrderEvent::Cancelled { .. } => {}
+                    OrderEvent::CheckedOut { .. }
+                    | OrderEvent::Shipped { .. }
+                    | OrderEvent::Delivered
+                    | OrderEvent::Cancelled { .. } => {}
                 }
             }
         }
@@ -78,7 +81,10 @@ fn next_state(event: &OrderEvent) -> Option<State> {
         OrderEvent::Shipped { .. } => Some(State::Shipped),
         OrderEvent::Delivered => Some(State::Delivered),
         OrderEvent::Cancelled { .. } => Some(State::Cancelled),
-        OrderEvent::LineAdded { .. } | OrderEvent::LineRemoved { .. } | OrderEvent::Refunded { .. } => None,
+        OrderEvent::LineAdded { .. }
+        | OrderEvent::LineRemoved { .. }
+        | OrderEvent::CheckedOut { .. }
+        | OrderEvent::Refunded { .. } => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `order` without a subcommand: the life of some orders on a fresh embedded store, told step by step.
 
+mod fulfilment;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,6 +46,7 @@ pub async fn tell() -> anyhow::Result<()> {
     a_long_history_has_a_snapshot(&orders).await?;
     read_models_follow(&shop).await?;
     a_failing_event_holds_up_its_stream_alone(&shop).await?;
+    fulfilment::orders_are_fulfilled(&shop).await?;
 
     chapter("What it all comes to, counted from the events");
     Stats::of(&orders).await?.print();

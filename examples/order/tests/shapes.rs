@@ -2,12 +2,18 @@
 
 use nexus_core::ShapeLock;
 use nexus_core::testing::check_shapes;
-use order::order::{AddLine, Cancel, Deliver, Order, OrderEvent, Pay, Place, Refund, RemoveLine, Ship};
+use order::inventory::{InventoryEvent, Receive, Release, Reserve};
+use order::order::{
+    AddLine, Cancel, CheckOut, Deliver, Dispatch, Order, OrderEvent, Pay, Place, Refund, RemoveLine, Ship,
+};
+use order::payment::{Charge, Dispute, GiveBack, PaymentEvent};
 
 #[test]
 fn persisted_shapes_are_locked() {
     let shapes = ShapeLock::default()
         .events::<OrderEvent>()
+        .events::<InventoryEvent>()
+        .events::<PaymentEvent>()
         .command::<Place>()
         .command::<AddLine>()
         .command::<RemoveLine>()
@@ -16,6 +22,14 @@ fn persisted_shapes_are_locked() {
         .command::<Deliver>()
         .command::<Cancel>()
         .command::<Refund>()
+        .command::<CheckOut>()
+        .command::<Dispatch>()
+        .command::<Receive>()
+        .command::<Reserve>()
+        .command::<Release>()
+        .command::<Charge>()
+        .command::<GiveBack>()
+        .command::<Dispute>()
         .snapshot::<Order>();
     check_shapes(concat!(env!("CARGO_MANIFEST_DIR"), "/nexus.lock.json"), &shapes);
 }

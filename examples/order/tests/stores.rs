@@ -4,16 +4,21 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use nexus_core::{
     Aggregate, AsOf, Category, Collection, EventLog, EventStore, EventsRequest, History, HistoryClient,
-    HistoryKey, HistoryLimits, KeyRange, Payload, ProjectionName, Query, ReadOptions, RecordedEvent,
-    Repository, RoleAccess, Snapshot, SnapshotState, StateShape, StreamVersion, Timestamp,
+    HistoryKey, HistoryLimits, KeyRange, ManualClock, Payload, ProjectionName, Query, ReadOptions,
+    RecordedEvent, Repository, RetrySchedule, RoleAccess, SagaId, SagaRunner, SagaState, Snapshot,
+    SnapshotState, StateShape, StreamVersion, Timestamp,
 };
 use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use order::address::{Address, Shop};
-use order::order::{AddLine, Line, Order, OrderId, Place, Refund, RemoveLine, Sku, State};
+use order::fulfilment::{Fulfilment, WAREHOUSE};
+use order::inventory::{Inventory, Receive};
+use order::order::{AddLine, Cancel, CheckOut, Line, Order, OrderId, Place, Refund, RemoveLine, Sku, State};
+use order::payment::{Dispute, Payment};
 use order::read_models::{CustomerSpend, DailyRevenue, OrderList, ReadModels, Spend};
 use order::stats::Stats;
 
@@ -168,6 +173,83 @@ async fn the_past_is_complete(shop: &Shop, address: &Address) {
     }
 }
 
+/// Places an order for two units of what the warehouse has ten of, and checks it out.
+async fn check_out(shop: &Shop, id: &str, card: &str) -> OrderId {
+    let order: OrderId = id.parse().expect("an id");
+    let lines = vec![Line::new("so-what", 2, 2_354)];
+    let place = Place { customer: "frida".into(), ordered_on: jiff::civil::date(1997, 5, 1), lines };
+    shop.orders.execute::<Order, _>(&order, place).await.expect("placed");
+    let check_out = CheckOut { card: card.into(), carrier: "post".into() };
+    shop.orders.execute::<Order, _>(&order, check_out).await.expect("checked out");
+    order
+}
+
+/// One is sent, one is undone, one needs a person; and in the end nothing is reserved, charged or sent that should not be.
+async fn orders_are_fulfilled(shop: &Shop, address: &Address) {
+    let (warehouse, stock) = (WAREHOUSE.to_owned(), Receive { sku: Sku("so-what".into()), units: 10 });
+    shop.orders.execute::<Inventory, _>(&warehouse, stock).await.expect("received");
+    let (sent, declined) =
+        (check_out(shop, "3001", "visa-1").await, check_out(shop, "3002", "empty-1").await);
+    let called_off = check_out(shop, "3003", "visa-3").await;
+    let cancel = Cancel { reason: "found it cheaper".into() };
+    shop.orders.execute::<Order, _>(&called_off, cancel).await.expect("cancelled");
+    let dispute = |is_open| Dispute { is_open };
+    let disputed = called_off.to_string();
+    shop.orders.execute::<Payment, _>(&disputed, dispute(true)).await.expect("disputed");
+
+    let brisk = RetrySchedule::default().tries(2).pauses(Duration::from_millis(1), Duration::from_millis(2));
+    let runner = SagaRunner::of::<Fulfilment>(&shop.orders, shop.read_models.clone()).retry(brisk);
+    let running = runner.start().await.expect("started");
+    let sagas = running.sagas();
+    let id = |order: &OrderId| SagaId::new(order).expect("valid");
+    let patience = Duration::from_secs(30);
+    let ended = async |order| sagas.ended(&id(order), patience).await.expect("it ends");
+    assert_eq!(ended(&sent).await, SagaState::Completed, "{address}");
+    assert_eq!(ended(&declined).await, SagaState::Compensated, "{address}");
+    while sagas.state(&id(&called_off)).await.expect("told") != Some(SagaState::Parked) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while sagas.open(10).await.expect("listed").first().is_none_or(|saga| saga.state != SagaState::Parked) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shop.orders.execute::<Payment, _>(&disputed, dispute(false)).await.expect("settled");
+    sagas.retry(&id(&called_off), Some("ada")).await.expect("asked for");
+    assert_eq!(ended(&called_off).await, SagaState::Compensated, "{address}");
+    running.stop().await.expect("stopped");
+
+    let stock = shop.orders.load::<Inventory>(&warehouse).await.expect("loaded").state;
+    assert_eq!((stock.free.get("so-what"), stock.reserved.len()), (Some(&8), 1), "{address}");
+    let payment = async |order: &OrderId| {
+        let payment = shop.orders.load::<Payment>(&order.to_string()).await.expect("loaded").state;
+        (payment.charged_cents, payment.returned)
+    };
+    assert_eq!(payment(&sent).await, (Some(2_354), false), "{address}");
+    assert_eq!(payment(&declined).await, (None, false), "{address}");
+    assert_eq!(payment(&called_off).await, (Some(2_354), true), "{address}");
+    let state = async |order| shop.orders.load::<Order>(order).await.expect("loaded").state.state;
+    assert_eq!(
+        (state(&sent).await, state(&declined).await, state(&called_off).await),
+        (State::Shipped, State::Placed, State::Cancelled),
+        "{address}"
+    );
+}
+
+/// What nobody has touched for a day gets its snapshot by the sweeper, once.
+async fn what_is_due_by_time_is_swept(shop: &Shop, address: &Address) {
+    let tomorrow = Timestamp::now() + jiff::SignedDuration::from_hours(25);
+    let later = shop.orders.clone().with_clock(ManualClock::at(tomorrow));
+    let swept = later.sweep_snapshots::<Order>().await.expect("swept");
+    assert!(swept.taken >= 1, "{swept:?} on {address}");
+    let id: OrderId = "2001".parse().expect("an id");
+    let (stream, shape) = (Order::stream(&id).expect("valid"), Order::state_shape().expect("valid"));
+    let snapshots = shop.orders.snapshots().expect("the shop takes snapshots");
+    let kept = snapshots.store().summary(&stream, &shape).await.expect("found").expect("it was due");
+    let version = shop.orders.load::<Order>(&id).await.expect("loaded").version;
+    assert_eq!(Some(kept.version), version, "{address}");
+    let again = later.sweep_snapshots::<Order>().await.expect("swept");
+    assert_eq!((again.events, again.taken), (0, 0), "{address}");
+}
+
 async fn a_snapshot_of_an_older_build_is_ignored(shop: &Shop, address: &Address) {
     let id: OrderId = "2001".parse().expect("an id");
     let (title, sku) = (Line::new("so-what", 1, 1_177), Sku("so-what".into()));
@@ -227,6 +309,8 @@ async fn one_scenario_leads_to_the_same_on_every_store() {
         what_the_first_release_stored_is_read_as_todays(&shop, &address).await;
         a_snapshot_of_an_older_build_is_ignored(&shop, &address).await;
         the_past_is_complete(&shop, &address).await;
+        what_is_due_by_time_is_swept(&shop, &address).await;
+        orders_are_fulfilled(&shop, &address).await;
         for (number, (one, other)) in expected.iter().zip(&seen).enumerate() {
             assert_eq!(one, other, "line {number} on {address}");
         }
@@ -261,7 +345,20 @@ async fn every_subcommand_says_the_same_on_sqlite_and_on_postgres() {
     let database = Database::new("output").await;
     let file = format!("sqlite:{}", directory.path().join("orders.db").display());
     let (sample, id) = (sample(), "00002-19970112-5-7700-1");
-    let calls: [&[&str]; 16] = [
+    for address in [file.clone(), database.url()] {
+        let shop = address.parse::<Address>().expect("an address").open().await.expect("opened");
+        let stock = Receive { sku: Sku("so-what".into()), units: 10 };
+        shop.orders.execute::<Inventory, _>(&WAREHOUSE.to_owned(), stock).await.expect("received");
+        check_out(&shop, "3001", "visa-1").await;
+        check_out(&shop, "3002", "empty-2").await;
+    }
+    let calls: [&[&str]; 22] = [
+        &["sagas"],
+        &["sagas", "run"],
+        &["sagas"],
+        &["sagas", "show", "3001"],
+        &["sagas", "retry", "3001"],
+        &["sagas", "show", "nobody"],
         &["import", &sample],
         &["import", &sample],
         &["show", id],

@@ -14,4 +14,5 @@ mod outages;
 mod plans;
 mod projections;
 mod proxy;
+mod saga_crash;
 mod support;

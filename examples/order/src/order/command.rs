@@ -34,6 +34,22 @@ pub struct Pay {
     pub cents: u64,
 }
 
+/// Closes an order, and has the shop see to the rest: see [`Fulfilment`](crate::fulfilment::Fulfilment).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "CheckOutOrder")]
+pub struct CheckOut {
+    pub card: String,
+    pub carrier: String,
+}
+
+/// Takes a payment into account, and hands the order to a carrier.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Command)]
+#[command(name = "DispatchOrder")]
+pub struct Dispatch {
+    pub carrier: String,
+    pub cents: u64,
+}
+
 /// Hands a paid order to a carrier.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Command)]
 #[command(name = "ShipOrder")]

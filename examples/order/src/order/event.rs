@@ -25,6 +25,13 @@ pub enum OrderEvent {
     Paid {
         cents: u64,
     },
+    /// The customer is done: what follows is up to the shop.
+    CheckedOut {
+        card: String,
+        carrier: String,
+        lines: Vec<Line>,
+        cents: u64,
+    },
     #[event(version = 2)]
     Shipped {
         carrier: String,

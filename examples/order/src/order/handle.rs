@@ -3,8 +3,8 @@
 use nexus_core::{CommandContext, CommandHandler};
 
 use super::{
-    AddLine, Cancel, Deliver, Line, MAX_CENTS, MAX_LINES, MAX_UNITS, Order, OrderEvent, PARCEL_UNITS, Pay,
-    Place, Refund, Refused, RemoveLine, Ship, State,
+    AddLine, Cancel, CheckOut, Deliver, Dispatch, Line, MAX_CENTS, MAX_LINES, MAX_UNITS, Order, OrderEvent,
+    PARCEL_UNITS, Pay, Place, Refund, Refused, RemoveLine, Ship, State,
 };
 
 type Decision = Result<Vec<OrderEvent>, Refused>;
@@ -13,6 +13,7 @@ impl Order {
     /// Lines can be changed until the order is paid.
     fn open(&self) -> Result<(), Refused> {
         match self.state {
+            State::Placed if self.checked_out => Err(Refused::CheckedOut),
             State::Placed => Ok(()),
             State::None => Err(Refused::NotPlaced),
             state => Err(Refused::Closed(state)),
@@ -111,6 +112,35 @@ impl CommandHandler<Pay> for Order {
     }
 }
 
+impl CommandHandler<CheckOut> for Order {
+    type Rejection = Refused;
+
+    fn handle(&self, CheckOut { card, carrier }: &CheckOut, _: &CommandContext) -> Decision {
+        self.open()?;
+        if card.is_empty() {
+            return Err(Refused::NoCard);
+        }
+        if carrier.is_empty() {
+            return Err(Refused::NoCarrier);
+        }
+        let (card, carrier, lines) = (card.clone(), carrier.clone(), self.lines.clone());
+        Ok(vec![OrderEvent::CheckedOut { card, carrier, lines, cents: self.total_cents() }])
+    }
+}
+
+impl CommandHandler<Dispatch> for Order {
+    type Rejection = Refused;
+
+    fn handle(&self, Dispatch { carrier, cents }: &Dispatch, context: &CommandContext) -> Decision {
+        if self.state == State::Placed && !self.checked_out {
+            return Err(Refused::NotCheckedOut);
+        }
+        let paid = self.handle(&Pay { cents: *cents }, context)?;
+        let parcels = self.parcels_needed();
+        Ok(paid.into_iter().chain([OrderEvent::Shipped { carrier: carrier.clone(), parcels }]).collect())
+    }
+}
+
 impl CommandHandler<Ship> for Order {
     type Rejection = Refused;
 
@@ -178,7 +208,9 @@ mod tests {
 
     use super::*;
     use crate::order::Sku;
-    use OrderEvent::{Cancelled, Delivered, LineAdded, LineRemoved, Paid, Placed, Refunded, Shipped};
+    use OrderEvent::{
+        Cancelled, CheckedOut, Delivered, LineAdded, LineRemoved, Paid, Placed, Refunded, Shipped,
+    };
 
     const DAY: Date = date(1997, 1, 12);
 
@@ -272,6 +304,28 @@ mod tests {
         given(cancelled()).when(Pay { cents: 2_354 }).then_refused(Refused::NotPayable(State::Cancelled));
         given([]).when(Pay { cents: 0 }).then_refused(Refused::NotPlaced);
         given([placed(&[Line::new("gift", 1, 0)])]).when(Pay { cents: 0 }).then([Paid { cents: 0 }]);
+    }
+
+    fn checked_out() -> [OrderEvent; 2] {
+        let (card, carrier) = ("visa-1".to_owned(), "post".to_owned());
+        [placed(&[blue()]), CheckedOut { card, carrier, lines: vec![blue()], cents: 2_354 }]
+    }
+
+    #[test]
+    fn an_order_that_is_checked_out_is_final_and_can_be_dispatched() {
+        let check_out = |card: &str| CheckOut { card: card.into(), carrier: "post".into() };
+        given([placed(&[blue()])]).when(check_out("visa-1")).then([checked_out()[1].clone()]);
+        given([placed(&[blue()])]).when(check_out("")).then_refused(Refused::NoCard);
+        given(checked_out()).when(check_out("visa-1")).then_refused(Refused::CheckedOut);
+        given(checked_out()).when(AddLine { line: train() }).then_refused(Refused::CheckedOut);
+        let dispatch = |cents| Dispatch { carrier: "post".into(), cents };
+        given(checked_out())
+            .when(dispatch(2_354))
+            .then([Paid { cents: 2_354 }, Shipped { carrier: "post".into(), parcels: 1 }]);
+        given(checked_out()).when(dispatch(1)).then_refused(Refused::WrongAmount { due: 2_354, offered: 1 });
+        given([placed(&[blue()])]).when(dispatch(2_354)).then_refused(Refused::NotCheckedOut);
+        let called_off = checked_out().into_iter().chain([Cancelled { reason: "lost interest".into() }]);
+        given(called_off).when(dispatch(2_354)).then_refused(Refused::NotPayable(State::Cancelled));
     }
 
     #[test]

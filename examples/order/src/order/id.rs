@@ -14,6 +14,13 @@ pub struct OrderId(String);
 )]
 pub struct InvalidOrderId(String);
 
+impl OrderId {
+    /// The id of an order that was found to exist.
+    pub(crate) fn known(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
 impl FromStr for OrderId {
     type Err = InvalidOrderId;
 

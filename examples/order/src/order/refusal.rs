@@ -29,6 +29,12 @@ pub enum Refused {
     PaidBefore,
     #[error("an order that is {} cannot be paid", .0.word())]
     NotPayable(State),
+    #[error("the order was checked out: its lines are final")]
+    CheckedOut,
+    #[error("the order was not checked out")]
+    NotCheckedOut,
+    #[error("a payment needs a card")]
+    NoCard,
     #[error("the order is not paid: it ships when it is")]
     Unpaid,
     #[error("the order is shipped already")]

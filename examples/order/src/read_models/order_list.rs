@@ -51,7 +51,7 @@ impl OrderList {
             OrderEvent::Shipped { .. } => listed.state = State::Shipped.word().to_owned(),
             OrderEvent::Delivered => listed.state = State::Delivered.word().to_owned(),
             OrderEvent::Cancelled { .. } => listed.state = State::Cancelled.word().to_owned(),
-            OrderEvent::Placed { .. } | OrderEvent::Refunded { .. } => {}
+            OrderEvent::Placed { .. } | OrderEvent::CheckedOut { .. } | OrderEvent::Refunded { .. } => {}
         }
         Ok(tx.write(&orders, id, &listed).await?)
     }
