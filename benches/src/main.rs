@@ -15,6 +15,7 @@ mod nexus;
 mod postgres;
 mod projecting;
 mod raw;
+mod sagas;
 mod table;
 mod workload;
 
@@ -52,7 +53,7 @@ struct Options {
     /// And so many at once.
     #[arg(long, hide = true, default_value_t = nexus::CONCURRENT)]
     at_once: u64,
-    /// Only workloads whose name contains this.
+    /// Only workloads whose name contains this; `status` asks for sagas where there are a hundred thousand.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -83,6 +84,9 @@ fn main() -> anyhow::Result<()> {
     let rows = runtime.block_on(workload::all(&options, temporary.path()))?;
     if !rows.is_empty() {
         table::print(&rows);
+    }
+    if options.only == "status" {
+        return runtime.block_on(workload::saga_status(temporary.path()));
     }
     if "latency".contains(&options.only) {
         runtime.block_on(projecting::latency(&options, temporary.path()))?;

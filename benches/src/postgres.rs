@@ -19,8 +19,8 @@ use crate::Options;
 use crate::long::{self, PAST};
 use crate::measure::{self, Stopwatch};
 use crate::nexus::{self, CONCURRENT, LONG_STREAM, fill, line_added};
-use crate::projecting;
 use crate::table::{self, Row};
+use crate::{projecting, sagas};
 
 /// So many events one append has.
 const LARGE_APPEND: u64 = 100;
@@ -43,6 +43,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     println!("PostgreSQL, {}; {} rounds, medians", about(&url).await?, options.rounds);
     if let Some(process) = server_process(&url).await {
         measure::watch_server(process);
+    }
+    if options.only == "status" {
+        let store = store(&url, "status").await?;
+        let read_models = PostgresProjections::beside(&store);
+        return sagas::status(store, read_models).await;
     }
     let rows = all(options, &url).await?;
     if !rows.is_empty() {
@@ -116,6 +121,11 @@ async fn all(options: &Options, url: &str) -> anyhow::Result<Vec<Row>> {
     }
     if "as of, 10,000 events".contains(&options.only) {
         rows.push(as_of(options, url).await?);
+    }
+    if sagas::is_wanted(options) {
+        let (bare, store) = (store(url, "sagas_bare").await?, store(url, "sagas").await?);
+        let read_models = PostgresProjections::beside(&store);
+        rows.push(sagas::completed(options, bare, store, read_models).await?);
     }
     Ok(rows)
 }

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use nexus_core::{CommandOptions, Repository};
-use nexus_sqlite::{SqliteSnapshots, SqliteStore};
+use nexus_sqlite::{SqliteProjections, SqliteSnapshots, SqliteStore};
 
 use crate::long::{self, PAST};
 use crate::measure::Stopwatch;
 use crate::nexus::{self, CONCURRENT, LONG_STREAM, fill};
 use crate::raw::Raw;
 use crate::table::Row;
-use crate::{Options, projecting};
+use crate::{Options, projecting, sagas};
 
 pub(crate) async fn all(options: &Options, directory: &Path) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -40,7 +40,19 @@ pub(crate) async fn all(options: &Options, directory: &Path) -> anyhow::Result<V
     if "as of, 10,000 events".contains(&options.only) {
         rows.push(as_of(options, directory).await?);
     }
+    if sagas::is_wanted(options) {
+        let bare = SqliteStore::open(directory.join("sagas-bare.db")).await?;
+        let store = SqliteStore::open(directory.join("sagas.db")).await?;
+        let read_models = SqliteProjections::beside(&store).await?;
+        rows.push(sagas::completed(options, bare, store, read_models).await?);
+    }
     Ok(rows)
+}
+
+pub(crate) async fn saga_status(directory: &Path) -> anyhow::Result<()> {
+    let store = SqliteStore::open(directory.join("status.db")).await?;
+    let read_models = SqliteProjections::beside(&store).await?;
+    sagas::status(store, read_models).await
 }
 
 /// The state as of some version, of an aggregate with 10,000 events, beside folding them.
