@@ -1,6 +1,7 @@
 //! JSON documents within a transaction: read once, written together at its end.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +22,8 @@ use crate::values::Json;
 pub(crate) struct DocumentStatements {
     get: Sql,
     get_all: Sql,
-    list: Sql,
+    list_from: Sql,
+    list_after: Sql,
     put: Sql,
     delete: Sql,
 }
@@ -38,11 +40,8 @@ impl DocumentStatements {
                  LATERAL (SELECT content FROM nexus.documents \
                           WHERE space = $1 AND collection = w.collection AND key = w.key OFFSET 0) AS d",
             ),
-            // Text is compared by its bytes, so keys with a prefix lie side by side.
-            list: schema.sql(
-                "SELECT content, key FROM nexus.documents WHERE space = $1 AND collection = $2 AND key > $3 AND key >= $4 \
-                 AND ($5::text IS NULL OR key < $5) ORDER BY key LIMIT $6",
-            ),
+            list_from: list(schema, ">="),
+            list_after: list(schema, ">"),
             put: schema.sql(
                 "INSERT INTO nexus.documents (space, collection, key, content) \
                  SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[]) \
@@ -78,8 +77,12 @@ impl DocumentStatements {
         range: &KeyRange,
     ) -> Result<Vec<Document>, StoreError> {
         let failed = |error| store_error("list documents", error);
-        let after = range.last_seen().map_or("", DocumentKey::as_str);
-        let query = self.list.query().bind(space).bind(collection.as_str()).bind(after).bind(range.prefix());
+        let (statement, start) = match range.start() {
+            Bound::Excluded(after) => (&self.list_after, after),
+            Bound::Included(first) => (&self.list_from, first),
+            Bound::Unbounded => (&self.list_from, ""),
+        };
+        let query = statement.query().bind(space).bind(collection.as_str()).bind(start);
         let limit = i64::try_from(range.max_documents()).unwrap_or(i64::MAX);
         let rows = query.bind(range.end()).bind(limit).fetch_all(connection).await.map_err(failed)?;
         let document = |row: &PgRow| {
@@ -89,6 +92,14 @@ impl DocumentStatements {
         };
         rows.iter().map(document).collect()
     }
+}
+
+/// Text is compared by its bytes, so keys with a prefix lie side by side.
+fn list(schema: &Schema, from: &str) -> Sql {
+    schema.sql(&format!(
+        "SELECT content, key FROM nexus.documents WHERE space = $1 AND collection = $2 AND key {from} $3 \
+         AND ($4::text IS NULL OR key < $4) ORDER BY key LIMIT $5"
+    ))
 }
 
 fn content(row: &PgRow) -> Result<Payload, sqlx::Error> {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -242,11 +243,18 @@ impl ReadModelStore<()> for MemoryProjections {
 }
 
 fn listed(contents: &Contents, collection: &Collection, range: &KeyRange) -> Vec<Document> {
-    let start = range.last_seen().cloned().or_else(|| DocumentKey::new(range.prefix()).ok());
+    let start = match range.start() {
+        Bound::Excluded(start) | Bound::Included(start) => DocumentKey::new(start).ok(),
+        Bound::Unbounded => None,
+    };
     // U+0001 is the lowest key there is.
     let Some(start) = start.or_else(|| DocumentKey::new("\u{1}").ok()) else { return Vec::new() };
     let from = contents.range((collection.clone(), start)..);
-    let of_collection = from.take_while(|((found, _), _)| found == collection);
+    // Those with the prefix lie side by side.
+    let is_meant = |found: &Collection, key: &DocumentKey| {
+        found == collection && key.as_str().starts_with(range.prefix())
+    };
+    let of_collection = from.take_while(|((found, key), _)| is_meant(found, key));
     let within = of_collection.filter(|((_, key), _)| range.includes(key.as_str()));
     within
         .take(range.max_documents())

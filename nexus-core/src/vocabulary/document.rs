@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Payload;
@@ -148,6 +149,15 @@ impl KeyRange {
     /// What each key starts with.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Where the keys start: right after the last seen, or with the prefix, whatever comes later. For backends that look keys
+    /// up in an index: given both, some go through all keys from the lower one on.
+    pub fn start(&self) -> Bound<&str> {
+        match &self.after {
+            Some(after) if after.as_str() >= self.prefix.as_str() => Bound::Excluded(after.as_str()),
+            _ => Bound::Included(&self.prefix),
+        }
     }
 
     /// The first text after all that start with the prefix; `None` where there is no such text. For backends that look keys up

@@ -1,3 +1,4 @@
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -208,17 +209,20 @@ pub(crate) fn list(
     range: &KeyRange,
 ) -> Result<Vec<Document>, StoreError> {
     // Text is compared by its bytes, so those with a prefix lie side by side.
-    let after = range.last_seen().map_or("", DocumentKey::as_str);
+    let (from, start) = match range.start() {
+        Bound::Excluded(after) => ("key > ?2", after),
+        Bound::Included(first) => ("key >= ?2", first),
+        Bound::Unbounded => ("key >= ?2", ""),
+    };
     let end = range.end();
-    let below = if end.is_some() { "AND key < ?4 " } else { "AND ?4 IS NULL " };
+    let below = if end.is_some() { "AND key < ?3 " } else { "AND ?3 IS NULL " };
     let sql = format!(
-        "SELECT key, content FROM nexus_documents WHERE collection = ?1 AND key > ?2 AND key >= ?3 {below}\
-         ORDER BY key LIMIT ?5"
+        "SELECT key, content FROM nexus_documents WHERE collection = ?1 AND {from} {below}ORDER BY key LIMIT ?4"
     );
     let list = || {
         let limit = i64::try_from(range.max_documents()).unwrap_or(i64::MAX);
         let mut statement = connection.prepare_cached(&sql)?;
-        let bounds = (collection.as_str(), after, range.prefix(), end, limit);
+        let bounds = (collection.as_str(), start, end, limit);
         let rows = statement.query_map(bounds, |row| Ok((row.get::<_, String>(0)?, content(row, 1)?)))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
     };
