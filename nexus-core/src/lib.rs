@@ -16,10 +16,10 @@
 //! - *ports*: [`EventStore`], [`EventLog`], [`EventFeed`], [`SnapshotStore`], [`Documents`] and [`ReadModelStore`], which
 //!   backends implement and which state the guarantees;
 //! - *domain*: [`DomainEvent`], [`Command`], [`Aggregate`], [`CommandHandler`], [`DecisionModel`], pure and synchronous,
-//!   and [`Projection`], which you implement;
+//!   and [`Projection`], [`Saga`] and [`LinearSaga`], which you implement;
 //! - *runtime*: [`Repository`], which brings the two together; [`LogFeed`], [`ProjectionRunner`] and [`Projections`] for
-//!   what is made of the events; [`Snapshots`], [`StateCache`] and [`History`] for long histories; [`telemetry`] for what
-//!   all of it tells about itself;
+//!   what is made of the events; [`SagaRunner`], [`Sagas`] and [`Timers`] for processes and what is due;
+//!   [`Snapshots`], [`StateCache`] and [`History`] for long histories; [`telemetry`] for what all of it tells about itself;
 //! - *memory*: [`MemoryStore`], [`MemoryProjections`] and [`MemorySnapshots`], the reference implementation, for tests and
 //!   first steps;
 //! - *testing* (feature `testing`): [`Scenario`](testing::Scenario) for your aggregates, the conformance suite for

@@ -10,7 +10,7 @@ fn the_readme_shows_the_example_that_is_compiled() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read =
         |path: &str| std::fs::read_to_string(root.join(path)).expect("it is there").replace("\r\n", "\n");
-    for example in ["examples/readme.rs", "examples/projection.rs", "examples/past.rs"] {
+    for example in ["examples/readme.rs", "examples/projection.rs", "examples/past.rs", "examples/saga.rs"] {
         let shown = read("../README.md").contains(&format!("```rust\n{}```", read(example)));
         assert!(shown, "the README does not show {example} as it is");
     }
@@ -39,6 +39,17 @@ fn the_projection_adds_up_across_runs() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(said.trim(), format!("sold for {total} cents so far; Healthy"), "{output:?}");
     }
+}
+
+#[test]
+fn the_transfers_end() {
+    let this = std::env::current_exe().expect("this program");
+    let example = this.parent().and_then(Path::parent).expect("the target directory").join("examples/saga");
+    let directory = directory();
+    let output = Command::new(&example).current_dir(directory.path()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = "transfer 1 is completed \ntransfer 2 is compensated withdraw: only 200 cents are there\n";
+    assert_eq!(said, expected, "{output:?}");
 }
 
 #[test]
