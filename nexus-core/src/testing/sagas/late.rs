@@ -18,13 +18,32 @@ pub(super) struct Late<L> {
     log: Arc<L>,
     /// How often an append was left unanswered.
     unanswered: Arc<Mutex<HashMap<StreamId, u32>>>,
-    /// What is on its way.
-    underway: Arc<Mutex<HashMap<StreamId, AppendBatch>>>,
+    underway: Arc<UnderWay>,
+}
+
+/// What is on its way.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<HashMap<StreamId, AppendBatch>>);
+
+impl UnderWay {
+    /// Has all of it arrive.
+    pub(super) async fn land(&self, log: &impl EventStore) {
+        let all: Vec<AppendBatch> = locked(&self.0).drain().map(|(_, batch)| batch).collect();
+        for late in all {
+            // Whether it is taken is what the cases are about.
+            let _ = log.append(late).await;
+        }
+    }
 }
 
 impl<L> Late<L> {
     pub(super) fn new(log: L) -> Self {
-        Self { log: Arc::new(log), unanswered: Arc::default(), underway: Arc::default() }
+        Self::sharing(log, Arc::default())
+    }
+
+    /// The same, with others that may be late with the same.
+    pub(super) fn sharing(log: L, underway: Arc<UnderWay>) -> Self {
+        Self { log: Arc::new(log), unanswered: Arc::default(), underway }
     }
 }
 
@@ -41,11 +60,11 @@ impl<L: EventLog> EventStore for Late<L> {
         let (stream, event) = (part.stream().clone(), event.unwrap_or_default());
         let (is_late, is_racing) = (stream.id().ends_with(".late"), stream.id().ends_with(".racing"));
         if (is_late || is_racing) && event == "PartDone" {
-            locked(&self.underway).insert(stream, batch);
+            locked(&self.underway.0).insert(stream, batch);
             return pending().await;
         }
         let is_void = event == EventType::VOIDED;
-        let underway = if is_void { locked(&self.underway).remove(&stream) } else { None };
+        let underway = if is_void { locked(&self.underway.0).remove(&stream) } else { None };
         // Whether what is on its way is taken is what the cases are about.
         if let Some(late) = underway {
             if is_racing {

@@ -152,6 +152,7 @@ async fn agrees<F: SagaFixture>(cases: &[Case]) {
         assert!(may_end.contains(&state), "{saga} is {state}, expected {may_end:?}: {case:?}");
         ends.insert(saga, state);
     }
+    world.land().await;
     let order = world.happened().await;
     for (number, case) in cases.iter().enumerate() {
         let saga = name(number);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SagaFixture;
-use super::late::Late;
+use super::late::{Late, UnderWay};
 use super::plan::{Fate, Part, PartEvent, Plan, Planned, told_apart};
 use crate::domain::Saga;
 use crate::port::{EventLog, EventStore};
@@ -23,6 +23,7 @@ pub(super) struct World<F: SagaFixture> {
     pub(super) parts: Repository<Late<F::Log>>,
     pub(super) sagas: Sagas,
     clock: Arc<dyn Clock>,
+    underway: Arc<UnderWay>,
 }
 
 impl<F: SagaFixture> World<F> {
@@ -33,15 +34,17 @@ impl<F: SagaFixture> World<F> {
     pub(super) async fn at(clock: Arc<dyn Clock>) -> Self {
         let fixture = F::start(Arc::clone(&clock)).await;
         let (log, read_models) = fixture.open().await;
-        let parts = Repository::new(Late::new(log)).with_clock(Arc::clone(&clock));
+        let underway = Arc::<UnderWay>::default();
+        let parts = Repository::new(Late::sharing(log, Arc::clone(&underway))).with_clock(Arc::clone(&clock));
         let sagas = Sagas::of::<Plan>(&parts, read_models).expect("a valid name");
-        Self { fixture, parts, sagas, clock }
+        Self { fixture, parts, sagas, clock, underway }
     }
 
     /// The runner of a process of its own.
     pub(super) async fn runner<S: Saga>(&self) -> SagaRunner {
         let (log, read_models) = self.fixture.open().await;
-        let parts = Repository::new(Late::new(log)).with_clock(Arc::clone(&self.clock));
+        let late = Late::sharing(log, Arc::clone(&self.underway));
+        let parts = Repository::new(late).with_clock(Arc::clone(&self.clock));
         let brisk =
             RetrySchedule::default().tries(3).pauses(Duration::from_millis(2), Duration::from_millis(4));
         SagaRunner::of::<S>(&parts, read_models).retry(brisk).lease(Duration::from_millis(400))
@@ -77,6 +80,12 @@ impl<F: SagaFixture> World<F> {
             self.sagas.state(&id).await.expect("told") == Some(state)
         })
         .await;
+    }
+
+    /// Has everything arrive that is still on its way, though nobody waits for it any more.
+    pub(super) async fn land(&self) {
+        let (log, _) = self.fixture.open().await;
+        self.underway.land(&log).await;
     }
 
     pub(super) async fn listed(&self, state: SagaState) -> Result<Vec<SagaSummary>, SagasError> {
