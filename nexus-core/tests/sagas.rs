@@ -307,6 +307,33 @@ async fn a_reaction_that_cannot_be_parks_the_saga_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn lists_can_be_made_anew_and_nothing_is_told_again() {
+    let house = House::new();
+    let running = house.start::<Journey>().await;
+    for number in 0..20 {
+        let legs = if number % 3 == 0 { ["fly", "refuse"] } else { ["fly", "sail"] };
+        house.tell(&format!("journey-{number}"), "JourneyPlanned", &legs).await;
+    }
+    for number in 0..20 {
+        let ends = if number % 3 == 0 { SagaState::Compensated } else { SagaState::Completed };
+        until(&running, &number.to_string(), ends).await;
+    }
+    let before = house.elsewhere.names();
+    let counts = async || running.sagas().overview().await.expect("told").counts;
+    while counts().await[4].1 + counts().await[5].1 < 20 {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let listed = running.sagas().list(SagaState::Completed, None, 100).await.expect("listed");
+    let rebuild = house.runner::<Journey>().rebuild(nexus_core::SwitchWhen::Told).await.expect("begun");
+    let comparison = rebuild.compare().await.expect("compared");
+    assert!(comparison.is_equal(), "{comparison:?}");
+    rebuild.switch().await.expect("switched");
+    assert_eq!(running.sagas().list(SagaState::Completed, None, 100).await.expect("listed"), listed);
+    assert_eq!(house.elsewhere.names(), before, "nothing was done again");
+    running.stop().await.expect("stopped");
+}
+
+#[tokio::test]
 async fn an_event_that_cannot_be_understood_is_a_dead_letter() {
     let house = House::new();
     let running = house.start::<Moody>().await;

@@ -153,9 +153,6 @@ impl Engine {
             slot.push(message);
             return;
         }
-        if *self.stop.borrow() {
-            return;
-        }
         let slot = Arc::new(Slot::default());
         slot.push(message);
         moving.insert(id.clone(), Arc::clone(&slot));

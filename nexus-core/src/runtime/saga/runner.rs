@@ -16,8 +16,8 @@ use super::watch::Watch;
 use crate::domain::Saga;
 use crate::port::{DocumentTx, EventLog, ReadModelStore, SagaEffects};
 use crate::runtime::{
-    ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionStatus, Receipt, Repository,
-    RetrySchedule, RunningProjection, telemetry,
+    ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionStatus, Rebuild, Receipt, Repository,
+    RetrySchedule, RunningProjection, SwitchWhen, telemetry,
 };
 use crate::vocabulary::InvalidSagaId;
 
@@ -164,22 +164,7 @@ impl SagaRunner {
     /// # Errors
     /// The kind's name is no valid one, or a store fails.
     pub async fn start(self) -> Result<RunningSagas, SagasError> {
-        let Self { kind, aggregates, log, store, effects, settings } = self;
-        let (clock, lease, workers) = (Arc::clone(&aggregates.clock), settings.lease, settings.workers);
-        let kind = kind?;
-        let sagas = Sagas::made_of(
-            kind.name.clone(),
-            aggregates.clone(),
-            Arc::clone(&log),
-            Arc::clone(&store) as Arc<dyn ReadModelStore<DocumentTx>>,
-        );
-        let engine = Engine::new(kind, aggregates, effects, settings);
-        let runner = ProjectionRunner::new(Watch::new(Arc::clone(&engine)), log, store).clock(clock);
-        let runner = runner.workers(workers);
-        let runner = match lease {
-            Some(lease) => runner.lease(lease),
-            None => runner,
-        };
+        let (runner, engine, sagas) = self.made()?;
         let projection = runner.start().await?;
         let keeping = Keeping {
             engine: Arc::clone(&engine),
@@ -189,6 +174,32 @@ impl SagaRunner {
         };
         let keeper = tokio::spawn(keeping.keep());
         Ok(RunningSagas { engine, sagas, projection: Some(projection), keeper })
+    }
+
+    /// Makes the lists of the sagas anew from their streams, beside those that serve, like any read model: no saga is told
+    /// anything. Runners that are at work take over when they serve.
+    ///
+    /// # Errors
+    /// No runner of the kind was ever started, or a store fails.
+    pub async fn rebuild(self, switch: SwitchWhen) -> Result<Rebuild, SagasError> {
+        let (runner, ..) = self.made()?;
+        Ok(runner.switch_when(switch).rebuild().await?)
+    }
+
+    fn made(self) -> Result<(ProjectionRunner<Watch, DocumentTx>, Arc<Engine>, Sagas), SagasError> {
+        let Self { kind, aggregates, log, store, effects, settings } = self;
+        let (clock, lease, workers) = (Arc::clone(&aggregates.clock), settings.lease, settings.workers);
+        let kind = kind?;
+        let sagas =
+            Sagas::made_of(kind.name.clone(), aggregates.clone(), Arc::clone(&log), Arc::clone(&store));
+        let engine = Engine::new(kind, aggregates, effects, settings);
+        let runner = ProjectionRunner::new(Watch::new(Arc::clone(&engine)), log, store).clock(clock);
+        let runner = runner.workers(workers);
+        let runner = match lease {
+            Some(lease) => runner.lease(lease),
+            None => runner,
+        };
+        Ok((runner, engine, sagas))
     }
 }
 
