@@ -164,7 +164,7 @@ impl SagaRunner {
     /// # Errors
     /// The kind's name is no valid one, or a store fails.
     pub async fn start(self) -> Result<RunningSagas, SagasError> {
-        let (runner, engine, sagas) = self.made()?;
+        let Made { runner, engine, sagas } = self.made()?;
         let projection = runner.start().await?;
         let keeping = Keeping {
             engine: Arc::clone(&engine),
@@ -182,11 +182,11 @@ impl SagaRunner {
     /// # Errors
     /// No runner of the kind was ever started, or a store fails.
     pub async fn rebuild(self, switch: SwitchWhen) -> Result<Rebuild, SagasError> {
-        let (runner, ..) = self.made()?;
+        let Made { runner, .. } = self.made()?;
         Ok(runner.switch_when(switch).rebuild().await?)
     }
 
-    fn made(self) -> Result<(ProjectionRunner<Watch, DocumentTx>, Arc<Engine>, Sagas), SagasError> {
+    fn made(self) -> Result<Made, SagasError> {
         let Self { kind, aggregates, log, store, effects, settings } = self;
         let (clock, lease, workers) = (Arc::clone(&aggregates.clock), settings.lease, settings.workers);
         let kind = kind?;
@@ -199,8 +199,15 @@ impl SagaRunner {
             Some(lease) => runner.lease(lease),
             None => runner,
         };
-        Ok((runner, engine, sagas))
+        Ok(Made { runner, engine, sagas })
     }
+}
+
+/// What a runner is made of.
+struct Made {
+    runner: ProjectionRunner<Watch, DocumentTx>,
+    engine: Arc<Engine>,
+    sagas: Sagas,
 }
 
 impl fmt::Debug for SagaRunner {
