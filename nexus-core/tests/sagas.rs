@@ -42,6 +42,7 @@ impl SagaEffects for Elsewhere {
         match effect.name.as_str() {
             "refuse" => Err(SagaEffectError::Refused("not with us".into())),
             "never answer" => std::future::pending().await,
+            "panic" => panic!("the line is dead"),
             "answer later" if self.left_unanswered.fetch_add(1, Ordering::SeqCst) < 2 => {
                 Err(SagaEffectError::Unavailable("the line is busy".into()))
             }
@@ -187,6 +188,22 @@ async fn a_runner_without_means_says_so() {
     running.stop().await.expect("stopped");
 }
 
+/// What does not come back at all is for a person, and not for a loop.
+#[tokio::test]
+async fn a_panic_elsewhere_parks_the_saga() {
+    let house = House::new();
+    let running = house.start::<Journey>().await;
+    house.tell("journey-a", "JourneyPlanned", &["fly", "panic"]).await;
+    until(&running, "a", SagaState::Parked).await;
+    let problem = running.sagas().status(&id("a")).await.expect("told").summary.problem;
+    assert_eq!(problem.as_deref(), Some("panicked: the line is dead"));
+    // A person who skips it has it count as failed; it may have happened, and is undone.
+    running.sagas().skip(&id("a"), Some("ada")).await.expect("asked for");
+    until(&running, "a", SagaState::Compensated).await;
+    assert_eq!(house.elsewhere.names(), ["fly", "panic", "cancel panic", "cancel fly"]);
+    running.stop().await.expect("stopped");
+}
+
 /// Answers as its events say: badly, at first.
 #[derive(Default, Serialize, Deserialize)]
 struct Moody {
@@ -226,6 +243,7 @@ impl Saga for Moody {
             "twice" => vec![step("a"), step("a")],
             "unfinished" => vec![step("a"), SagaAction::complete()],
             "nameless" => vec![step("")],
+            "endless" => vec![SagaAction::fail("at once"), SagaAction::complete()],
             "undeclared" => vec![SagaAction::send::<part::Part, _>("a", &"p".to_owned(), &part::Do)],
             "no step" => vec![SagaAction::complete().timeout(Duration::from_secs(1))],
             _ => vec![step(&format!("step {}", self.reactions))],
@@ -278,6 +296,7 @@ async fn a_reaction_that_cannot_be_parks_the_saga_and_changes_nothing() {
         ("twice", "step \"a\" is under way, and was taken again"),
         ("unfinished", "it completes while steps are under way: a"),
         ("nameless", "a step has no name"),
+        ("endless", "it goes on after it has completed or failed"),
         ("undeclared", "command Do for part is not declared by the saga; declared are: none"),
         ("no step", "only a step has a compensation and a timeout"),
         ("fail once", "not today"),

@@ -28,6 +28,7 @@ mod status;
 mod worker;
 
 pub(super) use notes::{Notes, note};
+pub(super) use running::Holding;
 
 pub use error::{ProjectionFailure, ProjectionsError};
 pub use letters::{DeadLetter, LetterState, SkippedLetter};

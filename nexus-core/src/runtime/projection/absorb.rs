@@ -139,6 +139,7 @@ where
             patience: self.shared.settings.lease / 3,
             until: self.until(self.now()),
             reached: Arc::default(),
+            counts_blocks: self.shared.settings.checks_blocks,
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct View {
     pub(super) activity: Activity,
     /// The ranges it holds, and how far each has come.
     pub(super) ranges: Vec<(u16, u16, Option<Position>)>,
+    /// The same ranges, with the tokens they are held under.
+    pub(super) claims: Vec<(u16, u16, u64)>,
     /// How far the ranges have come that none of this runner's workers holds, as it was last seen; `None`: there are
     /// none.
     pub(super) others: Option<Option<Position>>,
@@ -55,6 +57,7 @@ impl View {
         Self {
             activity: Activity::Starting,
             ranges: Vec::new(),
+            claims: Vec::new(),
             others: None,
             head: None,
             recorded_at: None,
@@ -99,6 +102,28 @@ impl Board {
 
     pub(super) fn views(&self) -> Vec<View> {
         self.0.borrow().clone()
+    }
+
+    /// All ranges that these workers hold, with their tokens.
+    pub(super) fn claims(&self) -> Vec<(u16, u16, u64)> {
+        self.0.borrow().iter().flat_map(|view| view.claims.iter().copied()).collect()
+    }
+
+    /// Resolves when these workers hold anything else than this.
+    pub(super) async fn until_other_claims(&self, than: &[(u16, u16, u64)]) {
+        let is_other = |views: &Vec<View>| !views.iter().flat_map(|view| &view.claims).eq(than);
+        let mut views = self.watch();
+        if views.wait_for(is_other).await.is_err() {
+            // They are gone, and hold nothing any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether one of these workers holds the slice.
+    pub(super) fn holds(&self, slice: Slice) -> bool {
+        let slice = slice.get();
+        let holds = |(first, last, _): &(u16, u16, u64)| (*first..=*last).contains(&slice);
+        self.0.borrow().iter().any(|view| view.claims.iter().any(holds))
     }
 
     /// Whether all workers have ended.

@@ -85,6 +85,8 @@ pub(super) struct Plan {
     pub(super) patience: Duration,
     /// How many events it came to.
     pub(super) reached: Arc<AtomicUsize>,
+    /// Whether it is noted what was taken in of each block.
+    pub(super) counts_blocks: bool,
 }
 
 impl Plan {
@@ -320,8 +322,10 @@ async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> 
     if let Some(letter) = &plan.failed {
         LETTERS.write(notes, &letter.key(), letter).await?;
     }
-    for ((block, first_slice), tally) in plan.tallies() {
-        block.note(notes, first_slice, tally).await?;
+    if plan.counts_blocks {
+        for ((block, first_slice), tally) in plan.tallies() {
+            block.note(notes, first_slice, tally).await?;
+        }
     }
     for held in plan.held.iter() {
         // A commit is a sign of life, too.

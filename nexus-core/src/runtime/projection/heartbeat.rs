@@ -62,7 +62,9 @@ where
         }
         // Both at once: what is ours now is no longer others'.
         let ranges = self.ranges();
-        self.view(|view| (view.ranges, view.others) = (ranges, others));
+        let claims: Vec<_> =
+            self.held.iter().map(|held| (held.claim.first, held.claim.last, held.claim.token)).collect();
+        self.view(|view| (view.ranges, view.claims, view.others) = (ranges, claims, others));
         let all: Vec<(String, Request)> = REQUESTS.list(&*shared.store, &self.space()).await?;
         let parsed = all.into_iter().filter_map(|(stream, request)| Some((stream.parse().ok()?, request)));
         let requests = parsed.filter(|(stream, _)| self.holds(stream)).collect();
@@ -203,7 +205,8 @@ where
     /// Compares what was handled with what the log has, block by block.
     pub(super) async fn check_blocks(&self) -> Result<(), Trouble> {
         // One of the workers does it for all.
-        if self.held.first().is_none_or(|held| held.claim.first != 0) {
+        let is_first = self.held.first().is_some_and(|held| held.claim.first == 0);
+        if !is_first || !self.shared.settings.checks_blocks {
             return Ok(());
         }
         let blocks = if self.is_live { BLOCKS_AT_REST } else { 1 };

@@ -167,6 +167,12 @@ where
         self
     }
 
+    /// Without comparing what was handled with the log: for a query that may change while a build goes on.
+    pub(in crate::runtime) fn without_blocks(mut self) -> Self {
+        self.settings.checks_blocks = false;
+        self
+    }
+
     /// Where the time comes from: the system's clock unless told otherwise. The clocks of processes that share a
     /// projection may differ by less than the lease; where they differ more, slices change hands too often, but
     /// nothing is handled twice.

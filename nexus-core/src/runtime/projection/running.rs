@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::status::{self, ProjectionHealth, ProjectionStatus};
 use super::{ProjectionFailure, Projections, ProjectionsError};
 use crate::runtime::Receipt;
-use crate::vocabulary::{ProjectionName, StreamId, StreamVersion};
+use crate::vocabulary::{ProjectionName, Slice, StreamId, StreamVersion};
 
 /// A projection at work. Dropping it stops the workers, in the background.
 #[derive(Debug)]
@@ -141,13 +141,9 @@ impl RunningProjection {
         self.ended().await
     }
 
-    /// Tells, whenever it is asked, which slices these workers hold: ranges from the first to the last.
-    pub(in crate::runtime) fn slices(&self) -> impl Fn() -> Vec<(u16, u16)> + Send + Sync + 'static {
-        let board = self.board.clone();
-        move || {
-            let views = board.views().into_iter();
-            views.flat_map(|view| view.ranges).map(|(first, last, _)| (first, last)).collect()
-        }
+    /// Tells, whenever it is asked, which slices these workers hold.
+    pub(in crate::runtime) fn holding(&self) -> Holding {
+        Holding(self.board.clone())
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -169,6 +165,27 @@ impl RunningProjection {
             }
         }
         outcome
+    }
+}
+
+/// Which slices the workers of a runner hold, at any time. What is delivered to a worker is of a slice that it holds by then.
+#[derive(Clone, Debug)]
+pub(in crate::runtime) struct Holding(Board);
+
+impl Holding {
+    /// Ranges from the first to the last, with the token that each is held under: another token says that somebody else may
+    /// have held it in between.
+    pub(in crate::runtime) fn claims(&self) -> Vec<(u16, u16, u64)> {
+        self.0.claims()
+    }
+
+    /// Resolves when it is anything else than this.
+    pub(in crate::runtime) async fn until_other_than(&self, claims: &[(u16, u16, u64)]) {
+        self.0.until_other_claims(claims).await;
+    }
+
+    pub(in crate::runtime) fn holds(&self, slice: Slice) -> bool {
+        self.0.holds(slice)
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Settings {
     pub(super) stalled_after: Duration,
     pub(super) parked_limit: usize,
     pub(super) switch: SwitchWhen,
+    /// Whether what was handled is compared with the log, block by block.
+    pub(super) checks_blocks: bool,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -29,6 +31,7 @@ impl Default for Settings {
             stalled_after: Duration::from_secs(30),
             parked_limit: 1_000,
             switch: SwitchWhen::CaughtUp,
+            checks_blocks: true,
             clock: Arc::new(SystemClock),
         }
     }

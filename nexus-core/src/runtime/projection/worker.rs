@@ -128,6 +128,7 @@ where
         self.view(|view| {
             view.activity = activity;
             view.ranges.clear();
+            view.claims.clear();
             view.error = error.or(view.error.take());
         });
         outcome

@@ -1,8 +1,10 @@
 //! One thing that a saga asked for: tried until it is done, or cannot be.
 
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::commands::NotDone;
@@ -11,6 +13,7 @@ use super::entry::{Problem, Trouble};
 use super::process::{Step, Work};
 use crate::domain::{Act, StepAnswer, StepFailure, StepFault};
 use crate::port::{SagaEffect, SagaEffectError};
+use crate::runtime::Outcome as Outcomes;
 use crate::runtime::{CommandOptions, RepositoryError, Voided, telemetry};
 use crate::vocabulary::{CommandId, Metadata, Remedy, SagaId, StreamId};
 
@@ -56,25 +59,29 @@ impl Carrying<'_> {
     }
 
     async fn take_step(self) -> Outcome {
-        let started = std::time::Instant::now();
-        let mut pauses = ExponentialBuilder::new()
-            .with_jitter()
-            .with_min_delay(SHORTEST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .without_max_times()
-            .build();
-        let (mut deadline, mut last) = (None, "it was not answered".to_owned());
+        let started = Instant::now();
+        let mut pauses = pauses();
+        let (mut deadline, mut last) = (None, None::<String>);
         let failure = loop {
             let Some(tried) = self.attempt(&self.step.act, self.key(), &mut deadline).await else {
                 break StepFailure::new(
                     StepFault::TimedOut,
-                    format!("not done within {:?}: {last}", self.step.timeout),
+                    format!(
+                        "not done within {:?}: {}",
+                        self.step.timeout,
+                        last.as_deref().unwrap_or("it was not answered")
+                    ),
                 );
             };
             match tried {
-                Ok(answer) => {
+                Ok(done) => {
                     self.measured("done", started.elapsed());
-                    return Outcome::Done(answer);
+                    // An earlier try was not answered, and may still land where this one had nothing to do.
+                    return if done.is_unchanged && last.is_some() {
+                        self.done_by(done.answer).await
+                    } else {
+                        Outcome::Done(done.answer)
+                    };
                 }
                 Err(Trial::Unknown(error)) => {
                     return Outcome::Stuck(Problem { with: Trouble::Step(self.step.key.clone()), error });
@@ -91,9 +98,8 @@ impl Carrying<'_> {
                 }
                 Err(Trial::NotDone(NotDone::Unavailable(error))) => {
                     tracing::debug!(saga = %self.saga, step = self.step.key.name, error, "a step is tried again");
-                    last = error;
-                    let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-                    self.engine.pause(pause, deadline).await;
+                    last = Some(error);
+                    self.engine.pause(pauses.next(), deadline).await;
                 }
             }
         };
@@ -108,6 +114,21 @@ impl Carrying<'_> {
 
     fn measured(&self, outcome: &'static str, took: Duration) {
         telemetry::saga_step(self.engine.name(), &self.step.key.name, outcome, took);
+    }
+
+    /// The step is done by having nothing to do, as soon as nothing of it can land any more.
+    async fn done_by(&self, answer: StepAnswer) -> Outcome {
+        let Act::Command { stream, .. } = &self.step.act else { return Outcome::Done(answer) };
+        match self.void(stream, self.key()).await {
+            Ok(Voided::Void) => Outcome::Done(answer),
+            Ok(Voided::CarriedOut(receipt)) => {
+                Outcome::Done(StepAnswer::Command { stream: receipt.stream, version: receipt.version })
+            }
+            Err(error) => {
+                let error = format!("step {} may land late: {error}", self.step.key.name);
+                Outcome::Stuck(Problem { with: Trouble::Void(self.step.key.clone()), error })
+            }
+        }
     }
 
     /// The step has failed, as soon as it cannot land late.
@@ -132,7 +153,7 @@ impl Carrying<'_> {
     async fn compensate(self) -> Outcome {
         let Some(compensation) = self.step.compensation.clone() else { return Outcome::Compensated };
         let key = self.compensation_key();
-        let mut tries = 0;
+        let (mut tries, mut pauses) = (0, pauses());
         loop {
             let mut deadline = None;
             let error = match self.attempt(&compensation, key, &mut deadline).await {
@@ -144,6 +165,13 @@ impl Carrying<'_> {
                 Some(Err(Trial::Unknown(error))) => error,
                 // A person skipped it, and another runner did not come to note that.
                 Some(Err(Trial::NotDone(NotDone::Void))) => return Outcome::CompensationSkipped,
+                Some(Err(Trial::NotDone(NotDone::Unavailable(error))))
+                    if matches!(compensation, Act::Command { .. }) =>
+                {
+                    tracing::warn!(saga = %self.saga, step = self.step.key.name, error, "a store does not answer");
+                    self.engine.pause(pauses.next(), None).await;
+                    continue;
+                }
                 Some(Err(Trial::NotDone(
                     NotDone::Refused(error) | NotDone::Impossible(error) | NotDone::Unavailable(error),
                 ))) => error,
@@ -174,7 +202,7 @@ impl Carrying<'_> {
     }
 
     async fn void(&self, stream: &StreamId, command: CommandId) -> Result<Voided, String> {
-        let mut tries = 0;
+        let (mut tries, mut pauses) = (0, pauses());
         loop {
             let metadata = self.metadata.clone();
             let error = match self.engine.aggregates.void_in(stream, command, metadata).await {
@@ -183,8 +211,14 @@ impl Carrying<'_> {
             };
             let may_pass = matches!(&error, RepositoryError::Store(error) if error.remedy() == Remedy::Retry);
             let error = telemetry::chain(&error);
+            if may_pass {
+                // Nothing could be noted before the store answers, either: a person would be no help.
+                tracing::warn!(saga = %self.saga, step = self.step.key.name, error, "a store does not answer");
+                self.engine.pause(pauses.next(), None).await;
+                continue;
+            }
             tries += 1;
-            if !may_pass || !self.engine.pause_after(tries).await {
+            if !self.engine.pause_after(tries).await {
                 return Err(error);
             }
         }
@@ -196,7 +230,7 @@ impl Carrying<'_> {
         act: &Act,
         key: CommandId,
         deadline: &mut Option<Timestamp>,
-    ) -> Option<Result<StepAnswer, Trial>> {
+    ) -> Option<Result<Done, Trial>> {
         // It is never closed.
         let _permit = self.engine.permits.acquire().await;
         let deadline = *deadline.get_or_insert_with(|| self.engine.after(self.step.timeout));
@@ -205,12 +239,14 @@ impl Carrying<'_> {
         }
         tokio::select! {
             biased;
-            tried = self.perform(act, key) => Some(tried),
+            tried = AssertUnwindSafe(self.perform(act, key)).catch_unwind() => {
+                Some(tried.unwrap_or_else(|panic| Err(Trial::Unknown(panicked(&*panic)))))
+            }
             () = self.engine.until(deadline) => None,
         }
     }
 
-    async fn perform(&self, act: &Act, key: CommandId) -> Result<StepAnswer, Trial> {
+    async fn perform(&self, act: &Act, key: CommandId) -> Result<Done, Trial> {
         match act {
             Act::Command { stream, name, version, content } => {
                 let send = self.engine.kind.commands.find(stream.category(), name, *version);
@@ -218,7 +254,9 @@ impl Carrying<'_> {
                 let options = CommandOptions::default().metadata(self.metadata.clone()).id(key);
                 let sent = send(&self.engine.aggregates, stream.clone(), content, options).await;
                 let receipt = sent.map_err(Trial::NotDone)?;
-                Ok(StepAnswer::Command { stream: receipt.stream, version: receipt.version })
+                let is_unchanged = receipt.outcome == Outcomes::Unchanged;
+                let answer = StepAnswer::Command { stream: receipt.stream, version: receipt.version };
+                Ok(Done { answer, is_unchanged })
             }
             Act::Effect { name, content } => {
                 let Some(effects) = &self.engine.effects else {
@@ -229,7 +267,7 @@ impl Carrying<'_> {
                 let (saga, step) = (self.engine.kind.name.clone(), &self.step.key.name);
                 let effect = SagaEffect::new(saga, self.saga.clone(), step, name, content.clone(), key);
                 match effects.perform(&effect).await {
-                    Ok(answer) => Ok(StepAnswer::Effect(answer)),
+                    Ok(answer) => Ok(Done { answer: StepAnswer::Effect(answer), is_unchanged: false }),
                     Err(SagaEffectError::Unavailable(error)) => {
                         Err(Trial::NotDone(NotDone::Unavailable(telemetry::chain(&*error))))
                     }
@@ -257,6 +295,29 @@ impl Carrying<'_> {
     }
 }
 
+/// They double, for as long as it takes.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_jitter()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panicked: {}", text.unwrap_or_default())
+}
+
+/// What came of a try.
+struct Done {
+    answer: StepAnswer,
+    /// Nothing had to happen, and nothing was stored.
+    is_unchanged: bool,
+}
+
 /// Why a try did not succeed.
 enum Trial {
     NotDone(NotDone),
@@ -276,17 +337,16 @@ impl Engine {
 
     /// Resolves when the clock says so, whatever clock it is.
     async fn until(&self, time: Timestamp) {
-        loop {
-            let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+        let left = || Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
+        // Where the clock goes back, it takes no longer than it would have.
+        let end = Instant::now().checked_add(left());
+        while !left().is_zero() && end.is_none_or(|end| Instant::now() < end) {
+            tokio::time::sleep(left().min(LOOK_AGAIN)).await;
         }
     }
 
-    async fn pause(&self, pause: Duration, deadline: Option<Timestamp>) {
-        let end = self.after(pause);
+    async fn pause(&self, pause: Option<Duration>, deadline: Option<Timestamp>) {
+        let end = self.after(pause.unwrap_or(LONGEST_PAUSE));
         self.until(deadline.map_or(end, |deadline| end.min(deadline))).await;
     }
 

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::carry::{Carrying, Outcome};
 use super::engine::{Draft, Engine, Message, Noted, Slot, Told, metadata_after};
@@ -19,13 +19,21 @@ use super::status::SagaState;
 use crate::domain::{Correlation, Happened, SagaInput};
 use crate::port::EventStore;
 use crate::runtime::telemetry;
-use crate::vocabulary::{CommandId, EventId, ReadOptions, RecordedEvent, SagaId, StoreError, StreamVersion};
+use crate::vocabulary::{
+    CommandId, EventId, ReadOptions, RecordedEvent, Remedy, SagaId, StoreError, StreamVersion,
+};
+
+/// How long what is in hand may take when the runner is stopped.
+pub(super) const GRACE: Duration = Duration::from_secs(8);
+
+/// How often it is looked at the clock then.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long who delivers an event waits for it to be noted.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is in hand.
-type Running = FuturesUnordered<BoxFuture<'static, Option<(Work, Outcome)>>>;
+type Running = FuturesUnordered<JoinHandle<(Work, Outcome)>>;
 
 pub(super) struct Drive {
     engine: Arc<Engine>,
@@ -45,7 +53,7 @@ impl Drive {
     }
 
     pub(super) async fn run(mut self) -> Result<(), StoreError> {
-        let mut running = Running::new();
+        let (mut running, mut end) = (Running::new(), None::<Instant>);
         loop {
             for message in self.slot.take() {
                 self.take(message).await;
@@ -54,7 +62,7 @@ impl Drive {
                 self.fire_timers().await?;
                 self.start_work(&mut running).await?;
             } else if !self.is_ours {
-                self.in_hand.drain().for_each(|(_, handle)| handle.abort());
+                self.give_up_what_is_in_hand();
             }
             let has_to_tell = self.is_ours
                 && !self.engine.is_stopping()
@@ -73,9 +81,14 @@ impl Drive {
             }
             let (slot, mut stop) = (Arc::clone(&self.slot), self.engine.stopping());
             let is_stopping = self.engine.is_stopping();
+            if is_stopping && end.get_or_insert_with(|| Instant::now() + GRACE).elapsed() > Duration::ZERO {
+                self.give_up_what_is_in_hand();
+                continue;
+            }
             tokio::select! {
                 Some(done) = running.next() => {
-                    if let Some((work, outcome)) = done
+                    // What was given up is not answered.
+                    if let Ok((work, outcome)) = done
                         && self.in_hand.remove(&work).is_some()
                     {
                         self.settle(work, outcome).await?;
@@ -83,27 +96,31 @@ impl Drive {
                 }
                 () = slot.notify.notified() => {}
                 () = stopped(&mut stop), if !is_stopping => {}
+                () = tokio::time::sleep(LOOK_AGAIN), if is_stopping => {}
             }
         }
+    }
+
+    fn give_up_what_is_in_hand(&mut self) {
+        self.in_hand.drain().for_each(|(_, handle)| handle.abort());
     }
 
     async fn take(&mut self, message: Message) {
         match message {
             Message::Event(told) => {
                 let Told { event, correlation, noted } = *told;
-                self.is_ours = true;
                 let answer = self.hear(&event, &correlation).await;
                 // Who waited may have given up.
                 let _ = noted.send(answer);
+                self.is_ours = self.engine.holds(&self.id);
             }
             Message::Seen(version) => {
                 if self.process.as_ref().is_some_and(|process| process.version < Some(version)) {
                     self.process = None;
                 }
-                self.is_ours = true;
+                self.is_ours = self.engine.holds(&self.id);
             }
-            Message::Look => self.is_ours = true,
-            Message::Leave => self.is_ours = false,
+            Message::Look | Message::Leave => self.is_ours = self.engine.holds(&self.id),
         }
     }
 
@@ -129,8 +146,7 @@ impl Drive {
         let version = self.engine.kind.version;
         let is_newer = self.process.as_ref().is_some_and(|process| process.saga_version > version);
         if is_newer {
-            tracing::warn!(saga = self.engine.name(), id = %self.id, version,
-                "newer code has gone on with this saga: it is left to that");
+            self.engine.leave_to_newer(&self.id);
         }
         !is_newer
     }
@@ -173,7 +189,7 @@ impl Drive {
                 }
             }
             let id = self.derived(event.id());
-            if self.note(draft(what, answer), id, Some(PATIENCE)).await? == Noted::Yes {
+            if self.note(draft_of(what, answer), id, Some(PATIENCE)).await? == Noted::Yes {
                 return Ok(());
             }
         }
@@ -224,7 +240,16 @@ impl Drive {
         patience: Option<Duration>,
     ) -> Result<Noted, StoreError> {
         let engine = Arc::clone(&self.engine);
-        let noted = engine.note(self.known().await?, draft, id, patience).await;
+        let parked = draft.answer.is_some().then(|| draft.what.clone());
+        let mut noted = engine.note(self.known().await?, draft, id, patience).await;
+        // What the saga answered cannot be stored, now or ever: a person is needed.
+        if let (Some(what), Err(error)) = (parked, &noted)
+            && error.remedy() == Remedy::Change
+        {
+            let what = if what == What::Told { What::Parked } else { what };
+            let parked = draft_of(what, Some(Err(telemetry::chain(error))));
+            noted = engine.note(self.known().await?, parked, id, patience).await;
+        }
         match &noted {
             Ok(Noted::Yes) => {
                 self.overtaken = 0;
@@ -260,7 +285,7 @@ impl Drive {
             let Some(process) = &self.process else { continue };
             let answer = process.listens().then(|| self.ask(process, now, Happened::Timer(&timer), false));
             let id = self.fresh_id();
-            self.note(draft(What::TimerFired { timer }, answer), id, None).await?;
+            self.note(draft_of(What::TimerFired { timer }, answer), id, None).await?;
         }
     }
 
@@ -283,13 +308,14 @@ impl Drive {
             }
             let (engine, saga) = (Arc::clone(&self.engine), self.id.clone());
             let metadata = process.metadata.clone().with_causation(step.taken_by);
-            let (handle, registration) = AbortHandle::new_pair();
-            self.in_hand.insert(work.clone(), handle);
-            let carrying = async move {
+            let of = work.clone();
+            // On a task of its own, so that it gets on while something is noted.
+            let carrying = tokio::spawn(async move {
                 let outcome = Carrying { engine: &engine, saga, step, metadata }.out(&work).await;
                 (work, outcome)
-            };
-            running.push(Abortable::new(carrying, registration).map(Result::ok).boxed());
+            });
+            self.in_hand.insert(of, carrying.abort_handle());
+            running.push(carrying);
         }
         Ok(())
     }
@@ -309,18 +335,18 @@ impl Drive {
                 Outcome::Done(answer) => {
                     let happened = Happened::StepDone { step: &name, answer };
                     let told = listens.then(|| self.ask(process, now, happened, false));
-                    draft(What::StepDone { step: key, answer: answer.clone() }, told)
+                    draft_of(What::StepDone { step: key, answer: answer.clone() }, told)
                 }
                 Outcome::Failed { failure, may_have_happened } => {
                     let happened = Happened::StepFailed { step: &name, failure };
                     let told = listens.then(|| self.ask(process, now, happened, false));
                     let (failure, may_have_happened) = (failure.clone(), *may_have_happened);
-                    draft(What::StepFailed { step: key, failure, may_have_happened }, told)
+                    draft_of(What::StepFailed { step: key, failure, may_have_happened }, told)
                 }
-                Outcome::Compensated => draft(What::Compensated { step: key }, None),
-                Outcome::CompensationSkipped => draft(What::CompensationSkipped { step: key }, None),
+                Outcome::Compensated => draft_of(What::Compensated { step: key }, None),
+                Outcome::CompensationSkipped => draft_of(What::CompensationSkipped { step: key }, None),
                 Outcome::Stuck(problem) => {
-                    Draft { problem: Some(problem.clone()), ..draft(What::Parked, None) }
+                    Draft { problem: Some(problem.clone()), ..draft_of(What::Parked, None) }
                 }
             };
             let id = self.fresh_id();
@@ -362,8 +388,8 @@ impl Drive {
             },
         };
         let draft = match answer {
-            Ok(answer) => draft(What::Told, Some(Ok(answer))),
-            Err(error) => draft(What::Parked, Some(Err(error))),
+            Ok(answer) => draft_of(What::Told, Some(Ok(answer))),
+            Err(error) => draft_of(What::Parked, Some(Err(error))),
         };
         let id = self.fresh_id();
         self.note(draft, id, None).await.map(|_| ())
@@ -381,8 +407,14 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
 }
 
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.give_up_what_is_in_hand();
+    }
+}
+
 /// What is noted of something that the saga was told, or was not.
-fn draft(what: What, answer: Option<Result<Answer, String>>) -> Draft {
+fn draft_of(what: What, answer: Option<Result<Answer, String>>) -> Draft {
     match answer {
         None => Draft { what, told: false, answer: None, problem: None },
         Some(Ok(answer)) => Draft { what, told: true, answer: Some(answer), problem: None },

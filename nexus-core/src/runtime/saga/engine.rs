@@ -1,9 +1,9 @@
 //! All sagas of one kind that are on the move in this process, and how their streams are read and written.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::{FutureExt, TryStreamExt};
@@ -18,6 +18,7 @@ use super::process::Process;
 use super::settings::Settings;
 use crate::domain::{Action, Correlation};
 use crate::port::{EventStore, SagaEffects};
+use crate::runtime::projection::Holding;
 use crate::runtime::telemetry;
 use crate::vocabulary::{
     AppendBatch, Appended, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Payload, ReadOptions,
@@ -26,6 +27,9 @@ use crate::vocabulary::{
 
 /// Of so many sagas it is known how far they were when they came to rest.
 const KNOWN: u64 = 100_000;
+
+/// How long a saga is left alone that newer code goes on with, unless something is heard of it.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// How long a store that does not answer is left alone.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -45,6 +49,10 @@ pub(super) struct Engine {
     count: watch::Sender<usize>,
     /// How far those that rest were.
     known: Cache<SagaId, u64>,
+    /// Those that newer code goes on with, for a while.
+    newer: Cache<SagaId, ()>,
+    /// Which slices are this runner's; before it is known, all may be.
+    holding: OnceLock<Holding>,
     stop: watch::Sender<bool>,
 }
 
@@ -106,6 +114,8 @@ impl Engine {
             moving: Mutex::default(),
             count: watch::Sender::new(0),
             known: Cache::new(KNOWN),
+            newer: Cache::builder().max_capacity(KNOWN).time_to_live(FORGOTTEN_AFTER).build(),
+            holding: OnceLock::new(),
             stop: watch::Sender::new(false),
         })
     }
@@ -144,7 +154,30 @@ impl Engine {
 
     /// Looks whether there is something to do for a saga.
     pub(super) fn wake(self: &Arc<Self>, id: SagaId) {
-        self.send(id, Message::Look);
+        if !self.newer.contains_key(&id) {
+            self.send(id, Message::Look);
+        }
+    }
+
+    /// The saga is left to newer code.
+    pub(super) fn leave_to_newer(&self, id: &SagaId) {
+        if !self.newer.contains_key(id) {
+            tracing::warn!(saga = self.name(), %id, version = self.kind.version,
+                "newer code has gone on with this saga: it is left to that");
+            self.newer.insert(id.clone(), ());
+        }
+    }
+
+    /// Which slices are this runner's, from now on.
+    pub(super) fn follow(&self, holding: Holding) {
+        // It is said once.
+        let _ = self.holding.set(holding);
+    }
+
+    /// Whether this runner goes on with the saga.
+    pub(super) fn holds(&self, id: &SagaId) -> bool {
+        let Some(holding) = self.holding.get() else { return true };
+        self.slice(id).is_some_and(|slice| holding.holds(slice))
     }
 
     fn send(self: &Arc<Self>, id: SagaId, message: Message) {
@@ -176,6 +209,8 @@ impl Engine {
             let mut moving = self.moving();
             moving.remove(&id);
             self.count.send_replace(moving.len());
+            // Whoever waits to be answered by it is told that nobody will.
+            drop(slot.take());
         }
         let mut stop = self.stop.subscribe();
         let is_stopped = tokio::time::timeout(LOOK_AGAIN, stop.wait_for(|stop| *stop)).await.is_ok();
@@ -202,12 +237,9 @@ impl Engine {
     }
 
     /// Has those sagas rest whose streams are others' to go on with.
-    pub(super) fn leave(&self, slices: impl FnOnce() -> BTreeSet<u16>) {
-        let moving = self.moving();
-        // Asked for now: whatever moves has been told something since its slice was ours.
-        let ours = slices();
-        for (id, slot) in moving.iter() {
-            if self.slice(id).is_none_or(|slice| !ours.contains(&slice.get())) {
+    pub(super) fn leave(&self) {
+        for (id, slot) in self.moving().iter() {
+            if !self.holds(id) {
                 slot.push(Message::Leave);
             }
         }

@@ -84,6 +84,12 @@ impl Kind {
     /// Refuses what cannot be done, before anything of it is.
     fn check(&self, actions: &[Action], under_way: &[&str]) -> Result<(), String> {
         let mut open: HashSet<&str> = under_way.iter().copied().collect();
+        let end = |action: &Action| matches!(action, Action::Complete | Action::Fail { .. });
+        if let Some(place) = actions.iter().position(end)
+            && place + 1 < actions.len()
+        {
+            return Err("it goes on after it has completed or failed".to_owned());
+        }
         for action in actions {
             match action {
                 Action::Step(step) => {

@@ -326,6 +326,10 @@ impl Process {
             What::Skipped { .. } => self.skip(),
             What::Aborted { by } => {
                 self.problem = None;
+                // What is being undone may be on its way.
+                if let Some(step) = self.next_to_undo().map(|step| step.key.clone()) {
+                    self.set(&step, StepState::Skipping);
+                }
                 let by = by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
                 let before = self.failing.take().map(|failing| format!("{}; ", failing.reason));
                 self.fail(format!("{}aborted{by}", before.unwrap_or_default()), false);

@@ -15,6 +15,7 @@ use super::status::SagaState;
 use super::watch::Watch;
 use crate::domain::Saga;
 use crate::port::{DocumentTx, EventLog, ReadModelStore, SagaEffects};
+use crate::runtime::projection::Holding;
 use crate::runtime::{
     ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionStatus, Rebuild, Receipt, Repository,
     RetrySchedule, RunningProjection, SwitchWhen, telemetry,
@@ -27,8 +28,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How many looks there are from one count to the next.
 const COUNT_EVERY: u64 = 50;
 
-/// How long what is in hand may take when the runner is stopped.
+/// How long it is waited for sagas to rest when the runner is stopped.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// So many sagas are taken over at a time, the next when most of them rest, or after this.
+const PAGE: usize = 1_000;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the sagas of one kind: takes events to them, and does what they answer with.
 ///
@@ -166,11 +171,14 @@ impl SagaRunner {
     pub async fn start(self) -> Result<RunningSagas, SagasError> {
         let Made { runner, engine, sagas } = self.made()?;
         let projection = runner.start().await?;
+        engine.follow(projection.holding());
         let keeping = Keeping {
             engine: Arc::clone(&engine),
             sagas: sagas.clone(),
-            slices: Box::new(projection.slices()),
-            held: BTreeSet::new(),
+            holding: projection.holding(),
+            claims: Vec::new(),
+            gained: BTreeSet::new(),
+            taking_over: None,
         };
         let keeper = tokio::spawn(keeping.keep());
         Ok(RunningSagas { engine, sagas, projection: Some(projection), keeper })
@@ -194,7 +202,8 @@ impl SagaRunner {
             Sagas::made_of(kind.name.clone(), aggregates.clone(), Arc::clone(&log), Arc::clone(&store));
         let engine = Engine::new(kind, aggregates, effects, settings);
         let runner = ProjectionRunner::new(Watch::new(Arc::clone(&engine)), log, store).clock(clock);
-        let runner = runner.workers(workers);
+        // The query of a kind may change from one release to the next, under the same lists.
+        let runner = runner.workers(workers).without_blocks();
         let runner = match lease {
             Some(lease) => runner.lease(lease),
             None => runner,
@@ -288,9 +297,16 @@ impl fmt::Debug for RunningSagas {
 struct Keeping {
     engine: Arc<Engine>,
     sagas: Sagas,
-    slices: Box<dyn Fn() -> Vec<(u16, u16)> + Send + Sync>,
-    held: BTreeSet<u16>,
+    holding: Holding,
+    /// What was held at the last look: ranges of slices, with their tokens.
+    claims: Vec<(u16, u16, u64)>,
+    /// Slices whose sagas are still to be gone on with.
+    gained: BTreeSet<u16>,
+    taking_over: Option<JoinHandle<Result<(), NotTakenOver>>>,
 }
+
+/// It is tried again for these slices.
+struct NotTakenOver(BTreeSet<u16>, SagasError);
 
 impl Keeping {
     async fn keep(mut self) {
@@ -298,66 +314,99 @@ impl Keeping {
         let mut turns = tokio::time::interval(LOOK_EVERY);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            turns.tick().await;
-            let is_to_count = looks.is_multiple_of(COUNT_EVERY);
+            tokio::select! {
+                _ = turns.tick() => {}
+                () = self.holding.until_other_than(&self.claims) => {
+                    self.look_at_the_slices().await;
+                    continue;
+                }
+            }
+            self.look_at_the_slices().await;
+            let woken = self.wake_those_due().await;
+            self.said(woken);
+            if looks.is_multiple_of(COUNT_EVERY) {
+                let counted = self.sagas.overview().await;
+                let counted = counted.map(|overview| telemetry::sagas(self.engine.name(), &overview.counts));
+                self.said(counted);
+            }
             looks += 1;
-            if let Err(error) = self.turn(is_to_count).await {
-                let error = telemetry::chain(&error);
-                tracing::warn!(
-                    saga = self.engine.name(),
-                    error,
-                    "sagas could not be looked for; it is tried again"
-                );
-            }
         }
     }
 
-    async fn turn(&mut self, is_to_count: bool) -> Result<(), SagasError> {
-        let now = self.slices();
-        if now != self.held {
-            let gained: BTreeSet<u16> = now.difference(&self.held).copied().collect();
-            self.engine.leave(|| self.slices());
-            if !gained.is_empty() {
-                self.take_over(&gained).await?;
-            }
-            self.held = now;
+    fn said(&self, outcome: Result<(), SagasError>) {
+        if let Err(error) = outcome {
+            let error = telemetry::chain(&error);
+            tracing::warn!(
+                saga = self.engine.name(),
+                error,
+                "sagas could not be looked for; it is tried again"
+            );
         }
-        if is_to_count {
-            telemetry::sagas(self.engine.name(), &self.sagas.overview().await?.counts);
-        }
-        self.wake_those_due().await
     }
 
-    fn slices(&self) -> BTreeSet<u16> {
-        (self.slices)().into_iter().flat_map(|(first, last)| first..=last).collect()
-    }
-
-    /// Goes on with what others have left.
-    async fn take_over(&self, slices: &BTreeSet<u16>) -> Result<(), SagasError> {
-        for state in [SagaState::Compensating, SagaState::Running] {
-            let mut last = None;
-            loop {
-                let page = self.sagas.list(state, last.as_ref(), 1_000).await?;
-                let Some(next) = page.last() else { break };
-                last = Some(next.clone());
-                let left = page.into_iter().filter(|saga| !saga.doing.is_empty() || saga.unheard > 0);
-                for saga in left {
-                    if self.engine.slice(&saga.id).is_some_and(|slice| slices.contains(&slice.get())) {
-                        self.engine.until_fewer(1_024, Duration::from_secs(1)).await;
-                        self.engine.wake(saga.id);
-                    }
+    /// Leaves what is others', and goes on with what they have left.
+    async fn look_at_the_slices(&mut self) {
+        let now = self.holding.claims();
+        if now != self.claims {
+            // Under another token it may have been somebody else's in between.
+            let gained = now.iter().filter(|claim| !self.claims.contains(claim));
+            self.gained.extend(gained.flat_map(|(first, last, _)| *first..=*last));
+            self.claims = now;
+            self.engine.leave();
+        }
+        if let Some(taking_over) = self.taking_over.take_if(|taking_over| taking_over.is_finished()) {
+            match taking_over.await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(NotTakenOver(slices, error))) => {
+                    self.gained.extend(slices);
+                    self.said(Err(error));
                 }
             }
         }
-        Ok(())
+        if self.taking_over.is_none() && !self.gained.is_empty() {
+            let slices = std::mem::take(&mut self.gained);
+            let (engine, sagas) = (Arc::clone(&self.engine), self.sagas.clone());
+            self.taking_over = Some(tokio::spawn(async move {
+                let taken = take_over(&engine, &sagas, &slices).await;
+                taken.map_err(|error| NotTakenOver(slices, error))
+            }));
+        }
     }
 
     async fn wake_those_due(&self) -> Result<(), SagasError> {
         for id in self.sagas.due(self.engine.now()).await? {
-            if self.engine.slice(&id).is_some_and(|slice| self.held.contains(&slice.get())) {
+            if self.engine.holds(&id) {
                 self.engine.wake(id);
             }
         }
         Ok(())
     }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        if let Some(taking_over) = &self.taking_over {
+            taking_over.abort();
+        }
+    }
+}
+
+/// Goes on with what others have left.
+async fn take_over(engine: &Arc<Engine>, sagas: &Sagas, slices: &BTreeSet<u16>) -> Result<(), SagasError> {
+    for state in [SagaState::Compensating, SagaState::Running] {
+        let mut last = None;
+        loop {
+            let page = sagas.list(state, last.as_ref(), PAGE).await?;
+            let Some(next) = page.last() else { break };
+            last = Some(next.clone());
+            engine.until_fewer(PAGE, PATIENCE).await;
+            let left = page.into_iter().filter(|saga| !saga.doing.is_empty() || saga.unheard > 0);
+            for saga in left {
+                if engine.slice(&saga.id).is_some_and(|slice| slices.contains(&slice.get())) {
+                    engine.wake(saga.id);
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ use super::status::{SagaState, SagaSummary};
 use crate::domain::{Correlation, Projection, ProjectionError};
 use crate::port::{DocumentTx, DocumentsExt};
 use crate::vocabulary::{
-    Collection, InvalidDocumentName, Query, RecordedEvent, SagaId, Slice, StreamVersion,
+    Collection, InvalidDocumentName, Query, RecordedEvent, SagaId, Slice, StoreError, StreamVersion,
 };
 
 /// The version of the lists.
@@ -93,6 +93,7 @@ impl Watch {
             for (state, change) in changes {
                 *counts.entry(state).or_default() += change;
             }
+            counts.retain(|_, count| *count != 0);
             tx.write(&collection, &key, &counts).await?;
         }
         Ok(())
@@ -178,8 +179,18 @@ impl Projection<DocumentTx> for Watch {
             return Ok(());
         }
         self.engine.until_fewer(CROWD, PATIENCE).await;
+        // In their order for each saga: what comes after one that could not be told is not told, either.
+        let mut by_saga: BTreeMap<SagaId, Vec<(RecordedEvent, Correlation)>> = BTreeMap::new();
+        for (event, correlation) in told {
+            by_saga.entry(correlation.saga().clone()).or_default().push((event, correlation));
+        }
         let engine = &self.engine;
-        let told = told.into_iter().map(|(event, correlation)| engine.tell(event, correlation));
+        let told = by_saga.into_values().map(|told| async move {
+            for (event, correlation) in told {
+                engine.tell(event, correlation).await?;
+            }
+            Ok::<(), StoreError>(())
+        });
         for noted in join_all(told).await {
             noted?;
         }
