@@ -81,7 +81,13 @@ fn the_story_is_told() {
         "sent with post in 1 parcel",
         "a snapshot of version 1000 has",
         "the order is at version 1001",
-        "1,035 events",
+        "order 1007  completed    3 of 3 steps done",
+        "step charge failed: the card is declined",
+        "order 1008  compensated  1 of 2 steps done",
+        "needs a person: step charge could not be undone: the payment is disputed",
+        "order 1009  compensated  2 of 3 steps done",
+        "of 10 in stock 2 are sent, 8 are free",
+        "1,046 events",
     ] {
         assert!(story.contains(part), "the story does not tell {part:?}:\n{story}");
     }

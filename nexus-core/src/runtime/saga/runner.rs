@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// (`$saga-NAME-ID`) before anything of it is done, and each command has an id that follows from saga and step: whoever
 /// goes on does what is left, and nothing twice.
 ///
+/// On PostgreSQL, a pool that events and lists share needs at least three connections.
+///
 /// ```
 /// # use nexus_core::*;
 /// # use serde::{Deserialize, Serialize};
