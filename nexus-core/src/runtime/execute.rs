@@ -47,14 +47,13 @@ impl<S: EventStore> Repository<S> {
         A: CommandHandler<C>,
         C: Command,
     {
-        let measured = Measured::command::<A::Rejection>(A::CATEGORY, C::NAME, options.metadata.trace());
-        measured.over(self.carry_out::<A, C>(A::stream(id), command, options)).await
+        self.execute_in::<A, C>(A::stream(id), command, options).await
     }
 
     /// The same for the aggregate that lives in this stream.
     pub(super) async fn execute_in<A, C>(
         &self,
-        stream: StreamId,
+        stream: Result<StreamId, InvalidStreamId>,
         command: C,
         options: CommandOptions,
     ) -> Result<Receipt, ExecuteError<A::Rejection>>
@@ -63,7 +62,7 @@ impl<S: EventStore> Repository<S> {
         C: Command,
     {
         let measured = Measured::command::<A::Rejection>(A::CATEGORY, C::NAME, options.metadata.trace());
-        measured.over(self.carry_out::<A, C>(Ok(stream), command, options)).await
+        measured.over(self.carry_out::<A, C>(stream, command, options)).await
     }
 
     async fn carry_out<A, C>(

@@ -27,6 +27,7 @@ mod state;
 mod status;
 mod worker;
 
+pub(super) use commit::said;
 pub(super) use notes::{Notes, note};
 pub(super) use running::Holding;
 

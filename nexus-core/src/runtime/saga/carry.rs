@@ -14,6 +14,7 @@ use super::process::{Step, Work};
 use crate::domain::{Act, StepAnswer, StepFailure, StepFault};
 use crate::port::{SagaEffect, SagaEffectError};
 use crate::runtime::Outcome as Outcomes;
+use crate::runtime::projection::said;
 use crate::runtime::{CommandOptions, RepositoryError, Voided, telemetry};
 use crate::vocabulary::{CommandId, Metadata, Remedy, SagaId, StreamId};
 
@@ -240,7 +241,7 @@ impl Carrying<'_> {
         tokio::select! {
             biased;
             tried = AssertUnwindSafe(self.perform(act, key)).catch_unwind() => {
-                Some(tried.unwrap_or_else(|panic| Err(Trial::Unknown(panicked(&*panic)))))
+                Some(tried.unwrap_or_else(|panic| Err(Trial::Unknown(format!("panicked: {}", said(&*panic))))))
             }
             () = self.engine.until(deadline) => None,
         }
@@ -303,12 +304,6 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .with_max_delay(LONGEST_PAUSE)
         .without_max_times()
         .build()
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panicked: {}", text.unwrap_or_default())
 }
 
 /// What came of a try.

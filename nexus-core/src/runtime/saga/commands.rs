@@ -81,7 +81,7 @@ where
         let command: C = content.decode().map_err(|error| {
             NotDone::Impossible(format!("a stored command {} does not fit its type: {error}", C::NAME))
         })?;
-        let sent = aggregates.execute_in::<A, C>(stream, command, options).await;
+        let sent = aggregates.execute_in::<A, C>(Ok(stream), command, options).await;
         sent.map_err(|error| match error {
             ExecuteError::Rejected(rejection) => NotDone::Refused(telemetry::chain(&rejection)),
             ExecuteError::Failed(RepositoryError::Voided { .. }) => NotDone::Void,

@@ -10,8 +10,9 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::book::metadata_after;
 use super::carry::{Carrying, Outcome};
-use super::engine::{Draft, Engine, Message, Noted, Slot, Told, metadata_after};
+use super::engine::{Draft, Engine, Message, Noted, Slot, Told};
 use super::entry::{EventRef, Problem, Trouble, What};
 use super::kind::{Answer, Mind};
 use super::process::{Input, Process, Waiting, Work};
@@ -24,7 +25,7 @@ use crate::vocabulary::{
 };
 
 /// How long what is in hand may take when the runner is stopped.
-pub(super) const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(8);
 
 /// How often it is looked at the clock then.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures::{FutureExt, TryStreamExt};
+use futures::FutureExt;
 use moka::sync::Cache;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
+use super::book::{build, fold};
 use super::commands::Aggregates;
 use super::drive::Drive;
 use super::entry::{Entry, Problem, What};
@@ -17,12 +18,12 @@ use super::kind::{Answer, Kind};
 use super::process::Process;
 use super::settings::Settings;
 use crate::domain::{Action, Correlation};
-use crate::port::{EventStore, SagaEffects};
+use crate::port::SagaEffects;
 use crate::runtime::projection::Holding;
 use crate::runtime::telemetry;
 use crate::vocabulary::{
-    AppendBatch, Appended, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Payload, ReadOptions,
-    RecordedEvent, Remedy, SagaId, Slice, StoreError, StreamId, StreamVersion,
+    AppendBatch, Appended, EventId, EventType, ExpectedVersion, NewEvent, Payload, RecordedEvent, Remedy,
+    SagaId, Slice, StoreError, StreamId, StreamVersion,
 };
 
 /// Of so many sagas it is known how far they were when they came to rest.
@@ -274,7 +275,7 @@ impl Engine {
 
     /// The saga as its stream has it.
     pub(super) async fn load(&self, id: &SagaId) -> Result<Process, StoreError> {
-        load(&**self.aggregates.store(), &self.stream(id)?, id).await
+        fold(&**self.aggregates.store(), &self.stream(id)?, id, |_, _| {}).await
     }
 
     fn stream(&self, id: &SagaId) -> Result<StreamId, StoreError> {
@@ -355,66 +356,6 @@ impl Engine {
             telemetry::saga_parked(self.name());
             tracing::error!(saga = self.name(), id = %after.id, error = problem.error, "a saga is parked for a person");
         }
-    }
-}
-
-/// The saga after what has happened, and the event that says so.
-#[expect(clippy::too_many_arguments, reason = "each is a part of the event")]
-pub(super) fn build(
-    process: &Process,
-    saga_version: u32,
-    at: jiff::Timestamp,
-    what: What,
-    told: bool,
-    actions: Vec<Action>,
-    state: Option<Payload>,
-    problem: Option<Problem>,
-    event: EventId,
-) -> (Process, Entry) {
-    let (summary, before) = (process.summary(), process.listed());
-    let mut entry = Entry { saga_version, at, what, told, actions, state, problem, summary, before };
-    let version = process.version.map_or(StreamVersion::FIRST, StreamVersion::next);
-    let next = process.after(&entry, event, version);
-    entry.summary = next.summary();
-    (next, entry)
-}
-
-/// Folds the stream of a saga.
-pub(super) async fn load(
-    store: &(impl EventStore + ?Sized),
-    stream: &StreamId,
-    id: &SagaId,
-) -> Result<Process, StoreError> {
-    let mut process = Process::new(id.clone());
-    let mut events = store.read(stream, ReadOptions::forwards());
-    while let Some(event) = events.try_next().await? {
-        let entry = decode(&event)?;
-        if process.version.is_none() {
-            process.metadata = event.metadata().clone();
-        }
-        process.apply(&entry, event.id(), event.version());
-    }
-    Ok(process)
-}
-
-pub(super) fn decode(event: &RecordedEvent) -> Result<Entry, StoreError> {
-    let what = || format!("event {} of the saga in stream {}", event.version(), event.stream());
-    event.payload().decode().map_err(|error| StoreError::corrupt(what(), error))
-}
-
-/// What a saga's events, and the commands it sends, belong to.
-pub(super) fn metadata_after(event: &RecordedEvent, saga: &str) -> Metadata {
-    let before = event.metadata();
-    let mut metadata = Metadata::default().with_causation(event.id()).with_actor(format!("saga {saga}"));
-    if let Some(correlation) = before.correlation() {
-        metadata = metadata.with_correlation(correlation);
-    }
-    if let Some(tenant) = before.tenant() {
-        metadata = metadata.with_tenant(tenant);
-    }
-    match before.trace() {
-        Some(trace) => metadata.with_trace(trace.clone()),
-        None => metadata,
     }
 }
 

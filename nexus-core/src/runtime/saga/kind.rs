@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::commands::Commands;
 use crate::domain::{Act, Action, Correlation, Saga, SagaError, SagaInput};
+use crate::runtime::projection::said;
 use crate::runtime::telemetry;
 use crate::vocabulary::{InvalidSagaId, Payload, Query, QueryItem, RecordedEvent, SagaName};
 
@@ -71,11 +72,7 @@ impl Kind {
     ) -> Result<Answer, String> {
         let answer = match catch_unwind(AssertUnwindSafe(|| (self.react)(mind, input))) {
             Ok(answer) => answer.map_err(|error| telemetry::chain(error.source()))?,
-            Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                return Err(format!("panicked: {}", text.unwrap_or_default()));
-            }
+            Err(panic) => return Err(format!("panicked: {}", said(&*panic))),
         };
         self.check(&answer.actions, under_way)?;
         Ok(answer)

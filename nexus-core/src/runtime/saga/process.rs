@@ -35,7 +35,6 @@ pub(super) struct Process {
     problem: Option<Problem>,
     /// How many steps were done so far, or may have been.
     orders: u32,
-    listed: Option<Listed>,
 }
 
 #[derive(Clone, Debug)]
@@ -125,7 +124,6 @@ impl Process {
             failing: None,
             problem: None,
             orders: 0,
-            listed: None,
         }
     }
 
@@ -287,7 +285,6 @@ impl Process {
         if let Some(problem) = &entry.problem {
             self.problem = Some(problem.clone());
         }
-        self.listed = Some(self.listing());
     }
 
     /// What has happened, and what the saga is told of it.
@@ -444,12 +441,9 @@ impl Process {
 
     /// Where it is listed; `None` before anything was stored.
     pub(super) fn listed(&self) -> Option<Listed> {
-        self.listed
-    }
-
-    fn listing(&self) -> Listed {
+        self.version?;
         let SagaSummary { state, progressed_at, due, .. } = self.summary();
-        Listed { state, at: progressed_at, due }
+        Some(Listed { state, at: progressed_at, due })
     }
 
     pub(super) fn told_steps(&self) -> Vec<SagaStep> {

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,32 +7,21 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
+use super::keeping::Keeping;
 use super::kind::Kind;
 use super::sagas::{Sagas, SagasError};
 use super::settings::Settings;
-use super::status::SagaState;
 use super::watch::Watch;
 use crate::domain::Saga;
 use crate::port::{DocumentTx, EventLog, ReadModelStore, SagaEffects};
-use crate::runtime::projection::Holding;
 use crate::runtime::{
     ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionStatus, Rebuild, Receipt, Repository,
-    RetrySchedule, RunningProjection, SwitchWhen, telemetry,
+    RetrySchedule, RunningProjection, SwitchWhen,
 };
 use crate::vocabulary::InvalidSagaId;
 
-/// How often it is looked for timers that are due, and for slices that have changed hands.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// How many looks there are from one count to the next.
-const COUNT_EVERY: u64 = 50;
-
 /// How long it is waited for sagas to rest when the runner is stopped.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// So many sagas are taken over at a time, the next when most of them rest, or after this.
-const PAGE: usize = 1_000;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the sagas of one kind: takes events to them, and does what they answer with.
 ///
@@ -174,15 +162,8 @@ impl SagaRunner {
         let Made { runner, engine, sagas } = self.made()?;
         let projection = runner.start().await?;
         engine.follow(projection.holding());
-        let keeping = Keeping {
-            engine: Arc::clone(&engine),
-            sagas: sagas.clone(),
-            holding: projection.holding(),
-            claims: Vec::new(),
-            gained: BTreeSet::new(),
-            taking_over: None,
-        };
-        let keeper = tokio::spawn(keeping.keep());
+        let keeper =
+            tokio::spawn(Keeping::new(Arc::clone(&engine), sagas.clone(), projection.holding()).keep());
         Ok(RunningSagas { engine, sagas, projection: Some(projection), keeper })
     }
 
@@ -293,122 +274,4 @@ impl fmt::Debug for RunningSagas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunningSagas").field("kind", &self.engine.kind).finish_non_exhaustive()
     }
-}
-
-/// Looks after the sagas of the slices that this runner holds.
-struct Keeping {
-    engine: Arc<Engine>,
-    sagas: Sagas,
-    holding: Holding,
-    /// What was held at the last look: ranges of slices, with their tokens.
-    claims: Vec<(u16, u16, u64)>,
-    /// Slices whose sagas are still to be gone on with.
-    gained: BTreeSet<u16>,
-    taking_over: Option<JoinHandle<Result<(), NotTakenOver>>>,
-}
-
-/// It is tried again for these slices.
-struct NotTakenOver(BTreeSet<u16>, SagasError);
-
-impl Keeping {
-    async fn keep(mut self) {
-        let mut looks = 0_u64;
-        let mut turns = tokio::time::interval(LOOK_EVERY);
-        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = turns.tick() => {}
-                () = self.holding.until_other_than(&self.claims) => {
-                    self.look_at_the_slices().await;
-                    continue;
-                }
-            }
-            self.look_at_the_slices().await;
-            let woken = self.wake_those_due().await;
-            self.said(woken);
-            if looks.is_multiple_of(COUNT_EVERY) {
-                let counted = self.sagas.overview().await;
-                let counted = counted.map(|overview| telemetry::sagas(self.engine.name(), &overview.counts));
-                self.said(counted);
-            }
-            looks += 1;
-        }
-    }
-
-    fn said(&self, outcome: Result<(), SagasError>) {
-        if let Err(error) = outcome {
-            let error = telemetry::chain(&error);
-            tracing::warn!(
-                saga = self.engine.name(),
-                error,
-                "sagas could not be looked for; it is tried again"
-            );
-        }
-    }
-
-    /// Leaves what is others', and goes on with what they have left.
-    async fn look_at_the_slices(&mut self) {
-        let now = self.holding.claims();
-        if now != self.claims {
-            // Under another token it may have been somebody else's in between.
-            let gained = now.iter().filter(|claim| !self.claims.contains(claim));
-            self.gained.extend(gained.flat_map(|(first, last, _)| *first..=*last));
-            self.claims = now;
-            self.engine.leave();
-        }
-        if let Some(taking_over) = self.taking_over.take_if(|taking_over| taking_over.is_finished()) {
-            match taking_over.await {
-                Ok(Ok(())) | Err(_) => {}
-                Ok(Err(NotTakenOver(slices, error))) => {
-                    self.gained.extend(slices);
-                    self.said(Err(error));
-                }
-            }
-        }
-        if self.taking_over.is_none() && !self.gained.is_empty() {
-            let slices = std::mem::take(&mut self.gained);
-            let (engine, sagas) = (Arc::clone(&self.engine), self.sagas.clone());
-            self.taking_over = Some(tokio::spawn(async move {
-                let taken = take_over(&engine, &sagas, &slices).await;
-                taken.map_err(|error| NotTakenOver(slices, error))
-            }));
-        }
-    }
-
-    async fn wake_those_due(&self) -> Result<(), SagasError> {
-        for id in self.sagas.due(self.engine.now()).await? {
-            if self.engine.holds(&id) {
-                self.engine.wake(id);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Keeping {
-    fn drop(&mut self) {
-        if let Some(taking_over) = &self.taking_over {
-            taking_over.abort();
-        }
-    }
-}
-
-/// Goes on with what others have left.
-async fn take_over(engine: &Arc<Engine>, sagas: &Sagas, slices: &BTreeSet<u16>) -> Result<(), SagasError> {
-    for state in [SagaState::Compensating, SagaState::Running] {
-        let mut last = None;
-        loop {
-            let page = sagas.list(state, last.as_ref(), PAGE).await?;
-            let Some(next) = page.last() else { break };
-            last = Some(next.clone());
-            engine.until_fewer(PAGE, PATIENCE).await;
-            let left = page.into_iter().filter(|saga| !saga.doing.is_empty() || saga.unheard > 0);
-            for saga in left {
-                if engine.slice(&saga.id).is_some_and(|slice| slices.contains(&slice.get())) {
-                    engine.wake(saga.id);
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -4,17 +4,18 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 
+use super::book::{build, decode, fold};
 use super::commands::Aggregates;
-use super::engine::{build, decode};
+
 use super::entry::{Entry, Listed, What};
 use super::process::Process;
 use super::status::{SagaMoment, SagaOverview, SagaState, SagaStatus, SagaSummary};
-use super::watch::{BY_STATE, COUNTS, Counts, DUE, collection, of_due_key, sortable, state_key};
+use super::watch::{BY_STATE, COUNTS, Counts, DUE, of_due_key, sortable, state_key};
 use crate::domain::{Action, Saga};
 use crate::port::{DocumentTx, EventLog, EventStore, ReadModelStore};
 use crate::runtime::{Projections, ProjectionsError, Repository, RepositoryError};
 use crate::vocabulary::{
-    AppendBatch, BoxError, DocumentKey, EventId, EventType, ExpectedVersion, InvalidDocumentName,
+    AppendBatch, BoxError, Collection, DocumentKey, EventId, EventType, ExpectedVersion, InvalidDocumentName,
     InvalidSagaId, KeyRange, NewEvent, Payload, ReadOptions, SagaId, SagaName, StoreError, StreamId,
 };
 
@@ -189,7 +190,7 @@ impl Sagas {
             let listed = Listed { state, at: *progressed_at, due: *due };
             range = range.after(DocumentKey::new(state_key(&listed, id))?);
         }
-        let (name, listed) = (self.name.projection(), collection(BY_STATE)?);
+        let (name, listed) = (self.name.projection(), Collection::new(BY_STATE)?);
         let documents = self.projections.documents(&name, &listed, &range).await?;
         let summary = |content: Payload| {
             content.decode().map_err(|error| StoreError::corrupt("a list of sagas", error).into())
@@ -218,7 +219,7 @@ impl Sagas {
     /// # Errors
     /// See [`list`](Self::list).
     pub async fn overview(&self) -> Result<SagaOverview, SagasError> {
-        let (name, counts) = (self.name.projection(), collection(COUNTS)?);
+        let (name, counts) = (self.name.projection(), Collection::new(COUNTS)?);
         let range = KeyRange::all().limit(1_024);
         let mut counted = Counts::new();
         for document in self.projections.documents(&name, &counts, &range).await? {
@@ -307,22 +308,17 @@ impl Sagas {
     }
 
     async fn read(&self, id: &SagaId) -> Result<(Process, Vec<SagaMoment>), SagasError> {
-        let (mut process, mut history) = (Process::new(id.clone()), Vec::new());
-        let mut events = self.aggregates.store().read(&self.stream(id)?, ReadOptions::forwards());
-        while let Some(event) = events.try_next().await? {
-            let entry = decode(&event)?;
-            if process.version.is_none() {
-                process.metadata = event.metadata().clone();
-            }
-            process.apply(&entry, event.id(), event.version());
-            history.push(SagaMoment { version: event.version(), at: entry.at, what: said(&entry) });
-        }
+        let mut history = Vec::new();
+        let process = fold(&**self.aggregates.store(), &self.stream(id)?, id, |version, entry| {
+            history.push(SagaMoment { version, at: entry.at, what: said(entry) });
+        })
+        .await?;
         Ok((process, history))
     }
 
     /// Those whose timers are due.
     pub(super) async fn due(&self, now: Timestamp) -> Result<Vec<SagaId>, SagasError> {
-        let (name, due) = (self.name.projection(), collection(DUE)?);
+        let (name, due) = (self.name.projection(), Collection::new(DUE)?);
         let end = sortable(now);
         let (mut range, mut all) = (KeyRange::all().limit(500), Vec::new());
         loop {

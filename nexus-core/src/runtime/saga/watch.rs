@@ -11,14 +11,13 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::engine::{Engine, decode};
+use super::book::decode;
+use super::engine::Engine;
 use super::entry::Listed;
 use super::status::{SagaState, SagaSummary};
 use crate::domain::{Correlation, Projection, ProjectionError};
 use crate::port::{DocumentTx, DocumentsExt};
-use crate::vocabulary::{
-    Collection, InvalidDocumentName, Query, RecordedEvent, SagaId, Slice, StoreError, StreamVersion,
-};
+use crate::vocabulary::{Collection, Query, RecordedEvent, SagaId, Slice, StoreError, StreamVersion};
 
 /// The version of the lists.
 const VERSION: u32 = 1;
@@ -122,10 +121,6 @@ pub(super) fn sortable(time: Timestamp) -> String {
 pub(super) fn of_due_key(key: &str) -> Option<(SagaId, Timestamp)> {
     let (time, id) = key.split_once('/')?;
     Some((SagaId::new(id).ok()?, Timestamp::from_microsecond(time.parse().ok()?).ok()?))
-}
-
-pub(super) fn collection(name: &str) -> Result<Collection, InvalidDocumentName> {
-    Collection::new(name)
 }
 
 #[async_trait]
