@@ -1,0 +1,227 @@
+//! Takes a JSON Schema apart, draft-07 or 2020-12.
+
+mod keywords;
+mod unevaluated;
+
+use std::collections::HashMap;
+
+use jsonschema::Draft;
+use serde_json::{Map, Value};
+
+use super::node::{Arena, Node, NodeId};
+use crate::pointer::Pointer;
+
+/// How deep a schema may be nested, references followed.
+const DEEPEST: usize = 100;
+
+/// How many parts a schema may have.
+const LARGEST: usize = 50_000;
+
+/// Why a schema could not be taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it is nested more than {DEEPEST} levels deep")]
+    TooDeep,
+    #[error("it has more than {LARGEST} parts")]
+    TooLarge,
+    #[error("it refers to {0:?}, which there is none of")]
+    Dangling(String),
+    #[error("it refers to itself without stepping into a member or an item, so that it says nothing")]
+    Circular,
+}
+
+/// Which draft a schema is of: 2020-12 unless it says otherwise.
+pub(crate) fn draft_of(schema: &Value) -> Draft {
+    match schema.get("$schema").and_then(Value::as_str) {
+        Some(uri) if uri.contains("draft-07") => Draft::Draft7,
+        _ => Draft::Draft202012,
+    }
+}
+
+pub(super) struct Reader<'a> {
+    arena: &'a mut Arena,
+    references: &'a HashMap<String, Value>,
+    documents: Vec<Document<'a>>,
+    seen: HashMap<(usize, Pointer), Seen>,
+}
+
+#[derive(Clone, Copy)]
+struct Document<'a> {
+    uri: Option<&'a str>,
+    schema: &'a Value,
+    draft: Draft,
+}
+
+#[derive(Clone, Copy)]
+enum Seen {
+    InProgress(Option<u32>),
+    Done(NodeId),
+}
+
+/// Where a schema stands: in which document, and where in that.
+#[derive(Clone)]
+struct Place {
+    document: usize,
+    pointer: Pointer,
+    depth: usize,
+}
+
+impl Place {
+    fn at(&self, keyword: &str) -> Self {
+        Self { document: self.document, pointer: self.pointer.join(keyword), depth: self.depth }
+    }
+
+    fn deeper(&self) -> Self {
+        Self { depth: self.depth + 1, ..self.clone() }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(arena: &'a mut Arena, references: &'a HashMap<String, Value>) -> Self {
+        Self { arena, references, documents: Vec::new(), seen: HashMap::new() }
+    }
+
+    /// The node that accepts what `schema` accepts.
+    pub(super) fn read(&mut self, schema: &'a Value) -> Result<NodeId, Unreadable> {
+        let place = self.open(None, schema);
+        let id = self.schema(schema, &place)?;
+        if self.arena.turns_in_circles(id) { Err(Unreadable::Circular) } else { Ok(id) }
+    }
+
+    fn open(&mut self, uri: Option<&'a str>, schema: &'a Value) -> Place {
+        self.documents.push(Document { uri, schema, draft: draft_of(schema) });
+        Place { document: self.documents.len() - 1, pointer: Pointer::default(), depth: 0 }
+    }
+
+    fn schema(&mut self, schema: &Value, place: &Place) -> Result<NodeId, Unreadable> {
+        if place.depth > DEEPEST {
+            return Err(Unreadable::TooDeep);
+        }
+        if self.arena.len() > LARGEST {
+            return Err(Unreadable::TooLarge);
+        }
+        let keywords = match schema {
+            Value::Bool(true) => return Ok(Arena::ANYTHING),
+            Value::Bool(false) => return Ok(Arena::NOTHING),
+            Value::Object(keywords) => keywords,
+            _ => return Ok(self.opaque("schema", schema, place)),
+        };
+        let key = (place.document, place.pointer.clone());
+        match self.seen.get(&key) {
+            Some(Seen::Done(id)) => return Ok(*id),
+            Some(Seen::InProgress(number)) => {
+                let number = number.unwrap_or_else(|| self.arena.new_target());
+                self.seen.insert(key, Seen::InProgress(Some(number)));
+                return Ok(self.arena.add(Node::Recursive(number)));
+            }
+            None => {}
+        }
+        self.seen.insert(key.clone(), Seen::InProgress(None));
+        let id = self.keywords(keywords, &place.deeper())?;
+        if let Some(Seen::InProgress(Some(number))) = self.seen.insert(key, Seen::Done(id)) {
+            self.arena.set_target(number, id);
+        }
+        Ok(id)
+    }
+
+    fn keywords(&mut self, of: &Map<String, Value>, place: &Place) -> Result<NodeId, Unreadable> {
+        let draft = self.draft(place);
+        let is_nested = !place.pointer.is_root();
+        if is_nested && of.contains_key("$id") {
+            // It changes what references mean.
+            return Ok(self.opaque("$id", &Value::Object(of.clone()), place));
+        }
+        let mut parts = Vec::new();
+        if let Some(Value::String(reference)) = of.get("$ref") {
+            let target = self.reference(reference, place)?;
+            if draft == Draft::Draft7 {
+                return Ok(target);
+            }
+            parts.push(target);
+        }
+        self.general(of, &mut parts);
+        self.numbers(of, &mut parts);
+        self.texts(of, draft, place, &mut parts);
+        self.arrays(of, draft, place, &mut parts)?;
+        self.objects(of, draft, place, &mut parts)?;
+        self.combinations(of, place, &mut parts)?;
+        if draft != Draft::Draft7 {
+            self.unevaluated(of, place, &mut parts)?;
+            for keyword in ["$dynamicRef", "$recursiveRef"] {
+                if let Some(value) = of.get(keyword) {
+                    parts.push(self.opaque(keyword, value, place));
+                }
+            }
+        }
+        Ok(self.arena.all(parts))
+    }
+
+    fn draft(&self, place: &Place) -> Draft {
+        self.documents.get(place.document).map_or(Draft::Draft202012, |document| document.draft)
+    }
+
+    fn opaque(&mut self, keyword: &str, value: &Value, place: &Place) -> NodeId {
+        // Where it refers to something, the same text means something else in another document.
+        let text = value.to_string();
+        let text =
+            if text.contains("$") { format!("{}{}: {text}", place.document, place.pointer) } else { text };
+        self.arena.add(Node::Opaque { keyword: keyword.to_owned(), text })
+    }
+
+    fn reference(&mut self, reference: &str, place: &Place) -> Result<NodeId, Unreadable> {
+        let dangling = || Unreadable::Dangling(reference.to_owned());
+        let (uri, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let target = if uri.is_empty() {
+            Place { pointer: Pointer::default(), ..place.clone() }
+        } else if let Some(document) = self.documents.iter().position(|one| one.uri == Some(uri)) {
+            Place { document, ..place.clone() }
+        } else {
+            let (uri, schema) = self.references.get_key_value(uri).ok_or_else(dangling)?;
+            Place { depth: place.depth, ..self.open(Some(uri), schema) }
+        };
+        let root = self.documents.get(target.document).ok_or_else(dangling)?.schema;
+        let pointer = match fragment {
+            "" => Pointer::default(),
+            fragment if fragment.starts_with('/') => Pointer::parse(fragment).ok_or_else(dangling)?,
+            anchor => find_anchor(root, anchor, Pointer::default()).ok_or_else(dangling)?,
+        };
+        let schema = root.pointer(pointer.as_str()).ok_or_else(dangling)?;
+        self.schema(schema, &Place { pointer, ..target }.deeper())
+    }
+
+    fn optional(
+        &mut self,
+        of: &Map<String, Value>,
+        keyword: &str,
+        place: &Place,
+    ) -> Result<NodeId, Unreadable> {
+        match of.get(keyword) {
+            Some(schema @ (Value::Object(_) | Value::Bool(_))) => self.schema(schema, &place.at(keyword)),
+            _ => Ok(Arena::ANYTHING),
+        }
+    }
+
+    fn each<'v>(
+        &mut self,
+        schemas: impl Iterator<Item = (usize, &'v Value)>,
+        place: &Place,
+    ) -> Result<Vec<NodeId>, Unreadable> {
+        schemas.map(|(index, schema)| self.schema(schema, &place.at(&index.to_string()))).collect()
+    }
+}
+
+fn find_anchor(schema: &Value, anchor: &str, at: Pointer) -> Option<Pointer> {
+    match schema {
+        Value::Object(keywords) => {
+            if keywords.get("$anchor").and_then(Value::as_str) == Some(anchor) {
+                return Some(at);
+            }
+            keywords.iter().find_map(|(keyword, value)| find_anchor(value, anchor, at.join(keyword)))
+        }
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(index, value)| find_anchor(value, anchor, at.join(&index.to_string())))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,11 @@
+//! Nothing ungoverned is stored, and every verdict can be checked.
+
+#![warn(missing_docs)]
+
+mod compatibility;
+mod invalid;
+mod pointer;
+mod validator;
+
+pub use compatibility::{Verdict, Witness};
+pub use invalid::InvalidSchema;

@@ -1,0 +1,135 @@
+use std::time::{Duration, Instant};
+
+use nexus_governance::Verdict;
+use serde_json::{Map, Value, json};
+
+/// What any verdict may take, on a slow machine and without optimisation.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn judged(writer: &Value, reader: &Value) -> Result<Verdict, String> {
+    let started = Instant::now();
+    let verdict = Verdict::of(writer, reader).map_err(|error| error.to_string());
+    assert!(started.elapsed() < PATIENCE, "{:?}: {verdict:?}", started.elapsed());
+    verdict
+}
+
+fn refused(schema: &Value) -> String {
+    let other = json!({ "type": "object" });
+    let error = judged(schema, &other).unwrap_err();
+    assert_eq!(judged(&other, schema).unwrap_err(), error);
+    error
+}
+
+fn undecided(writer: &Value, reader: &Value) -> String {
+    match judged(writer, reader) {
+        Ok(Verdict::Undecided { reason }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn nested(depth: usize, innermost: Value, around: fn(Value) -> Value) -> Value {
+    (0..depth).fold(innermost, |schema, _| around(schema))
+}
+
+#[test]
+fn a_schema_nested_too_deep_is_refused() {
+    let deep = nested(1_000, json!({ "type": "string" }), |of| json!({ "properties": { "a": of } }));
+    assert_eq!(refused(&deep), "it is nested more than 100 levels deep");
+    let nots = nested(1_000, json!({}), |of| json!({ "not": of }));
+    assert_eq!(refused(&nots), "it is nested more than 100 levels deep");
+}
+
+#[test]
+fn a_schema_as_deep_as_may_be_is_judged() {
+    let around: fn(Value) -> Value =
+        |of| json!({ "type": "object", "properties": { "a": of }, "required": ["a"] });
+    let (writer, reader) =
+        (nested(90, json!({ "type": "string" }), around), nested(90, json!({ "type": "null" }), around));
+    let verdict = judged(&writer, &reader);
+    let Ok(Verdict::Incompatible(witness)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(witness.place, "/a".repeat(90));
+    assert_eq!(judged(&writer, &writer), Ok(Verdict::Compatible));
+}
+
+#[test]
+fn a_schema_of_too_many_parts_is_refused() {
+    let members: Map<String, Value> =
+        (0..60_000).map(|n| (format!("p{n}"), json!({ "minimum": n }))).collect();
+    assert_eq!(refused(&json!({ "properties": members })), "it has more than 50000 parts");
+}
+
+#[test]
+fn references_that_say_nothing_are_refused() {
+    let circle = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } });
+    assert!(refused(&circle).contains("refers to itself"), "{}", refused(&circle));
+    assert!(refused(&json!({ "$ref": "#/$defs/none" })).contains("\"#/$defs/none\""));
+    let elsewhere = json!({ "$ref": "https://schemas.example/order.json" });
+    assert!(refused(&elsewhere).contains("\"https://schemas.example/order.json\""));
+}
+
+#[test]
+fn recursion_is_judged() {
+    let tree = |leaf: &str| {
+        json!({
+            "$ref": "#/$defs/tree",
+            "$defs": { "tree": {
+                "type": "object",
+                "properties": { "left": { "$ref": "#/$defs/tree" }, "right": { "$ref": "#/$defs/tree" }, "leaf": { "type": leaf } },
+                "additionalProperties": false,
+            } },
+        })
+    };
+    assert_eq!(judged(&tree("integer"), &tree("number")), Ok(Verdict::Compatible));
+    let Ok(Verdict::Incompatible(witness)) = judged(&tree("number"), &tree("integer")) else { panic!() };
+    assert!(witness.pointer.ends_with("/properties/leaf/type"), "{}", witness.pointer);
+}
+
+#[test]
+fn patterns_that_other_engines_hang_on_are_judged_or_refused() {
+    let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    assert_eq!(judged(&text("^(a+)+$"), &text("^a+$")), Ok(Verdict::Compatible));
+    let refused = refused(&text("^(a{1000}){1000}$"));
+    assert!(refused.contains("/pattern"), "{refused}");
+    let reason = undecided(&text("^[ab]*a[ab]{500}$"), &text("^[ab]*b[ab]{499}$"));
+    assert!(reason.contains("pattern"), "{reason}");
+}
+
+#[test]
+fn combinations_that_double_with_each_level_end() {
+    let doubling = |last: Value| {
+        let mut defs = Map::from_iter([("d0".to_owned(), last)]);
+        for level in 1..24 {
+            let below = json!({ "$ref": format!("#/$defs/d{}", level - 1) });
+            let both = json!({ "anyOf": [
+                { "properties": { "x": below, "y": { "minimum": level } } },
+                { "properties": { "y": below, "x": { "minimum": level } } },
+            ] });
+            defs.insert(format!("d{level}"), both);
+        }
+        json!({ "$ref": "#/$defs/d23", "$defs": defs })
+    };
+    let (writer, reader) = (doubling(json!({ "type": "integer" })), doubling(json!({ "type": "string" })));
+    // Whichever it is, it comes in time, and it is no guess.
+    assert!(judged(&writer, &reader).is_ok());
+    assert!(judged(&reader, &writer).is_ok());
+}
+
+#[test]
+fn counts_beyond_what_can_be_built_are_no_guess() {
+    let longer = json!({ "type": "array", "minItems": 4_000_000_000_u64 });
+    undecided(&longer, &json!({ "type": "string" }));
+    let unsatisfiable = json!({ "type": "array", "minItems": 4_000_000_000_u64, "maxItems": 3 });
+    assert_eq!(judged(&unsatisfiable, &json!({ "type": "string" })), Ok(Verdict::Compatible));
+}
+
+#[test]
+fn what_is_no_schema_is_refused_by_name() {
+    assert_eq!(
+        refused(&json!([])),
+        "the schema: a schema is an object, or true or false, but this is an array"
+    );
+    let error = refused(&json!({ "properties": { "a": { "type": "strng" } } }));
+    assert!(error.starts_with("/properties/a/type: "), "{error}");
+    let error = refused(&json!({ "$schema": "http://json-schema.org/draft-04/schema#" }));
+    assert!(error.contains("draft-07 and 2020-12"), "{error}");
+}
