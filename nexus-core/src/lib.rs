@@ -13,7 +13,7 @@
 //!
 //! - *vocabulary*: [`StreamId`], [`StreamVersion`], [`Position`], [`NewEvent`], [`RecordedEvent`], [`AppendBatch`],
 //!   [`Query`], [`Clock`], [`StoreError`] and what they are made of;
-//! - *ports*: [`EventStore`], [`EventLog`], [`EventFeed`], [`SnapshotStore`], [`Documents`] and [`ReadModelStore`], which
+//! - *ports*: [`EventStore`], [`EventLog`], [`EventFeed`], [`SnapshotStore`], [`Documents`], [`ReadModelStore`] and [`CommandGuard`], which
 //!   backends implement and which state the guarantees;
 //! - *domain*: [`DomainEvent`], [`Command`], [`Aggregate`], [`CommandHandler`], [`DecisionModel`], pure and synchronous,
 //!   and [`Projection`], [`Saga`] and [`LinearSaga`], which you implement;

@@ -7,6 +7,7 @@ mod capabilities;
 mod documents;
 mod effects;
 mod feed;
+mod guard;
 mod log;
 mod pages;
 mod projection_store;
@@ -19,6 +20,7 @@ pub use capabilities::Capabilities;
 pub use documents::{DocumentError, DocumentTx, Documents, DocumentsExt};
 pub use effects::{SagaEffect, SagaEffectError, SagaEffects};
 pub use feed::{Delivery, EventFeed, FeedError, FeedItem, FeedOrdering, Subscription};
+pub use guard::{CommandGuard, CommandRefusal, OfferedCommand};
 pub use log::EventLog;
 pub use pages::{Page, pages};
 pub use projection_store::{

@@ -6,6 +6,7 @@ mod decide;
 mod error;
 mod execute;
 mod folding;
+mod guarding;
 mod history;
 mod loading;
 mod log_feed;

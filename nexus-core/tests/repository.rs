@@ -3,18 +3,19 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use nexus_core::{
-    Aggregate, AppendBatch, Appended, AsOf, BatchError, Capabilities, Command, CommandContext,
-    CommandHandler, CommandId, CommandOptions, Commit, Conflict, DecisionModel, DomainEvent, EventId,
-    EventStore, EventStream, EventType, ExecuteError, ExpectedVersion, InvalidStreamId, ManualClock,
-    MemoryStore, NewEvent, Outcome, Payload, Query, QueryItem, ReadOptions, Repository, RepositoryError,
-    RetryPolicy, SequentialIds, StateCache, StoreError, StreamId, StreamVersion, Tag, Voided,
+    Aggregate, AppendBatch, Appended, AsOf, BatchError, Capabilities, Command, CommandContext, CommandGuard,
+    CommandHandler, CommandId, CommandOptions, CommandRefusal, Commit, Conflict, DecisionModel, DomainEvent,
+    EventId, EventStore, EventStream, EventType, ExecuteError, ExpectedVersion, InvalidStreamId, ManualClock,
+    MemoryStore, NewEvent, OfferedCommand, Outcome, Payload, Query, QueryItem, ReadOptions, Repository,
+    RepositoryError, RetryPolicy, SequentialIds, StateCache, StoreError, StreamId, StreamVersion, Tag,
+    Voided,
 };
 use serde::{Deserialize, Serialize};
 
@@ -613,4 +614,65 @@ async fn of_a_command_and_what_makes_it_void_exactly_one_happens() {
         }
     }
     assert_eq!(voids + effects, 200);
+}
+
+/// Lets `Add` through until it is closed, and `Reset` always.
+#[derive(Clone, Debug, Default)]
+struct Gate {
+    is_closed: Arc<AtomicBool>,
+    asked: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl CommandGuard for Gate {
+    async fn check(&self, command: &OfferedCommand<'_>) -> Result<(), CommandRefusal> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        assert_eq!((command.version, command.stream.category()), (1, "counter"));
+        if command.name == "Add" && self.is_closed.load(Ordering::Relaxed) {
+            let source = format!("{} by {:?}", command.payload, command.metadata.actor()).into();
+            return Err(CommandRefusal::Refused { by: "the gate".into(), source });
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_guard_refuses_a_command_before_it_is_decided() {
+    let (gate, first) = (Gate::default(), Gate::default());
+    let counters = counters().with_guard(first.clone()).with_guard(gate.clone());
+    gate.is_closed.store(true, Ordering::Relaxed);
+    let alice = CommandOptions::default().actor("alice");
+    let refused = counters.execute_with::<Counter, _>(&1, add(1000), alice).await.expect_err("refused");
+    let ExecuteError::Failed(RepositoryError::Guarded(refusal)) = refused else { panic!("{refused:?}") };
+    let cause = std::error::Error::source(&refusal).expect("a cause").to_string();
+    assert_eq!(
+        (refusal.to_string(), cause),
+        ("the command was refused by the gate".into(), r#"{"amounts":[1000]} by Some("alice")"#.into())
+    );
+    assert_eq!(counters.load::<Counter>(&1).await.expect("loaded").version, None);
+    counters.execute::<Counter, _>(&1, Reset).await.expect("let through");
+    assert_eq!((first.asked.load(Ordering::Relaxed), gate.asked.load(Ordering::Relaxed)), (2, 2));
+}
+
+#[tokio::test]
+async fn a_command_that_took_effect_is_answered_though_it_would_be_refused_now() {
+    let gate = Gate::default();
+    let counters = counters().with_guard(gate.clone());
+    let stored = counters.execute_with::<Counter, _>(&1, add(1), named("a")).await.expect("stored");
+    let batch =
+        || counters.batch(named("b")).command::<Counter, _>(&1, add(1)).command::<Counter, _>(&2, add(2));
+    let batched = batch().execute().await.expect("stored");
+    gate.is_closed.store(true, Ordering::Relaxed);
+
+    let again = counters.execute_with::<Counter, _>(&1, add(1), named("a")).await.expect("answered");
+    assert_eq!((again.outcome, &again.events), (Outcome::Repeated, &stored.events));
+    let again = batch().execute().await.expect("answered");
+    let events =
+        |receipts: &[nexus_core::Receipt]| receipts.iter().map(|one| one.events.clone()).collect::<Vec<_>>();
+    assert_eq!((again[0].outcome, events(&again)), (Outcome::Repeated, events(&batched)));
+
+    let new = counters.batch(named("c")).command::<Counter, _>(&2, Reset).command::<Counter, _>(&1, add(1));
+    let refused = new.execute().await.expect_err("refused");
+    assert!(matches!(refused, BatchError::Failed(RepositoryError::Guarded(_))), "{refused:?}");
+    assert_eq!(counters.load::<Counter>(&2).await.expect("loaded").version, Some(version(1)));
 }

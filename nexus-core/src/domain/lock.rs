@@ -38,6 +38,10 @@ pub struct ShapeLock {
     /// By category and snapshot version.
     #[serde(default)]
     pub snapshots: Versions<Shape>,
+    /// The digests of released schemas, by what they are of, such as `event/OrderPlaced/1.0.0`: `nexus-governance` keeps and
+    /// compares them, so that a schema that was released cannot be altered unnoticed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<String, String>,
 }
 
 type Versions<T> = BTreeMap<String, BTreeMap<u32, T>>;
@@ -86,8 +90,8 @@ pub enum InvalidLock {
 impl Default for ShapeLock {
     /// Nothing is stored.
     fn default() -> Self {
-        let (events, commands, snapshots) = Default::default();
-        Self { nexus_lock: FORMAT, events, commands, snapshots }
+        let (events, commands, snapshots, schemas) = Default::default();
+        Self { nexus_lock: FORMAT, events, commands, snapshots, schemas }
     }
 }
 
@@ -183,6 +187,7 @@ impl ShapeLock {
         merge(&mut self.events, &now.events);
         merge(&mut self.commands, &now.commands);
         merge(&mut self.snapshots, &now.snapshots);
+        self.schemas.extend(now.schemas.iter().map(|(of, digest)| (of.clone(), digest.clone())));
         self
     }
 

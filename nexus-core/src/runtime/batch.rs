@@ -145,6 +145,11 @@ impl<S: EventStore> CommandBatch<'_, S> {
             return Err(error.into());
         }
         let request = Request::new(options, &*repository.clock, &*repository.ids);
+        for step in &steps {
+            if let Err(refusal) = step.offered(repository, &request).await {
+                return carried_out_before(repository, &steps, &request).await?.ok_or(refusal.into());
+            }
+        }
         let mut retries = repository.retry.start();
         let mut has_looked_again = false;
         loop {
@@ -188,6 +193,25 @@ impl<S: EventStore> CommandBatch<'_, S> {
             }
         }
     }
+}
+
+/// The receipts of a batch that is refused now, where it stored events before.
+async fn carried_out_before<S: EventStore>(
+    repository: &Repository<S>,
+    steps: &[Box<dyn Step<S>>],
+    request: &Request,
+) -> Result<Option<Vec<Receipt>>, BatchError> {
+    if !request.is_named() {
+        return Ok(None);
+    }
+    for step in steps {
+        let first = request.first_event(step.stream());
+        if let Some(commit) = repository.store.find_commit(step.stream(), first).await? {
+            request.check_not_void(step.stream(), &commit)?;
+            return repeated(steps, &commit, first).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// The receipts of the batch that was carried out before under this id; another batch is a reuse of the id.
@@ -250,6 +274,9 @@ trait Step<S>: Send + Sync {
 
     fn has_skipped(&self) -> bool;
 
+    /// Whether the guards let the command through.
+    async fn offered(&self, repository: &Repository<S>, request: &Request) -> Result<(), RepositoryError>;
+
     async fn catch_up(
         &mut self,
         repository: &Repository<S>,
@@ -287,6 +314,10 @@ where
 
     fn has_skipped(&self) -> bool {
         self.held.has_skipped()
+    }
+
+    async fn offered(&self, repository: &Repository<S>, request: &Request) -> Result<(), RepositoryError> {
+        repository.offered(&self.command, &self.stream, request).await
     }
 
     async fn catch_up(

@@ -1,6 +1,7 @@
 use std::error::Error;
 
 use crate::domain::{DecodeError, EncodeError};
+use crate::port::CommandRefusal;
 use crate::vocabulary::{
     BoxError, CommandId, Conflict, InvalidAppend, InvalidStreamId, StoreError, StreamId,
 };
@@ -63,6 +64,18 @@ pub enum RepositoryError {
         stream: StreamId,
         /// Its id.
         command: CommandId,
+    },
+    /// A [`CommandGuard`](crate::CommandGuard) did not let the command through.
+    #[error(transparent)]
+    Guarded(#[from] CommandRefusal),
+    /// A command cannot be written down for the guards to look at.
+    #[error("the command {command} cannot be written as JSON")]
+    UnwritableCommand {
+        /// Its name.
+        command: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
     },
     /// The store failed, or found what the options asked it to refuse.
     #[error(transparent)]

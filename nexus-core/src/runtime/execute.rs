@@ -77,6 +77,9 @@ impl<S: EventStore> Repository<S> {
     {
         let stream = stream?;
         let request = Request::new(options, &*self.clock, &*self.ids);
+        if let Err(refusal) = self.offered(&command, &stream, &request).await {
+            return Ok(self.receipt_or(refusal, &stream, &request).await?);
+        }
         // There is nothing to load of an aggregate that the sender knows to be new, nor of one that the cache has: the append
         // finds out. Whatever does not end in an append is decided on what is stored.
         let is_new = request.expects_nothing();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::loading::Held;
 use super::{AsOf, RepositoryError, RetryPolicy, Snapshots, StateCache};
 use crate::domain::Aggregate;
-use crate::port::{EventLog, EventStore};
+use crate::port::{CommandGuard, EventLog, EventStore};
 use crate::vocabulary::{Clock, IdSource, RandomIds, ReadOptions, StreamVersion, SystemClock};
 
 /// Loads aggregates and has them carry out commands.
@@ -21,6 +21,7 @@ pub struct Repository<S> {
     pub(super) retry: RetryPolicy,
     pub(super) snapshots: Option<Arc<Snapshots>>,
     pub(super) cache: Option<Arc<StateCache>>,
+    pub(super) guards: Arc<[Arc<dyn CommandGuard>]>,
 }
 
 impl<S: EventStore> Repository<S> {
@@ -33,6 +34,7 @@ impl<S: EventStore> Repository<S> {
             retry: RetryPolicy::default(),
             snapshots: None,
             cache: None,
+            guards: Arc::default(),
         }
     }
 
@@ -71,6 +73,13 @@ impl<S: EventStore> Repository<S> {
         Self { cache: Some(Arc::new(cache)), ..self }
     }
 
+    /// The same with a guard that looks at each command before it is decided, after those that it has.
+    #[must_use]
+    pub fn with_guard(self, guard: impl CommandGuard) -> Self {
+        let new: Arc<dyn CommandGuard> = Arc::new(guard);
+        Self { guards: self.guards.iter().cloned().chain([new]).collect(), ..self }
+    }
+
     /// The log that it works on.
     pub(super) fn log(&self) -> Arc<dyn EventLog>
     where
@@ -89,6 +98,7 @@ impl<S: EventStore> Repository<S> {
             retry: self.retry,
             snapshots: self.snapshots.clone(),
             cache: self.cache.clone(),
+            guards: Arc::clone(&self.guards),
         }
     }
 
@@ -136,6 +146,7 @@ impl<S> Clone for Repository<S> {
             retry: self.retry,
             snapshots: self.snapshots.clone(),
             cache: self.cache.clone(),
+            guards: Arc::clone(&self.guards),
         }
     }
 }
@@ -147,6 +158,7 @@ impl<S: fmt::Debug> fmt::Debug for Repository<S> {
             .field("retry", &self.retry)
             .field("snapshots", &self.snapshots)
             .field("cache", &self.cache)
+            .field("guards", &self.guards)
             .finish_non_exhaustive()
     }
 }

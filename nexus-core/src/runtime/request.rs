@@ -39,6 +39,15 @@ impl Request {
         EventId::derived(self.command, stream, 0)
     }
 
+    pub(super) fn command(&self) -> CommandId {
+        self.command
+    }
+
+    /// What its events carry.
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
     /// Whether the sender gave the command its id.
     pub(super) fn is_named(&self) -> bool {
         self.given

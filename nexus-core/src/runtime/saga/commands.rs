@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::domain::{Command, CommandHandler, SagaCommands};
-use crate::port::EventStore;
+use crate::port::{CommandRefusal, EventStore};
 use crate::runtime::{CommandOptions, ExecuteError, Receipt, Repository, RepositoryError, telemetry};
 use crate::vocabulary::{Payload, Remedy, StreamId};
 
@@ -85,6 +85,9 @@ where
         sent.map_err(|error| match error {
             ExecuteError::Rejected(rejection) => NotDone::Refused(telemetry::chain(&rejection)),
             ExecuteError::Failed(RepositoryError::Voided { .. }) => NotDone::Void,
+            ExecuteError::Failed(RepositoryError::Guarded(refusal @ CommandRefusal::Refused { .. })) => {
+                NotDone::Refused(telemetry::chain(&refusal))
+            }
             ExecuteError::Failed(error) => failed(&error),
         })
     }
@@ -94,7 +97,9 @@ where
 /// What it means for a step that a repository failed.
 pub(super) fn failed(error: &RepositoryError) -> NotDone {
     let may_pass = match error {
-        RepositoryError::Contended { .. } => true,
+        RepositoryError::Contended { .. } | RepositoryError::Guarded(CommandRefusal::Unavailable { .. }) => {
+            true
+        }
         RepositoryError::Store(error) => matches!(error.remedy(), Remedy::Retry | Remedy::Reload),
         _ => false,
     };
