@@ -14,5 +14,5 @@ mod search;
 mod verdict;
 
 pub(crate) use reading::{Unreadable, draft_of};
-pub(crate) use verdict::read;
+pub(crate) use verdict::{Comparison, Side, read};
 pub use verdict::{Verdict, Witness};

@@ -33,7 +33,7 @@ pub enum InvalidSchema {
 }
 
 /// How 2020-12 is named.
-const NEWEST: &str = "https://json-schema.org/draft/2020-12/schema";
+pub(crate) const NEWEST: &str = "https://json-schema.org/draft/2020-12/schema";
 
 fn at(pointer: &str) -> &str {
     if pointer.is_empty() { "the schema" } else { pointer }
@@ -59,7 +59,7 @@ impl InvalidSchema {
 /// Refuses what is no schema, or one that could be used to hold everything up.
 pub(crate) fn check(schema: &Value, references: &HashMap<String, Value>) -> Result<(), InvalidSchema> {
     if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
-        let message = format!("a schema is an object, or true or false, but this is {}", kind(schema));
+        let message = format!("a schema is an object, or true or false, but this is {}", kind_of(schema));
         return Err(InvalidSchema::Malformed { pointer: String::new(), message });
     }
     if let Some(found) = schema.get("$schema") {
@@ -92,7 +92,7 @@ pub(crate) fn check(schema: &Value, references: &HashMap<String, Value>) -> Resu
 const KNOWN: [&str; 3] =
     [NEWEST, "http://json-schema.org/draft-07/schema", "https://json-schema.org/draft-07/schema"];
 
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -5,7 +5,11 @@
 mod compatibility;
 mod invalid;
 mod pointer;
+mod registry;
+mod schema;
 mod validator;
 
 pub use compatibility::{Verdict, Witness};
 pub use invalid::InvalidSchema;
+pub use registry::*;
+pub use schema::*;

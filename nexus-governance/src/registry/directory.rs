@@ -1,0 +1,157 @@
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{RegistryError, RegistryRevision, SchemaRegistry, SchemaSet, SchemaSnapshot};
+use crate::schema::{Schema, SchemaId};
+
+/// A registry in a directory of JSON files, which are reviewed and merged like code.
+///
+/// `event/OrderPlaced/1.0.0.json` holds version 1.0.0 of the schema of the event `OrderPlaced`, as [`Schema`] shows. Other files,
+/// and what starts with a dot, are passed over; a JSON file in another place than its content says is an error. A directory that
+/// does not exist is empty.
+#[derive(Clone, Debug)]
+pub struct SchemaDirectory {
+    path: PathBuf,
+}
+
+/// A file that may hold a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SchemaFile {
+    /// Its path within the directory, with `/` between its parts.
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// The schemas that may be added at one time by one process, at a time: others wait.
+const LOCK: &str = ".lock";
+
+impl SchemaDirectory {
+    /// The registry in this directory.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a schema is, within the directory.
+    pub(crate) fn place(id: &SchemaId) -> String {
+        format!("{id}.json")
+    }
+
+    /// All JSON files, by path.
+    pub(crate) fn files(&self) -> io::Result<Vec<SchemaFile>> {
+        let (mut files, mut left) = (Vec::new(), vec![String::new()]);
+        while let Some(folder) = left.pop() {
+            let entries = match fs::read_dir(self.path.join(&folder)) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound && folder.is_empty() => return Ok(files),
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                let entry = entry?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                if name.starts_with('.') {
+                    continue;
+                }
+                let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                if entry.file_type()?.is_dir() {
+                    left.push(path);
+                } else if Path::new(&path).extension().is_some_and(|extension| extension == "json") {
+                    let text = fs::read_to_string(entry.path())
+                        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
+                    files.push(SchemaFile { path, text });
+                }
+            }
+        }
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Ok(files)
+    }
+
+    fn load_now(&self) -> Result<SchemaSnapshot, RegistryError> {
+        let files = self.files().map_err(|error| self.unavailable("read", error))?;
+        let mut digest = Sha256::new();
+        let mut schemas = SchemaSet::default();
+        for file in files {
+            for part in [&file.path, &file.text] {
+                digest.update((part.len() as u64).to_be_bytes());
+                digest.update(part);
+            }
+            let corrupt = |source| RegistryError::Corrupt {
+                place: self.path.join(&file.path).display().to_string(),
+                source,
+            };
+            let document: Value = serde_json::from_str(&file.text).map_err(|error| corrupt(error.into()))?;
+            let schema = Schema::from_document(document).map_err(|error| corrupt(error.into()))?;
+            let place = Self::place(schema.id());
+            if place != file.path {
+                return Err(corrupt(format!("by its content it belongs to {place}").into()));
+            }
+            schemas.insert(schema);
+        }
+        let revision = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Ok(SchemaSnapshot { schemas, revision: RegistryRevision::new(revision) })
+    }
+
+    fn add_now(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
+        let failed = |error| self.unavailable("write to", error);
+        fs::create_dir_all(&self.path).map_err(failed)?;
+        // Held until the file is closed, also by the death of the process.
+        let lock = File::create(self.path.join(LOCK)).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let SchemaSnapshot { schemas, revision } = self.load_now()?;
+        let is_released = |schema: &Schema| schema.digest().is_some();
+        if revision != *after || schemas.get(schema.id()).is_some_and(is_released) {
+            return Err(RegistryError::Conflict);
+        }
+        self.write(schema).map_err(failed)
+    }
+
+    /// Whole, or not at all.
+    fn write(&self, schema: &Schema) -> io::Result<()> {
+        let path = self.path.join(Self::place(schema.id()));
+        let folder = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(folder)?;
+        let unfinished = folder.join(format!(".{}.unfinished", schema.id().version));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(schema.to_text().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        File::open(folder)?.sync_all()
+    }
+
+    fn unavailable(&self, what: &str, error: io::Error) -> RegistryError {
+        let attempted = format!("{what} {}", self.path.display());
+        RegistryError::Unavailable { attempted, source: error.into() }
+    }
+}
+
+#[async_trait]
+impl SchemaRegistry for SchemaDirectory {
+    async fn load(&self) -> Result<SchemaSnapshot, RegistryError> {
+        let directory = self.clone();
+        in_background(move || directory.load_now()).await
+    }
+
+    async fn add(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
+        let (directory, schema, after) = (self.clone(), schema.clone(), after.clone());
+        in_background(move || directory.add_now(&schema, &after)).await
+    }
+}
+
+/// Files block.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        let attempted = "read and write files".to_owned();
+        Err(RegistryError::Unavailable { attempted, source: error.into() })
+    })
+}

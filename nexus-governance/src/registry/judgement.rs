@@ -1,0 +1,159 @@
+use std::collections::HashMap;
+
+use nexus_core::{ShapeLock, WayOfReading};
+
+use super::{Objection, SchemaSet};
+use crate::compatibility::{Comparison, Side, Verdict};
+use crate::invalid::{self, InvalidSchema};
+use crate::schema::{CompatibilityMode, Schema, SchemaId, SchemaKind};
+
+/// What is to be said about a schema that somebody wants to register.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// What was compared, and how that ended.
+    pub compared: Vec<ComparedVersion>,
+    /// Why it cannot be registered; if there is nothing here, it can.
+    pub objections: Vec<Objection>,
+}
+
+/// A comparison with an earlier version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparedVersion {
+    /// Which version.
+    pub with: SchemaId,
+    /// Who reads what.
+    pub direction: Direction,
+    /// Whether all of that is read.
+    pub verdict: Verdict,
+}
+
+/// Who reads what the other has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The new version reads what was written by an earlier one.
+    Backward,
+    /// An earlier version reads what is written by the new one.
+    Forward,
+}
+
+impl SchemaSet {
+    /// Whether `proposed` can join these schemas.
+    ///
+    /// - It is a schema that can be used safely, and all that it refers to is here.
+    /// - Its version is newer than the others of its major version; a version that is there already stays as it is.
+    /// - It goes together with earlier versions of its major version, as its own compatibility mode and that of the newest of them
+    ///   ask.
+    /// - With a new major version of an event there has to be an upcaster in the `lock` for the one before.
+    ///
+    /// Versions behind it are not looked at, so that a set can be checked schema by schema.
+    pub fn judge(&self, proposed: &Schema, lock: Option<&ShapeLock>) -> Judgement {
+        let mut judgement = Judgement { compared: Vec::new(), objections: Vec::new() };
+        let id = proposed.id();
+        let earlier: Vec<&Schema> =
+            self.versions(id.kind, &id.name).filter(|of| of.id().version < id.version).collect();
+        let beside = earlier.iter().filter(|of| of.id().version.major == id.version.major);
+        let beside: Vec<&Schema> = beside.copied().collect();
+        let documents = beside.iter().map(|of| of.document()).chain([proposed.document()]);
+        let references = self.referred_by(documents);
+        if let Some(objection) = self.unusable(proposed, &references) {
+            judgement.objections.push(objection);
+            return judgement;
+        }
+        match self.get(id) {
+            Some(registered) if registered.digest().is_some() && registered != proposed => {
+                judgement.objections.push(Objection::Released);
+            }
+            Some(_) => {}
+            None => {
+                let newest = self.newest(id.kind, &id.name, id.version.major);
+                if let Some(newest) = newest.map(|of| of.id().version).filter(|newest| *newest > id.version) {
+                    judgement.objections.push(Objection::NotNewest { newest });
+                }
+            }
+        }
+        judgement.compare(proposed, &beside, &references);
+        let before = earlier.last().map(|of| of.id().version.major);
+        if let Some(from) = before.filter(|from| id.kind == SchemaKind::Event && *from < id.version.major)
+            && !has_upcaster(lock, &id.name, from)
+        {
+            judgement.objections.push(Objection::NoUpcaster { from, has_lock: lock.is_some() });
+        }
+        judgement
+    }
+
+    fn unusable(
+        &self,
+        proposed: &Schema,
+        references: &HashMap<String, serde_json::Value>,
+    ) -> Option<Objection> {
+        match invalid::check(proposed.document(), references) {
+            Ok(()) => None,
+            Err(error @ InvalidSchema::Unusable { .. }) => {
+                // Where a reference names nothing, the reason may be the name.
+                let bad = super::set::references(proposed.document()).into_iter().find_map(|uri| {
+                    let error = SchemaId::from_uri(&uri)?.err()?;
+                    Some(Objection::BadReference { uri, error })
+                });
+                Some(bad.unwrap_or(Objection::Invalid(error)))
+            }
+            Err(error) => Some(Objection::Invalid(error)),
+        }
+    }
+}
+
+impl Judgement {
+    /// Whether it can be registered.
+    pub fn is_accepted(&self) -> bool {
+        self.objections.is_empty()
+    }
+
+    fn compare(
+        &mut self,
+        proposed: &Schema,
+        beside: &[&Schema],
+        references: &HashMap<String, serde_json::Value>,
+    ) {
+        let Some(newest) = beside.last() else { return };
+        let modes = [newest.compatibility(), proposed.compatibility()];
+        let comparison = Comparison::new(references);
+        let new = Side::new(proposed.document());
+        for earlier in beside.iter().rev() {
+            let is_newest = std::ptr::eq(*earlier, *newest);
+            let asks = |is: fn(CompatibilityMode) -> bool| {
+                modes.into_iter().find(|mode| is(*mode) && (is_newest || mode.is_transitive()))
+            };
+            let old = Side::new(earlier.document());
+            let directions = [
+                (Direction::Backward, asks(CompatibilityMode::is_backward)),
+                (Direction::Forward, asks(CompatibilityMode::is_forward)),
+            ];
+            for (direction, mode) in directions {
+                let Some(mode) = mode else { continue };
+                let verdict = match direction {
+                    Direction::Backward => comparison.verdict(&old, &new),
+                    Direction::Forward => comparison.verdict(&new, &old),
+                };
+                let verdict =
+                    verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() });
+                let with = earlier.id().clone();
+                match &verdict {
+                    Verdict::Compatible => {}
+                    Verdict::Incompatible(witness) => {
+                        let (with, witness) = (with.clone(), witness.clone());
+                        self.objections.push(Objection::Incompatible { with, direction, witness, mode });
+                    }
+                    Verdict::Undecided { reason } => {
+                        let (with, reason) = (with.clone(), reason.clone());
+                        self.objections.push(Objection::Undecided { with, direction, reason, mode });
+                    }
+                }
+                self.compared.push(ComparedVersion { with, direction, verdict });
+            }
+        }
+    }
+}
+
+fn has_upcaster(lock: Option<&ShapeLock>, name: &str, from: u32) -> bool {
+    let locked = lock.and_then(|lock| lock.events.get(name)?.get(&from));
+    locked.is_some_and(|event| event.read == WayOfReading::Upcast)
+}
