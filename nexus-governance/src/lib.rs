@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod compatibility;
+mod governed;
 mod invalid;
 mod pointer;
 mod registry;
@@ -10,6 +11,7 @@ mod schema;
 mod validator;
 
 pub use compatibility::{Verdict, Witness};
+pub use governed::*;
 pub use invalid::InvalidSchema;
 pub use registry::*;
 pub use schema::*;

@@ -38,7 +38,8 @@ pub enum StoreError {
         #[source]
         source: BoxError,
     },
-    /// Somebody who has a say refused the append: an inline projection could not take its events in.
+    /// Somebody who has a say refused the append: an inline projection could not take its events in, or a schema does not
+    /// accept one.
     #[error("the append was refused by {by}")]
     Refused {
         /// Who refused.

@@ -1,0 +1,19 @@
+//! Lets only what fits its registered schema be stored, and be carried out.
+
+mod commands;
+mod compiled;
+mod document;
+mod enforcement;
+mod refusal;
+mod reloading;
+mod schemas;
+mod store;
+mod violation;
+
+pub use compiled::UnusableSchema;
+pub use enforcement::Enforcement;
+pub use refusal::SchemaRefusal;
+pub use reloading::RunningReload;
+pub use schemas::{LoadError, Schemas};
+pub use store::Governed;
+pub use violation::Violation;

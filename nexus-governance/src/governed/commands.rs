@@ -1,0 +1,25 @@
+use async_trait::async_trait;
+use nexus_core::{CommandGuard, CommandRefusal, OfferedCommand};
+
+use super::{Enforcement, Schemas};
+use crate::schema::SchemaKind;
+
+/// Commands are refused that do not fit the newest released schema of their name and version, with a
+/// [`SchemaRefusal`](super::SchemaRefusal) as the cause.
+#[async_trait]
+impl CommandGuard for Schemas {
+    async fn check(&self, command: &OfferedCommand<'_>) -> Result<(), CommandRefusal> {
+        let (category, kind) = (command.stream.category(), SchemaKind::Command);
+        let enforcement = self.enforcement(category);
+        if enforcement == Enforcement::Off {
+            return Ok(());
+        }
+        let checked = self.validate(kind, command.name, command.version, command.payload);
+        let enforced =
+            checked.or_else(|refusal| self.enforced(enforcement, category, kind, command.name, refusal));
+        enforced.map_err(|refusal| CommandRefusal::Refused {
+            by: "its schema".to_owned(),
+            source: refusal.into(),
+        })
+    }
+}

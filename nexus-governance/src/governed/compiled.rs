@@ -1,0 +1,101 @@
+use std::collections::{BTreeMap, HashMap};
+
+use jsonschema::Validator;
+use nexus_core::Payload;
+
+use super::{SchemaRefusal, document, violation};
+use crate::invalid::InvalidSchema;
+use crate::registry::{RegistryRevision, SchemaSet, SchemaSnapshot};
+use crate::schema::{SchemaId, SchemaKind};
+use crate::validator;
+
+/// How many violations a refusal names.
+const NAMED: usize = 10;
+
+/// The validators of one state of a registry.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) revision: RegistryRevision,
+    pub(super) schemas: SchemaSet,
+    events: Validators,
+    commands: Validators,
+}
+
+/// By name and major version.
+type Validators = HashMap<String, BTreeMap<u32, Newest>>;
+
+/// The newest schema of a major version.
+#[derive(Debug)]
+struct Newest {
+    id: SchemaId,
+    validator: Validator,
+}
+
+/// A registered schema that nothing can be validated by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{id} cannot be used")]
+pub struct UnusableSchema {
+    /// Which.
+    pub id: SchemaId,
+    /// Why not.
+    #[source]
+    pub source: InvalidSchema,
+}
+
+impl Compiled {
+    pub(super) fn new(snapshot: SchemaSnapshot) -> Result<Self, UnusableSchema> {
+        let schemas = snapshot.schemas.released();
+        let (mut events, mut commands) = (Validators::new(), Validators::new());
+        for schema in schemas.iter() {
+            let id = schema.id();
+            let place = match id.kind {
+                SchemaKind::Event => &mut events,
+                SchemaKind::Command => &mut commands,
+                SchemaKind::Type => continue,
+            };
+            let newest = schemas.newest(id.kind, &id.name, id.version.major);
+            if newest.is_some_and(|newest| newest.id() != id) {
+                continue;
+            }
+            let references = schemas.referred_by([schema.document()]);
+            let unusable = |source| UnusableSchema { id: id.clone(), source };
+            let validator = validator::build(schema.document(), &references).map_err(|error| {
+                let pointer = error.schema_path().to_string();
+                unusable(InvalidSchema::Malformed { pointer, message: error.to_string() })
+            })?;
+            let newest = Newest { id: id.clone(), validator };
+            place.entry(id.name.clone()).or_default().insert(id.version.major, newest);
+        }
+        Ok(Self { revision: snapshot.revision, schemas, events, commands })
+    }
+
+    /// Whether the payload fits.
+    pub(super) fn check(
+        &self,
+        kind: SchemaKind,
+        name: &str,
+        version: u32,
+        payload: &Payload,
+    ) -> Result<(), SchemaRefusal> {
+        let validators = match kind {
+            SchemaKind::Event => &self.events,
+            SchemaKind::Command | SchemaKind::Type => &self.commands,
+        };
+        let Some(newest) = validators.get(name).and_then(|versions| versions.get(&version)) else {
+            let registered = self.schemas.versions(kind, name).map(|schema| schema.id().version).collect();
+            return Err(SchemaRefusal::Unregistered { kind, name: name.to_owned(), version, registered });
+        };
+        let document = document::parsed(payload.as_bytes()).map_err(|error| SchemaRefusal::Ambiguous {
+            schema: newest.id.clone(),
+            reason: error.to_string(),
+        })?;
+        if newest.validator.is_valid(&document) {
+            return Ok(());
+        }
+        let mut violations: Vec<_> =
+            newest.validator.iter_errors(&document).flat_map(|error| violation::violations(&error)).collect();
+        let more = violations.len().saturating_sub(NAMED);
+        violations.truncate(NAMED);
+        Err(SchemaRefusal::Unfit { schema: newest.id.clone(), violations, more })
+    }
+}
