@@ -10,7 +10,10 @@ mod schemas;
 mod store;
 mod violation;
 
+pub(crate) use compiled::Compiled;
 pub use compiled::UnusableSchema;
+#[cfg(feature = "cli")]
+pub(crate) use document::parsed;
 pub use enforcement::Enforcement;
 pub use refusal::SchemaRefusal;
 pub use reloading::RunningReload;

@@ -9,6 +9,8 @@ mod register;
 mod set;
 
 pub use directory::SchemaDirectory;
+#[cfg(feature = "cli")]
+pub(crate) use directory::SchemaFile;
 pub use in_store::SchemasInStore;
 pub use judgement::{ComparedVersion, Direction, Judgement};
 pub use objection::Objection;

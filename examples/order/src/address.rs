@@ -10,6 +10,7 @@ use nexus_core::{
     DocumentTx, EventLog, Every, MemoryProjections, MemorySnapshots, MemoryStore, Projections,
     ReadModelStore, Repository, SnapshotStore, Snapshots, StateCache,
 };
+use nexus_governance::{Governed, SchemaDirectory, Schemas};
 use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
 use nexus_sqlite::{SqliteProjections, SqliteSnapshots, SqliteStore};
 
@@ -21,6 +22,9 @@ pub type Store = Arc<dyn EventLog>;
 /// Where read models of documents are kept.
 pub type ReadModelsAt = Arc<dyn ReadModelStore<DocumentTx>>;
 
+/// The schemas of all events and commands.
+pub const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas");
+
 /// The orders, and what is made of them.
 #[derive(Clone, Debug)]
 pub struct Shop {
@@ -29,11 +33,19 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Events in this store, read models and snapshots in those; states that were used lately are kept in memory.
-    fn new(store: Store, read_models: ReadModelsAt, snapshots: impl SnapshotStore) -> anyhow::Result<Self> {
+    /// Events in this store, if they fit their schemas, read models and snapshots in those; states that were used lately are
+    /// kept in memory.
+    async fn new(
+        store: Store,
+        read_models: ReadModelsAt,
+        snapshots: impl SnapshotStore,
+    ) -> anyhow::Result<Self> {
+        let schemas =
+            Schemas::load(SchemaDirectory::new(SCHEMAS)).await.context("could not load the schemas")?;
+        let store: Store = Arc::new(Governed::new(store, schemas.clone()));
         let snapshots = Snapshots::new(snapshots).of::<Order>(Every::default())?;
         let cache = StateCache::default().of::<Order>(10_000);
-        let orders = Repository::new(store).with_snapshots(snapshots).with_cache(cache);
+        let orders = Repository::new(store).with_guard(schemas).with_snapshots(snapshots).with_cache(cache);
         Ok(Self { orders, read_models })
     }
 
@@ -98,22 +110,24 @@ impl Address {
         match self {
             Self::Memory => {
                 let read_models = Arc::new(MemoryProjections::new());
-                Shop::new(Arc::new(MemoryStore::new()), read_models, MemorySnapshots::new())
+                Shop::new(Arc::new(MemoryStore::new()), read_models, MemorySnapshots::new()).await
             }
             Self::Sqlite(path) => {
                 let store = SqliteStore::open(path).await?;
                 let read_models = SqliteProjections::beside(&store).await?;
                 let snapshots = SqliteSnapshots::beside(&store).await?;
-                Shop::new(Arc::new(store), Arc::new(read_models), snapshots)
+                Shop::new(Arc::new(store), Arc::new(read_models), snapshots).await
             }
-            Self::Postgres(url) => Self::shop(PostgresStore::open_with(PostgresConfig::new(url)?).await?),
+            Self::Postgres(url) => {
+                Self::shop(PostgresStore::open_with(PostgresConfig::new(url)?).await?).await
+            }
         }
     }
 
-    fn shop(store: PostgresStore) -> anyhow::Result<Shop> {
+    async fn shop(store: PostgresStore) -> anyhow::Result<Shop> {
         let read_models = Arc::new(PostgresProjections::beside(&store));
         let snapshots = PostgresSnapshots::beside(&store);
-        Shop::new(Arc::new(store), read_models, snapshots)
+        Shop::new(Arc::new(store), read_models, snapshots).await
     }
 
     /// Opens a store to look at it: one that is not there is not made.
@@ -131,7 +145,7 @@ impl Address {
                     Err(OpenError::Outdated { found: 0, .. }) => anyhow::bail!(none(self.to_string())),
                     // It is brought up to date.
                     Err(OpenError::Outdated { .. }) => {}
-                    opened => return Self::shop(opened?),
+                    opened => return Self::shop(opened?).await,
                 }
             }
         }

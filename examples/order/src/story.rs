@@ -11,11 +11,14 @@ use futures::TryStreamExt;
 use futures::future::join_all;
 use jiff::civil::date;
 use nexus_core::{
-    Aggregate, AsOf, Category, Collection, Command, CommandHandler, CommandId, CommandOptions, DocumentTx,
-    DocumentsExt, DomainEvent, EventStore, ExecuteError, KeyRange, LetterState, Loaded, Outcome, Projection,
-    ProjectionError, ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent,
-    Repository, RetrySchedule, SnapshotState, StreamVersion, Timestamp, async_trait,
+    Aggregate, AppendBatch, AsOf, Category, Collection, Command, CommandHandler, CommandId, CommandOptions,
+    DocumentTx, DocumentsExt, DomainEvent, EventId, EventStore, EventType, ExecuteError, ExpectedVersion,
+    KeyRange, LetterState, Loaded, NewEvent, Outcome, Payload, Projection, ProjectionError, ProjectionName,
+    ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent, Repository, RetrySchedule, SnapshotState,
+    StoreError, StreamVersion, Timestamp, async_trait,
 };
+
+use nexus_governance::SchemaRefusal;
 
 use crate::address::{Address, Shop, Store};
 use crate::first_release;
@@ -38,6 +41,7 @@ pub async fn tell() -> anyhow::Result<()> {
     let id: OrderId = "1001".parse()?;
     commands_become_events(&orders, &id).await?;
     the_shop_has_rules(&orders, &id).await?;
+    what_does_not_fit_is_refused(&orders, &id).await?;
     conflicts_are_retried(&orders).await?;
     a_command_has_one_effect(&orders, &id).await?;
     the_past_can_be_asked(&orders, &id).await?;
@@ -83,6 +87,26 @@ async fn the_shop_has_rules(orders: &Repository<Store>, id: &OrderId) -> anyhow:
     say(id, "ada pays", orders, Pay { cents: 5_885 }).await?;
     refuse(id, "paying twice", orders, Pay { cents: 5_885 }).await?;
     refuse(id, "adding a title now", orders, AddLine { line: Line::new("a-love-supreme", 1, 1_177) }).await
+}
+
+/// Whoever passes the domain by, still meets the schemas in `schemas/`.
+async fn what_does_not_fit_is_refused(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
+    chapter("Nothing is stored that does not fit its schema");
+    let payload = Payload::from_json(r#"{"cents":"11.77","by":"cheque"}"#)?;
+    println!("  OrderPaid {payload}, not by the program: refused");
+    let event = NewEvent::new(EventId::from_bytes([7; 16]), EventType::new("OrderPaid")?, payload);
+    let batch = AppendBatch::new(Order::stream(id)?, ExpectedVersion::StreamExists, vec![event])?;
+    let error = match orders.store().append(batch).await {
+        Err(StoreError::Refused { source, .. }) => source,
+        other => anyhow::bail!("an event that does not fit its schema was answered with {other:?}"),
+    };
+    match error.downcast_ref() {
+        Some(SchemaRefusal::Unfit { schema, violations, .. }) => {
+            violations.iter().for_each(|violation| println!("    {schema}: {violation}"));
+        }
+        other => anyhow::bail!("an event was refused for {other:?}"),
+    }
+    Ok(())
 }
 
 async fn conflicts_are_retried(orders: &Repository<Store>) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ const NAMED: usize = 10;
 
 /// The validators of one state of a registry.
 #[derive(Debug)]
-pub(super) struct Compiled {
+pub(crate) struct Compiled {
     pub(super) revision: RegistryRevision,
     pub(super) schemas: SchemaSet,
     events: Validators,
@@ -43,7 +43,7 @@ pub struct UnusableSchema {
 }
 
 impl Compiled {
-    pub(super) fn new(snapshot: SchemaSnapshot) -> Result<Self, UnusableSchema> {
+    pub(crate) fn new(snapshot: SchemaSnapshot) -> Result<Self, UnusableSchema> {
         let schemas = snapshot.schemas.released();
         let (mut events, mut commands) = (Validators::new(), Validators::new());
         for schema in schemas.iter() {
@@ -70,7 +70,7 @@ impl Compiled {
     }
 
     /// Whether the payload fits.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         kind: SchemaKind,
         name: &str,

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 /// What JSON text says, if everybody reads the same in it: a member that is there twice means the first to some and the last to
 /// others.
-pub(super) fn parsed(text: &[u8]) -> Result<Value, serde_json::Error> {
+pub(crate) fn parsed(text: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = Unambiguous.deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -27,9 +27,6 @@ pub(crate) struct SchemaFile {
     pub(crate) text: String,
 }
 
-/// The schemas that may be added at one time by one process, at a time: others wait.
-const LOCK: &str = ".lock";
-
 impl SchemaDirectory {
     /// The registry in this directory.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -75,7 +72,7 @@ impl SchemaDirectory {
         Ok(files)
     }
 
-    fn load_now(&self) -> Result<SchemaSnapshot, RegistryError> {
+    pub(crate) fn load_now(&self) -> Result<SchemaSnapshot, RegistryError> {
         let files = self.files().map_err(|error| self.unavailable("read", error))?;
         let mut digest = Sha256::new();
         let mut schemas = SchemaSet::default();
@@ -100,11 +97,11 @@ impl SchemaDirectory {
         Ok(SchemaSnapshot { schemas, revision: RegistryRevision::new(revision) })
     }
 
-    fn add_now(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
+    pub(crate) fn add_now(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
         let failed = |error| self.unavailable("write to", error);
         fs::create_dir_all(&self.path).map_err(failed)?;
-        // Held until the file is closed, also by the death of the process.
-        let lock = File::create(self.path.join(LOCK)).map_err(failed)?;
+        // Held until it is closed, also by the death of the process.
+        let lock = self.lockable().map_err(failed)?;
         lock.lock().map_err(failed)?;
         let SchemaSnapshot { schemas, revision } = self.load_now()?;
         let is_released = |schema: &Schema| schema.digest().is_some();
@@ -112,6 +109,18 @@ impl SchemaDirectory {
             return Err(RegistryError::Conflict);
         }
         self.write(schema).map_err(failed)
+    }
+
+    /// What one process at a time adds under: the directory itself, so that nothing is left behind.
+    #[cfg(unix)]
+    fn lockable(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+
+    /// What one process at a time adds under: a directory cannot be opened here.
+    #[cfg(not(unix))]
+    fn lockable(&self) -> io::Result<File> {
+        File::create(self.path.join(".lock"))
     }
 
     /// Whole, or not at all.
@@ -124,7 +133,10 @@ impl SchemaDirectory {
         file.write_all(schema.to_text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
-        File::open(folder)?.sync_all()
+        // So that the name lasts, too.
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        Ok(())
     }
 
     fn unavailable(&self, what: &str, error: io::Error) -> RegistryError {

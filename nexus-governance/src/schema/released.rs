@@ -127,6 +127,8 @@ impl Schema {
         };
         members.entry("$schema").or_insert_with(|| json!(crate::invalid::NEWEST));
         members.insert("$id".into(), json!(id.uri()));
+        // To the second: it is read by people.
+        let created_at = Timestamp::from_second(created_at.as_second()).unwrap_or(created_at);
         let mut schema =
             Self { id, created_at, compatibility, origin, digest: None, document: Value::Object(members) };
         schema.write_about();

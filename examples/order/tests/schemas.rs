@@ -1,7 +1,8 @@
-//! What the shop stores stays readable: its persisted shapes are in `nexus.lock.json`.
+//! What the shop stores stays readable: its schemas are in `schemas/`, its persisted shapes in `nexus.lock.json`.
 
 use nexus_core::ShapeLock;
-use nexus_core::testing::check_shapes;
+use nexus_governance::testing::{check_schemas, check_upcasts};
+use order::address::SCHEMAS;
 use order::inventory::{InventoryEvent, Receive, Release, Reserve};
 use order::order::{
     AddLine, Cancel, CheckOut, Deliver, Dispatch, Order, OrderEvent, Pay, Place, Refund, RemoveLine, Ship,
@@ -9,7 +10,7 @@ use order::order::{
 use order::payment::{Charge, Dispute, GiveBack, PaymentEvent};
 
 #[test]
-fn persisted_shapes_are_locked() {
+fn schemas_are_registered_and_shapes_are_locked() {
     let shapes = ShapeLock::default()
         .events::<OrderEvent>()
         .events::<InventoryEvent>()
@@ -31,5 +32,10 @@ fn persisted_shapes_are_locked() {
         .command::<GiveBack>()
         .command::<Dispute>()
         .snapshot::<Order>();
-    check_shapes(concat!(env!("CARGO_MANIFEST_DIR"), "/nexus.lock.json"), &shapes);
+    check_schemas(SCHEMAS, &shapes);
+}
+
+#[test]
+fn upcasters_lead_to_what_fits() {
+    check_upcasts::<OrderEvent>(SCHEMAS);
 }

@@ -1,0 +1,65 @@
+//! The command `nexus-governance`.
+
+mod against;
+mod arguments;
+mod check;
+mod diff;
+mod finding;
+mod list;
+mod place;
+mod register;
+mod report;
+mod sarif;
+mod show;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, SchemaCommand};
+
+/// What a program of this command answers its shell with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// All is well.
+    Fine = 0,
+    /// Something was found.
+    Found = 1,
+    /// It could not be done: 2 is what a wrong call ends with.
+    Failed = 3,
+}
+
+/// Why it could not be done.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Told(String),
+    #[error("the answer could not be written")]
+    Output(#[from] std::io::Error),
+}
+
+/// Runs the command with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.color.write_global();
+    let Command::Schema { command, registry } = arguments.command;
+    let mut out = anstream::stdout().lock();
+    let done = match command {
+        SchemaCommand::Check(options) => check::run(&registry, &options, &mut out),
+        SchemaCommand::Register(options) => register::run(&registry, &options, &mut out),
+        SchemaCommand::Diff(options) => diff::run(&registry, &options, &mut out),
+        SchemaCommand::Show(options) => show::run(&registry, &options, &mut out),
+        SchemaCommand::List(options) => list::run(&registry, &options, &mut out),
+    };
+    let done = done.and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    let exit = done.unwrap_or_else(|failure| {
+        // A reader that has enough, such as `head`, is no failure.
+        if !matches!(&failure, Failure::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe) {
+            let _ = writeln!(anstream::stderr(), "error: {failure}");
+        }
+        Exit::Failed
+    });
+    ExitCode::from(exit as u8)
+}

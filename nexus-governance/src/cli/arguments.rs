@@ -1,0 +1,163 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nexus_core::ShapeLock;
+
+use super::Failure;
+use crate::registry::SchemaDirectory;
+use crate::schema::{CompatibilityMode, SchemaId};
+
+/// Governs the schemas of events and commands.
+#[derive(Debug, Parser)]
+#[command(name = "nexus-governance", version, after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) color: colorchoice_clap::Color,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  all is well
+  1  something was found: a problem, an incompatible change, a schema that cannot be registered
+  2  the command line is wrong
+  3  it could not be done: a file or a git revision cannot be read";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Schemas of events and commands.
+    #[command(after_help = EXIT_CODES)]
+    Schema {
+        #[command(flatten)]
+        registry: Registry,
+        #[command(subcommand)]
+        command: SchemaCommand,
+    },
+}
+
+/// Where the schemas are.
+#[derive(Debug, Args)]
+pub(super) struct Registry {
+    /// The directory of the registry.
+    #[arg(long, global = true, default_value = "schemas", value_name = "DIRECTORY")]
+    pub(super) schemas: PathBuf,
+    /// The lock file; unless given, `nexus.lock.json` beside the directory, where there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    lock: Option<PathBuf>,
+}
+
+impl Registry {
+    pub(super) fn directory(&self) -> SchemaDirectory {
+        SchemaDirectory::new(&self.schemas)
+    }
+
+    /// Where the lock file is, or would be.
+    pub(super) fn lock_path(&self) -> PathBuf {
+        let beside =
+            || self.schemas.parent().map(|folder| folder.join("nexus.lock.json")).unwrap_or_default();
+        self.lock.clone().unwrap_or_else(beside)
+    }
+
+    /// The text of the lock file; `None` where there is none, and none was asked for.
+    pub(super) fn lock_text(&self) -> Result<Option<String>, Failure> {
+        let path = self.lock_path();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.lock.is_none() => Ok(None),
+            Err(error) => Err(Failure::Told(format!("{} cannot be read: {error}", path.display()))),
+        }
+    }
+
+    /// What the lock file says.
+    pub(super) fn lock(&self) -> Result<Option<ShapeLock>, Failure> {
+        let Some(text) = self.lock_text()? else { return Ok(None) };
+        let path = self.lock_path();
+        ShapeLock::from_json(&text)
+            .map(Some)
+            .map_err(|error| Failure::Told(format!("{}: {error}", path.display())))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SchemaCommand {
+    /// Checks all schemas: that they can be used, that versions go together, that what was released stays as it was, and that
+    /// the lock file agrees.
+    Check(Check),
+    /// Registers a JSON Schema, or releases a draft that is in the directory.
+    Register(Register),
+    /// Tells whether two versions of a schema go together, with a witness where they do not.
+    Diff(Diff),
+    /// Shows a schema.
+    Show(Show),
+    /// Lists all schemas.
+    List(List),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Workflow commands that annotate a pull request on GitHub.
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// A git revision, such as `main`: what was released there must still be there, unaltered, and only what is new since is
+    /// compared with earlier versions.
+    #[arg(long, value_name = "REVISION")]
+    pub(super) against: Option<String>,
+    /// How the findings are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Register {
+    /// A file with a JSON Schema. One that says what it is of (`x-nexus`) needs no other options.
+    pub(super) file: PathBuf,
+    /// What it is of, and its version, such as `event/OrderPlaced/1.0.0`.
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Option<SchemaId>,
+    /// Which earlier versions it has to go together with [default: that of the file, or BACKWARD_TRANSITIVE].
+    #[arg(long, value_name = "MODE")]
+    pub(super) compatibility: Option<CompatibilityMode>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// A version, such as `event/OrderPlaced/1.0.0`.
+    pub(super) before: SchemaId,
+    /// Another, which may be of another major version.
+    pub(super) after: SchemaId,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Plain,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Which: `event/OrderPlaced/1.0.0`, or `event/OrderPlaced` for the newest.
+    pub(super) schema: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// How the list is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Plain,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Plain {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+}

@@ -1,0 +1,86 @@
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::arguments::{Diff, Plain, Registry};
+use super::list::loaded;
+use super::report::{ERROR, FINE, NOTE};
+use super::{Exit, Failure};
+use crate::compatibility::{Comparison, Side, Verdict};
+use crate::schema::SchemaId;
+
+pub(super) fn run(registry: &Registry, options: &Diff, out: &mut impl Write) -> Result<Exit, Failure> {
+    let schemas = loaded(&registry.directory())?;
+    let get = |id: &SchemaId| {
+        schemas.get(id).ok_or_else(|| {
+            let path = registry.schemas.display();
+            Failure::Told(format!(
+                "there is no {id} in {path}: `nexus-governance schema list` shows what there is"
+            ))
+        })
+    };
+    let (before, after) = (get(&options.before)?, get(&options.after)?);
+    let references = schemas.referred_by([before.document(), after.document()]);
+    let comparison = Comparison::new(&references);
+    let (old, new) = (Side::new(before.document()), Side::new(after.document()));
+    let verdict = |writer: &Side<'_>, reader: &Side<'_>| {
+        let verdict = comparison.verdict(writer, reader);
+        verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() })
+    };
+    let directions = [
+        ("backward", before.id(), after.id(), verdict(&old, &new)),
+        ("forward", after.id(), before.id(), verdict(&new, &old)),
+    ];
+    let is_compatible = directions.iter().all(|(.., verdict)| *verdict == Verdict::Compatible);
+    match options.format {
+        Plain::Json => {
+            let each = directions
+                .iter()
+                .map(|(direction, _, _, verdict)| ((*direction).to_owned(), described(verdict)));
+            writeln!(out, "{:#}", Value::Object(each.collect()))?;
+        }
+        Plain::Human => {
+            for (direction, writer, reader, verdict) in &directions {
+                told(direction, writer, reader, verdict, out)?;
+            }
+        }
+    }
+    Ok(if is_compatible { Exit::Fine } else { Exit::Found })
+}
+
+fn described(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Compatible => json!({ "verdict": "compatible" }),
+        Verdict::Undecided { reason } => json!({ "verdict": "undecided", "reason": reason }),
+        Verdict::Incompatible(witness) => json!({
+            "verdict": "incompatible",
+            "witness": witness.document,
+            "at": witness.pointer,
+            "place": witness.place,
+            "message": witness.message,
+        }),
+    }
+}
+
+fn told(
+    direction: &str,
+    writer: &SchemaId,
+    reader: &SchemaId,
+    verdict: &Verdict,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    match verdict {
+        Verdict::Compatible => {
+            writeln!(out, "{direction}: {FINE}compatible{FINE:#}, {reader} reads all that {writer} writes")
+        }
+        Verdict::Undecided { reason } => writeln!(out, "{direction}: {NOTE}undecided{NOTE:#}: {reason}"),
+        Verdict::Incompatible(witness) => {
+            writeln!(
+                out,
+                "{direction}: {ERROR}incompatible{ERROR:#}, {reader} does not read all that {writer} writes"
+            )?;
+            writeln!(out, "  witness: {}", witness.document)?;
+            writeln!(out, "  refused: {} ({} of {reader})", witness.message, witness.pointer)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::arguments::{List, Plain, Registry};
+use super::report::DIM;
+use super::{Exit, Failure};
+use crate::registry::{SchemaDirectory, SchemaSet};
+use crate::schema::Schema;
+
+/// What is in the directory, if all of it can be read.
+pub(super) fn loaded(directory: &SchemaDirectory) -> Result<SchemaSet, Failure> {
+    if !directory.path().is_dir() {
+        let path = directory.path().display();
+        return Err(Failure::Told(format!(
+            "{path} is no directory: name that of the registry with --schemas"
+        )));
+    }
+    let loaded = directory.load_now().map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Failure::Told(format!("{error}{cause}; `nexus-governance schema check` tells more"))
+    })?;
+    Ok(loaded.schemas)
+}
+
+pub(super) fn run(registry: &Registry, options: &List, out: &mut impl Write) -> Result<Exit, Failure> {
+    let schemas = loaded(&registry.directory())?;
+    match options.format {
+        Plain::Json => {
+            let all: Vec<Value> = schemas.iter().map(described).collect();
+            writeln!(out, "{:#}", Value::Array(all))?;
+        }
+        Plain::Human => {
+            let widest =
+                schemas.iter().map(|schema| schema.id().to_string().chars().count()).max().unwrap_or(0);
+            for schema in schemas.iter() {
+                let state = if schema.digest().is_some() { "released" } else { "draft" };
+                let (id, mode) = (schema.id().to_string(), schema.compatibility());
+                let created = schema.created_at().strftime("%Y-%m-%d");
+                writeln!(out, "{id:widest$}  {state:8}  {mode:20}  {DIM}{created}{DIM:#}")?;
+            }
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+fn described(schema: &Schema) -> Value {
+    json!({
+        "id": schema.id().to_string(),
+        "kind": schema.id().kind,
+        "name": schema.id().name,
+        "version": schema.id().version,
+        "created_at": schema.created_at(),
+        "compatibility": schema.compatibility(),
+        "origin": schema.origin(),
+        "digest": schema.digest(),
+    })
+}

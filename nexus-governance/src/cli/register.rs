@@ -1,0 +1,88 @@
+use std::fs;
+use std::io::Write;
+
+use nexus_core::{Clock, SystemClock};
+use serde_json::Value;
+
+use super::arguments::{Register, Registry};
+use super::report::{ERROR, FINE};
+use super::{Exit, Failure};
+use crate::governed::parsed;
+use crate::registry::{RegisterError, Registered, Registration, SchemaRegistryExt};
+use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId};
+
+pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write) -> Result<Exit, Failure> {
+    let file = options.file.display();
+    let text = fs::read_to_string(&options.file)
+        .map_err(|error| Failure::Told(format!("{file} cannot be read: {error}")))?;
+    let document =
+        parsed(text.as_bytes()).map_err(|error| Failure::Told(format!("{file} is no JSON: {error}")))?;
+    let (id, compatibility, origin) = about(&document, options)?;
+    let lock = registry.lock()?;
+    let mut registration = Registration::new(id, document).compatibility(compatibility).origin(origin);
+    if let Some(lock) = &lock {
+        registration = registration.with_lock(lock);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    match runtime.block_on(registry.directory().register_at(registration, &SystemClock)) {
+        Ok(registered) => {
+            let id = registered.schema().id();
+            let what = if matches!(registered, Registered::New(..)) {
+                "registered"
+            } else {
+                "was registered already"
+            };
+            writeln!(
+                out,
+                "{FINE}{what}{FINE:#}: {id}, {}",
+                registered.schema().digest().map_or("", |digest| digest.as_str())
+            )?;
+            if let Some(mut lock) = lock {
+                let digest = registered.schema().digest().map(ToString::to_string).unwrap_or_default();
+                if lock.schemas.insert(id.to_string(), digest.clone()) != Some(digest) {
+                    let path = registry.lock_path();
+                    fs::write(&path, lock.to_json())?;
+                    writeln!(out, "{} was brought up to date", path.display())?;
+                }
+            }
+            Ok(Exit::Fine)
+        }
+        Err(RegisterError::Refused { id, objections }) => {
+            for objection in objections {
+                writeln!(out, "{ERROR}error[{}]{ERROR:#}: {id}: {objection}", objection.rule())?;
+                writeln!(out, "  --> {file} ({})", objection.pointer())?;
+                writeln!(out, "  to mend it: {}", objection.remedy())?;
+            }
+            Ok(Exit::Found)
+        }
+        Err(error) => Err(Failure::Told(error.to_string())),
+    }
+}
+
+/// What the schema is of, by the options or by itself.
+fn about(document: &Value, options: &Register) -> Result<(SchemaId, CompatibilityMode, Origin), Failure> {
+    let mut draft = document.clone();
+    if let Some(about) = draft.get_mut("x-nexus").and_then(Value::as_object_mut) {
+        // It may have been changed since; whether that is allowed is for the registry to say.
+        about.remove("digest");
+        about.entry("created_at").or_insert_with(|| SystemClock.now().to_string().into());
+    }
+    let draft = match (Schema::from_document(draft), &options.id) {
+        (Ok(draft), _) => Some(draft),
+        (Err(_), Some(_)) => None,
+        (Err(error), None) => {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            return Err(Failure::Told(format!(
+                "{}: {error}{cause}; or name it with --id event/OrderPlaced/1.0.0",
+                options.file.display()
+            )));
+        }
+    };
+    let compatibility =
+        options.compatibility.or(draft.as_ref().map(Schema::compatibility)).unwrap_or_default();
+    let origin = draft.as_ref().map(Schema::origin).unwrap_or_default();
+    let id = options.id.clone().or(draft.map(|draft| draft.id().clone()));
+    let id = id.ok_or_else(|| Failure::Told("name the schema with --id event/OrderPlaced/1.0.0".into()))?;
+    Ok((id, compatibility, origin))
+}

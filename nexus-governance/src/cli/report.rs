@@ -1,0 +1,72 @@
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::json;
+
+use super::arguments::Format;
+use super::check::Checked;
+use super::finding::{Finding, Level};
+use super::sarif;
+
+pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(super) const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+pub(super) const FINE: Style = AnsiColor::Green.on_default().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+
+pub(super) fn write(checked: &Checked, format: Format, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        Format::Human => human(checked, out),
+        Format::Json => {
+            let Checked { schemas, released, compared, findings, .. } = checked;
+            let report = json!({ "schemas": schemas, "released": released, "compared": compared, "findings": findings });
+            writeln!(out, "{report:#}")
+        }
+        Format::Sarif => writeln!(out, "{:#}", sarif::log(&checked.findings)),
+        Format::Github => checked.findings.iter().try_for_each(|finding| github(finding, out)),
+    }
+}
+
+fn human(checked: &Checked, out: &mut impl Write) -> io::Result<()> {
+    for finding in &checked.findings {
+        let Finding { rule, schema, line, column, pointer, message, remedy, .. } = finding;
+        let (style, level) = match finding.level {
+            Level::Error => (ERROR, "error"),
+            Level::Note => (NOTE, "note"),
+        };
+        let about = schema.as_ref().map(|schema| format!("{schema}: ")).unwrap_or_default();
+        writeln!(out, "{style}{level}[{rule}]{style:#}: {about}{message}")?;
+        let pointer = if pointer.is_empty() { String::new() } else { format!(" ({pointer})") };
+        writeln!(out, "  {DIM}-->{DIM:#} {}:{line}:{column}{pointer}", finding.file.display())?;
+        writeln!(out, "  {DIM}to mend it:{DIM:#} {remedy}\n")?;
+    }
+    let Checked { schemas, released, compared, .. } = checked;
+    let drafts = schemas - released;
+    let drafts = if drafts == 0 { String::new() } else { format!(" and {}", counted(drafts, "draft")) };
+    let problems = checked.count(Level::Error);
+    let (style, found) =
+        if problems == 0 { (FINE, "no problem".to_owned()) } else { (ERROR, counted(problems, "problem")) };
+    let (released, compared) = (counted(*released, "released schema"), counted(*compared, "comparison"));
+    writeln!(out, "{released}{drafts}, {compared}: {style}{found}{style:#}")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A workflow command: <https://docs.github.com/actions/reference/workflow-commands>.
+fn github(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+    let level = match finding.level {
+        Level::Error => "error",
+        Level::Note => "notice",
+    };
+    let about = finding.schema.as_ref().map(|schema| format!("{schema}: ")).unwrap_or_default();
+    let message = escaped(&format!("{about}{}\nto mend it: {}", finding.message, finding.remedy));
+    let property = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
+    let file = property(&finding.file.display().to_string().replace('\\', "/"));
+    let (line, column, rule) = (finding.line, finding.column, property(finding.rule));
+    writeln!(out, "::{level} file={file},line={line},col={column},title={rule}::{message}")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}

@@ -1,0 +1,29 @@
+use std::io::Write;
+
+use super::arguments::{Registry, Show};
+use super::list::loaded;
+use super::{Exit, Failure};
+use crate::schema::{SchemaId, SchemaKind};
+
+pub(super) fn run(registry: &Registry, options: &Show, out: &mut impl Write) -> Result<Exit, Failure> {
+    let schemas = loaded(&registry.directory())?;
+    let asked = &options.schema;
+    let found = match asked.parse::<SchemaId>() {
+        Ok(id) => schemas.get(&id),
+        Err(error) => {
+            let (kind, name) = asked.split_once('/').ok_or_else(|| Failure::Told(error.to_string()))?;
+            let kind = SchemaKind::ALL.into_iter().find(|of| of.as_str() == kind);
+            let kind = kind.ok_or_else(|| Failure::Told(error.to_string()))?;
+            let name = SchemaId::decoded(name).ok_or_else(|| Failure::Told(error.to_string()))?;
+            schemas.versions(kind, &name).next_back()
+        }
+    };
+    let Some(schema) = found else {
+        let path = registry.schemas.display();
+        return Err(Failure::Told(format!(
+            "there is no {asked} in {path}: `nexus-governance schema list` shows what there is"
+        )));
+    };
+    write!(out, "{}", schema.to_text())?;
+    Ok(Exit::Fine)
+}
