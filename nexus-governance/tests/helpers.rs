@@ -108,9 +108,9 @@ impl Crate {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    walk(&path, found)
+                    walk(&path, found);
                 } else {
-                    found.push((path.clone(), fs::read_to_string(path).unwrap()))
+                    found.push((path.clone(), fs::read_to_string(path).unwrap()));
                 }
             }
         }
@@ -190,7 +190,7 @@ async fn a_breaking_change_passes_with_a_major_version_and_an_upcaster_that_lead
 
     // A currency that the schema does not know.
     narrow(&of_user, "event/OrderPaid/2.0.0", |schema| {
-        schema["properties"]["currency"] = json!({ "enum": ["USD"] })
+        schema["properties"]["currency"] = json!({ "enum": ["USD"] });
     });
     let failed = told(|| check_upcasts::<second::OrderEvent>(of_user.schemas())).unwrap_err();
     assert!(failed.contains("/currency: expected one of [\"USD\"], found \"EUR\""), "{failed}");
@@ -241,7 +241,7 @@ fn a_schema_written_by_hand_stays_and_is_compared() {
         fs::write(lock, text.to_string()).unwrap();
     };
     by_hand(|schema| {
-        schema["properties"]["cents"] = json!({ "type": "integer", "minimum": 1, "maximum": 1000 })
+        schema["properties"]["cents"] = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
     });
     let told = of_user.check(&first()).unwrap_err();
     assert!(told.contains("nexus.lock.json") && !told.contains("1.1.0"), "{told}");

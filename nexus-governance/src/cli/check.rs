@@ -62,7 +62,8 @@ pub(super) fn run(registry: &Registry, options: &Check, out: &mut impl Write) ->
             told.schema == finding.schema && (told.rule == finding.rule || told.rule == "invalid-schema")
         };
         let is_told = finding.schema.is_some() && checked.findings.iter().any(is_told);
-        if !is_told && !(is_absent && checked.unreadable > 0) {
+        let is_explained = is_absent && checked.unreadable > 0;
+        if !(is_told || is_explained) {
             checked.findings.push(finding);
         }
     }

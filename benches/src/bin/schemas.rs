@@ -1,0 +1,154 @@
+//! What schemas cost: at each append, and at each change.
+//!
+//! ```text
+//! cargo run --release -p nexus-benches --bin schemas
+//! ```
+//!
+//! Validation is shown beside the validator alone, on a document that is parsed already, and beside parsing alone.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use nexus_core::{MemoryStore, Payload};
+use nexus_governance::{
+    CompatibilityMode, Origin, Registration, Schema, SchemaKind, SchemaRegistryExt, SchemaSet, Schemas,
+    SchemasInStore,
+};
+use serde_json::{Map, Value, json};
+
+const ROUNDS: usize = 9;
+
+fn main() -> anyhow::Result<()> {
+    println!("medians of {ROUNDS} rounds");
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(validation())?;
+    many_versions("that only add a field", |version, properties| {
+        properties.insert(format!("added{version}"), json!({ "type": "string" }));
+        for earlier in 0..version {
+            properties.insert(format!("added{earlier}"), json!({ "type": "string" }));
+        }
+    })?;
+    many_versions("that are all alike", |_, _| {})
+}
+
+fn median(mut run: impl FnMut() -> Duration) -> Duration {
+    let mut all: Vec<Duration> = (0..ROUNDS).map(|_| run()).collect();
+    all.sort_unstable();
+    all[ROUNDS / 2]
+}
+
+fn order_placed() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "customer": { "type": "string", "minLength": 1 },
+            "ordered_on": { "type": "string", "format": "date" },
+            "lines": { "type": "array", "items": {
+                "type": "object",
+                "properties": {
+                    "sku": { "type": "string", "pattern": "^[a-z0-9-]+$" },
+                    "units": { "type": "integer", "minimum": 1 },
+                    "total_cents": { "type": "integer", "minimum": 0 },
+                },
+                "required": ["sku", "units", "total_cents"],
+                "additionalProperties": false,
+            } },
+        },
+        "required": ["customer", "ordered_on", "lines"],
+        "additionalProperties": false,
+    })
+}
+
+/// An event of 3 lines, 233 bytes.
+async fn validation() -> anyhow::Result<()> {
+    const TIMES: u32 = 100_000;
+    let registry = std::sync::Arc::new(SchemasInStore::new(MemoryStore::new()));
+    registry.register(Registration::new("event/OrderPlaced/1.0.0".parse()?, order_placed())).await?;
+    let schemas = Schemas::load(registry).await?;
+    let line = |sku: &str| json!({ "sku": sku, "units": 2, "total_cents": 2354 });
+    let event = json!({
+        "customer": "ada", "ordered_on": "1997-01-12",
+        "lines": [line("kind-of-blue"), line("giant-steps"), line("blue-train")],
+    });
+    let payload = Payload::of(&event)?;
+    let per_call = |total: Duration| total.as_secs_f64() * 1e6 / f64::from(TIMES);
+    let governed = median(|| {
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            let checked = schemas.validate(SchemaKind::Event, "OrderPlaced", 1, black_box(&payload));
+            let _ = black_box(checked.is_ok());
+        }
+        started.elapsed()
+    });
+    ensure!(schemas.validate(SchemaKind::Event, "OrderPlaced", 1, &payload).is_ok(), "it fits");
+    let validator = jsonschema::options().should_validate_formats(true).build(&order_placed())?;
+    let raw = median(|| {
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            black_box(validator.is_valid(black_box(&event)));
+        }
+        started.elapsed()
+    });
+    let parsing = median(|| {
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            let _ = black_box(payload.decode::<Value>().is_ok());
+        }
+        started.elapsed()
+    });
+    println!(
+        "validating an event of {} bytes: {:.2} µs (limit 10); the validator alone {:.2} µs, parsing alone {:.2} µs, ratio to both {:.2}",
+        payload.len(),
+        per_call(governed),
+        per_call(raw),
+        per_call(parsing),
+        governed.as_secs_f64() / (raw + parsing).as_secs_f64()
+    );
+    Ok(())
+}
+
+/// 100 versions of a schema of 200 properties, and one more that is compared with all of them.
+fn many_versions(what: &str, change: impl Fn(u32, &mut Map<String, Value>)) -> anyhow::Result<()> {
+    let version = |number: u32| {
+        let mut properties: Map<String, Value> = (0..200)
+            .map(|n| {
+                let of = match n % 4 {
+                    0 => json!({ "type": "string", "maxLength": 100 + n }),
+                    1 => json!({ "type": "integer", "minimum": 0, "maximum": 1000 * n }),
+                    2 => json!({ "type": ["string", "null"], "pattern": "^[a-z]+-[0-9]{4}$" }),
+                    _ => json!({ "type": "array", "items": { "enum": ["a", "b", n] } }),
+                };
+                (format!("property{n}"), of)
+            })
+            .collect();
+        change(number, &mut properties);
+        let schema = json!({
+            "type": "object",
+            "properties": properties,
+            "required": ["property0", "property1"],
+            "additionalProperties": false,
+        });
+        let id = format!("event/Large/1.{number}.0").parse()?;
+        let mode = CompatibilityMode::BackwardTransitive;
+        anyhow::Ok(Schema::draft(id, nexus_core::Timestamp::UNIX_EPOCH, mode, Origin::Written, schema)?)
+    };
+    let mut earlier = Vec::new();
+    for number in 0..100 {
+        earlier.push(version(number)?.released());
+    }
+    let schemas: SchemaSet = earlier.into_iter().collect();
+    let proposed = version(100)?;
+    let took = median(|| {
+        let started = Instant::now();
+        black_box(schemas.judge(black_box(&proposed), None));
+        started.elapsed()
+    });
+    let judgement = schemas.judge(&proposed, None);
+    ensure!(judgement.is_accepted() && judgement.compared.len() == 100, "{:?}", judgement.objections);
+    println!(
+        "100 earlier versions of a schema of 200 properties, {what}: {:.0} ms (limit 200)",
+        took.as_secs_f64() * 1e3
+    );
+    Ok(())
+}
