@@ -18,23 +18,23 @@ impl Search<'_> {
             return None;
         }
         let id = self.arena.followed(id);
-        let node = self.arena.node(id).clone();
-        match (node, value) {
+        let node = self.arena.shared(id);
+        match (&*node, value) {
             (Node::Anything, _) => Some(true),
             (Node::Nothing, _) => Some(false),
             (Node::Recursive(_) | Node::Opaque { .. }, _) => None,
-            (Node::Not(part), _) => Some(!self.accepts(part, value, depth + 1)?),
-            (Node::All(parts), _) => self.each(parts.into_iter().map(|part| (part, value)), depth),
+            (Node::Not(part), _) => Some(!self.accepts(*part, value, depth + 1)?),
+            (Node::All(parts), _) => self.each(parts.iter().map(|part| (*part, value)), depth),
             (Node::Any(parts), _) => self
-                .count(&parts, value, depth)
+                .count(parts, value, depth)
                 .map_or_else(|sure| (sure > 0).then_some(true), |count| Some(count > 0)),
-            (Node::One(parts), _) => match self.count(&parts, value, depth) {
+            (Node::One(parts), _) => match self.count(parts, value, depth) {
                 Ok(count) => Some(count == 1),
                 Err(sure) => (sure > 1).then_some(false),
             },
-            (Node::If { test, then, otherwise }, _) => match self.accepts(test, value, depth + 1)? {
-                true => self.accepts(then, value, depth + 1),
-                false => self.accepts(otherwise, value, depth + 1),
+            (Node::If { test, then, otherwise }, _) => match self.accepts(*test, value, depth + 1)? {
+                true => self.accepts(*then, value, depth + 1),
+                false => self.accepts(*otherwise, value, depth + 1),
             },
             (Node::Types(types), _) => Some(match types.admit(Kind::of(value)) {
                 Admitted::All => true,
@@ -44,16 +44,16 @@ impl Search<'_> {
             (Node::Values(values), _) => Some(values.contains(value)),
             (Node::Number(test), Value::Number(number)) => {
                 let number = rational(number)?;
-                Some(number_passes(&test, &number))
+                Some(number_passes(test, &number))
             }
             (Node::Text(test), Value::String(text)) => match test {
-                TextTest::AtLeast(least) => Some(text.chars().count() as u64 >= least),
-                TextTest::AtMost(most) => Some(text.chars().count() as u64 <= most),
-                TextTest::Pattern(pattern) => self.patterns.matches(&pattern, text),
-                TextTest::Format(format) => Some(formats::fits(&format, text)),
+                TextTest::AtLeast(least) => Some(text.chars().count() as u64 >= *least),
+                TextTest::AtMost(most) => Some(text.chars().count() as u64 <= *most),
+                TextTest::Pattern(pattern) => self.patterns.matches(pattern, text),
+                TextTest::Format(format) => Some(formats::fits(format, text)),
             },
-            (Node::Array(test), Value::Array(items)) => self.array_passes(&test, items, depth),
-            (Node::Object(test), Value::Object(members)) => self.object_passes(&test, members, depth),
+            (Node::Array(test), Value::Array(items)) => self.array_passes(test, items, depth),
+            (Node::Object(test), Value::Object(members)) => self.object_passes(test, members, depth),
             (Node::Number(_) | Node::Text(_) | Node::Array(_) | Node::Object(_), _) => Some(true),
         }
     }

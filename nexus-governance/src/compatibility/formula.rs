@@ -93,16 +93,18 @@ impl Search<'_> {
         if !self.spend(1) {
             return Formula::True;
         }
-        match self.arena.node(id).clone() {
+        let node = self.arena.shared(id);
+        match &*node {
             Node::Anything => Formula::is(fits),
             Node::Nothing | Node::Recursive(_) => Formula::is(!fits),
-            Node::Not(part) => self.formula(part, !fits, kind),
-            Node::All(parts) => self.joined(&parts, fits, fits, kind),
-            Node::Any(parts) => self.joined(&parts, !fits, fits, kind),
-            Node::One(parts) => self.exactly_one(&parts, fits, kind),
+            Node::Not(part) => self.formula(*part, !fits, kind),
+            Node::All(parts) => self.joined(parts, fits, fits, kind),
+            Node::Any(parts) => self.joined(parts, !fits, fits, kind),
+            Node::One(parts) => self.exactly_one(parts, fits, kind),
             Node::If { test, then, otherwise } => {
-                let (is, is_not) = (self.formula(test, true, kind), self.formula(test, false, kind));
-                let (then, otherwise) = (self.formula(then, fits, kind), self.formula(otherwise, fits, kind));
+                let (is, is_not) = (self.formula(*test, true, kind), self.formula(*test, false, kind));
+                let (then, otherwise) =
+                    (self.formula(*then, fits, kind), self.formula(*otherwise, fits, kind));
                 Formula::any([Formula::all([is, then]), Formula::all([is_not, otherwise])])
             }
             Node::Types(types) => match types.admit(kind) {
@@ -110,11 +112,11 @@ impl Search<'_> {
                 Admitted::None => Formula::is(!fits),
                 Admitted::Integers => Formula::Literal(Literal::Whole(fits)),
             },
-            Node::Values(values) => self.listed(id, &values, fits, kind),
+            Node::Values(values) => self.listed(id, values, fits, kind),
             Node::Number(_) if kind == Kind::Number => Formula::test(id, fits),
-            Node::Text(test) if kind == Kind::Text => length(id, &test, fits),
-            Node::Array(test) if kind == Kind::Array => self.array_formula(id, &test, fits),
-            Node::Object(test) if kind == Kind::Object => self.object_formula(id, &test, fits),
+            Node::Text(test) if kind == Kind::Text => length(id, test, fits),
+            Node::Array(test) if kind == Kind::Array => self.array_formula(id, test, fits),
+            Node::Object(test) if kind == Kind::Object => self.object_formula(id, test, fits),
             Node::Opaque { .. } => Formula::test(id, fits),
             // It concerns values of another type.
             Node::Number(_) | Node::Text(_) | Node::Array(_) | Node::Object(_) => Formula::is(fits),

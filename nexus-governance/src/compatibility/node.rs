@@ -1,6 +1,7 @@
 //! Schemas taken apart: each distinct subschema has one number, so that equal ones are found equal at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -166,8 +167,8 @@ impl Types {
 /// All nodes of the schemas that are compared.
 #[derive(Debug)]
 pub(super) struct Arena {
-    nodes: Vec<Node>,
-    ids: HashMap<Node, NodeId>,
+    nodes: Vec<Rc<Node>>,
+    ids: HashMap<Rc<Node>, NodeId>,
     targets: Vec<Option<NodeId>>,
 }
 
@@ -188,13 +189,19 @@ impl Arena {
         }
         // A schema has far fewer parts than numbers there are: reading stops long before.
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
-        self.nodes.push(node.clone());
+        let node = Rc::new(node);
+        self.nodes.push(Rc::clone(&node));
         self.ids.insert(node, id);
         id
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {
-        self.nodes.get(id.0 as usize).unwrap_or(&Node::Anything)
+        self.nodes.get(id.0 as usize).map_or(&Node::Anything, |node| &**node)
+    }
+
+    /// The same, to keep while nodes are added.
+    pub(super) fn shared(&self, id: NodeId) -> Rc<Node> {
+        self.nodes.get(id.0 as usize).map_or_else(|| Rc::new(Node::Anything), Rc::clone)
     }
 
     pub(super) fn len(&self) -> usize {

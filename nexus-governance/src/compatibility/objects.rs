@@ -54,9 +54,9 @@ impl Search<'_> {
                 self.ask(&mut asked, literal);
                 !self.placed(&asked, 0, Making::new()).is_none()
             }
-            Literal::Test(id, true) => match self.arena.node(*id).clone() {
+            Literal::Test(id, true) => match &*self.arena.shared(*id) {
                 Node::Object(ObjectTest::Required(name)) => {
-                    let name: Rc<str> = name.into();
+                    let name: Rc<str> = name.as_str().into();
                     !asked.absent.contains(&name) && !self.member(&asked, &name, &[]).is_none()
                 }
                 _ => true,
@@ -224,8 +224,9 @@ impl Search<'_> {
     fn member(&mut self, asked: &Objects, name: &str, goals: &[Goal]) -> Outcome {
         let mut goals = goals.to_vec();
         for id in &asked.members {
-            let Node::Object(test) = self.arena.node(*id).clone() else { continue };
-            match self.schemas_of(&test, name) {
+            let node = self.arena.shared(*id);
+            let Node::Object(test) = &*node else { continue };
+            match self.schemas_of(test, name) {
                 Some(of) => goals.extend(of.into_iter().map(|id| (id, true))),
                 None => return Outcome::unknown("a pattern of names cannot be told"),
             }

@@ -43,6 +43,8 @@ pub(super) struct Reader<'a> {
     references: &'a HashMap<String, Value>,
     documents: Vec<Document<'a>>,
     seen: HashMap<(usize, Pointer), Seen>,
+    /// How many parts there were before the schema that is read.
+    before: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -78,11 +80,12 @@ impl Place {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(arena: &'a mut Arena, references: &'a HashMap<String, Value>) -> Self {
-        Self { arena, references, documents: Vec::new(), seen: HashMap::new() }
+        Self { arena, references, documents: Vec::new(), seen: HashMap::new(), before: 0 }
     }
 
     /// The node that accepts what `schema` accepts.
     pub(super) fn read(&mut self, schema: &'a Value) -> Result<NodeId, Unreadable> {
+        self.before = self.arena.len();
         let place = self.open(None, schema);
         let id = self.schema(schema, &place)?;
         if self.arena.turns_in_circles(id) { Err(Unreadable::Circular) } else { Ok(id) }
@@ -97,7 +100,7 @@ impl<'a> Reader<'a> {
         if place.depth > DEEPEST {
             return Err(Unreadable::TooDeep);
         }
-        if self.arena.len() > LARGEST {
+        if self.arena.len() - self.before > LARGEST {
             return Err(Unreadable::TooLarge);
         }
         let keywords = match schema {

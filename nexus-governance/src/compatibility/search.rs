@@ -110,6 +110,12 @@ impl<'a> Search<'a> {
         Self { arena, patterns, steps: STEPS, known: HashMap::new(), path: Vec::new(), relies_on: usize::MAX }
     }
 
+    /// For another search, which may take as many steps. What is known for certain stays known.
+    pub(super) fn renew(&mut self) {
+        self.steps = STEPS;
+        self.known.retain(|_, outcome| !matches!(outcome, Outcome::Unknown(..)));
+    }
+
     /// Takes so many steps, if there are as many left.
     pub(super) fn spend(&mut self, steps: u64) -> bool {
         self.steps = self.steps.saturating_sub(steps);

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::node::Arena;
+use super::node::{Arena, NodeId};
 use super::patterns::Patterns;
 use super::reading::{Reader, Unreadable};
 use super::search::{Outcome, Search};
@@ -100,26 +100,46 @@ impl<'a> Comparison<'a> {
 
     /// Whether `accepting` accepts nothing that `refusing` refuses.
     pub(crate) fn verdict(&self, accepting: &Side<'_>, refusing: &Side<'_>) -> Result<Verdict, Unreadable> {
-        match self.search(accepting.schema, refusing.schema)? {
-            Outcome::None => Ok(Verdict::Compatible),
-            Outcome::Found(document) => Ok(self.witnessed(accepting, refusing, document, "")),
-            Outcome::Unknown(Some(document), reason) => {
-                Ok(self.witnessed(accepting, refusing, document, &reason))
-            }
-            Outcome::Unknown(None, reason) => Ok(Verdict::Undecided { reason: reason.to_string() }),
-        }
+        let mut verdicts = self.verdicts(&[(accepting, refusing)]);
+        verdicts.pop().unwrap_or_else(|| Ok(Verdict::Undecided { reason: "nothing was compared".to_owned() }))
     }
 
-    fn search(&self, accepting: &Value, refusing: &Value) -> Result<Outcome, Unreadable> {
-        let searched = on_a_large_stack(|| {
-            let (mut arena, mut patterns) = (Arena::new(), Patterns::default());
-            let mut reader = Reader::new(&mut arena, self.references);
-            let accepting = reader.read(accepting)?;
-            let refusing = reader.read(refusing)?;
-            let mut search = Search::new(&mut arena, &mut patterns);
-            Ok(search.solve(&[(accepting, true), (refusing, false)]))
+    /// The same for several pairs: what they have in common is looked at once.
+    pub(crate) fn verdicts(&self, pairs: &[(&Side<'_>, &Side<'_>)]) -> Vec<Result<Verdict, Unreadable>> {
+        let searched = on_a_large_stack(|| self.search(pairs)).unwrap_or_else(|error| {
+            let none = Outcome::unknown(&format!("no thread could be started: {error}"));
+            pairs.iter().map(|_| Ok(none.clone())).collect()
         });
-        searched.unwrap_or_else(|error| Ok(Outcome::unknown(&format!("no thread could be started: {error}"))))
+        let each = pairs.iter().zip(searched);
+        each.map(|((accepting, refusing), outcome)| {
+            Ok(match outcome? {
+                Outcome::None => Verdict::Compatible,
+                Outcome::Found(document) => self.witnessed(accepting, refusing, document, ""),
+                Outcome::Unknown(Some(document), reason) => {
+                    self.witnessed(accepting, refusing, document, &reason)
+                }
+                Outcome::Unknown(None, reason) => Verdict::Undecided { reason: reason.to_string() },
+            })
+        })
+        .collect()
+    }
+
+    fn search<'s>(&'s self, pairs: &[(&'s Side<'s>, &'s Side<'s>)]) -> Vec<Result<Outcome, Unreadable>> {
+        let (mut arena, mut patterns) = (Arena::new(), Patterns::default());
+        let mut reader = Reader::new(&mut arena, self.references);
+        let mut known: HashMap<*const Value, Result<NodeId, Unreadable>> = HashMap::new();
+        let mut read = |schema: &'s Value| {
+            let place: *const Value = schema;
+            known.entry(place).or_insert_with(|| reader.read(schema)).clone()
+        };
+        let pairs: Vec<_> =
+            pairs.iter().map(|(one, other)| Ok((read(one.schema)?, read(other.schema)?))).collect();
+        let mut search = Search::new(&mut arena, &mut patterns);
+        let mut solve = |(accepting, refusing)| {
+            search.renew();
+            search.solve(&[(accepting, true), (refusing, false)])
+        };
+        pairs.into_iter().map(|pair| pair.map(&mut solve)).collect()
     }
 
     /// The document is a witness if the validator agrees.

@@ -115,40 +115,37 @@ impl Judgement {
     ) {
         let Some(newest) = beside.last() else { return };
         let modes = [newest.compatibility(), proposed.compatibility()];
-        let comparison = Comparison::new(references);
         let new = Side::new(proposed.document());
-        for earlier in beside.iter().rev() {
+        let old: Vec<(&Schema, Side<'_>)> =
+            beside.iter().rev().map(|earlier| (*earlier, Side::new(earlier.document()))).collect();
+        let mut asked = Vec::new();
+        for (earlier, side) in &old {
             let is_newest = std::ptr::eq(*earlier, *newest);
             let asks = |is: fn(CompatibilityMode) -> bool| {
                 modes.into_iter().find(|mode| is(*mode) && (is_newest || mode.is_transitive()))
             };
-            let old = Side::new(earlier.document());
-            let directions = [
-                (Direction::Backward, asks(CompatibilityMode::is_backward)),
-                (Direction::Forward, asks(CompatibilityMode::is_forward)),
-            ];
-            for (direction, mode) in directions {
-                let Some(mode) = mode else { continue };
-                let verdict = match direction {
-                    Direction::Backward => comparison.verdict(&old, &new),
-                    Direction::Forward => comparison.verdict(&new, &old),
-                };
-                let verdict =
-                    verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() });
-                let with = earlier.id().clone();
-                match &verdict {
-                    Verdict::Compatible => {}
-                    Verdict::Incompatible(witness) => {
-                        let (with, witness) = (with.clone(), witness.clone());
-                        self.objections.push(Objection::Incompatible { with, direction, witness, mode });
-                    }
-                    Verdict::Undecided { reason } => {
-                        let (with, reason) = (with.clone(), reason.clone());
-                        self.objections.push(Objection::Undecided { with, direction, reason, mode });
-                    }
+            let backward =
+                asks(CompatibilityMode::is_backward).map(|mode| (Direction::Backward, mode, (side, &new)));
+            let forward =
+                asks(CompatibilityMode::is_forward).map(|mode| (Direction::Forward, mode, (&new, side)));
+            asked.extend(backward.into_iter().chain(forward).map(|asked| (earlier.id(), asked)));
+        }
+        let pairs: Vec<_> = asked.iter().map(|(_, (_, _, pair))| *pair).collect();
+        let verdicts = Comparison::new(references).verdicts(&pairs);
+        for ((with, (direction, mode, _)), verdict) in asked.into_iter().zip(verdicts) {
+            let verdict = verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() });
+            match &verdict {
+                Verdict::Compatible => {}
+                Verdict::Incompatible(witness) => {
+                    let (with, witness) = (with.clone(), witness.clone());
+                    self.objections.push(Objection::Incompatible { with, direction, witness, mode });
                 }
-                self.compared.push(ComparedVersion { with, direction, verdict });
+                Verdict::Undecided { reason } => {
+                    let (with, reason) = (with.clone(), reason.clone());
+                    self.objections.push(Objection::Undecided { with, direction, reason, mode });
+                }
             }
+            self.compared.push(ComparedVersion { with: with.clone(), direction, verdict });
         }
     }
 }
