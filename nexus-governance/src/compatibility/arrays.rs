@@ -60,6 +60,8 @@ impl Search<'_> {
                 _ => {}
             }
         }
+        // Those that reach least far first: then the items that any of them can choose from are alike for all that follow.
+        asked.from.sort_by_key(|(from, _)| std::cmp::Reverse(*from));
         self.of_some_length(&asked)
     }
 
@@ -69,7 +71,8 @@ impl Search<'_> {
         let needed = asked.counts.iter().fold(0_u64, |sum, (_, min, _)| sum.saturating_add(*min));
         let prefix = asked.items.iter().map(|(prefix, _)| prefix.len() as u64).max().unwrap_or(0);
         let from = asked.from.iter().map(|(index, _)| *index as u64).max().unwrap_or(0);
-        let more = needed.saturating_add(asked.from.len() as u64) + if asked.is_repeating { 2 } else { 0 };
+        let repeated = if asked.is_repeating { 2 } else { 0 };
+        let more = needed.saturating_add(asked.from.len() as u64).saturating_add(repeated);
         let most = least.max(prefix).max(from).saturating_add(more);
         let most = asked.max.map_or(most, |max| most.min(max));
         if least > LONGEST {

@@ -231,7 +231,7 @@ impl Search<'_> {
             }
             ArrayTest::Contains { item, min, max } => {
                 let fewer = min.checked_sub(1).map(|max| Literal::Count(*item, 0, Some(max)));
-                let more = max.map(|max| Literal::Count(*item, max + 1, None));
+                let more = max.and_then(|max| Some(Literal::Count(*item, max.checked_add(1)?, None)));
                 Formula::any(fewer.into_iter().chain(more).map(Formula::Literal))
             }
             ArrayTest::AtLeast(least) => at_least(*least, fits),

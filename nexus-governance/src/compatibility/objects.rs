@@ -195,12 +195,19 @@ impl Search<'_> {
                 patterns.extend(of.iter().map(|(pattern, _)| pattern.clone()));
             }
         }
-        let is_all = patterns.len() <= PATTERNS;
-        let patterns: Vec<NodeId> = patterns
+        let mut patterns: Vec<NodeId> = patterns
             .into_iter()
-            .take(PATTERNS)
             .map(|pattern| self.arena.add(Node::Text(TextTest::Pattern(pattern))))
             .collect();
+        // What other members are sought by tells names apart, too: one name may have to do for several.
+        let others = asked.has_some.iter().flat_map(|(name, _)| name.iter());
+        for (id, _) in others.filter(|other| !goals.contains(other)) {
+            if !patterns.contains(id) {
+                patterns.push(*id);
+            }
+        }
+        let is_all = patterns.len() <= PATTERNS;
+        patterns.truncate(PATTERNS);
         let text = super::node::Types::default().with("string").unwrap_or_default();
         let text = self.arena.add(Node::Types(text));
         let known = known.iter().map(|name| Value::String(name.to_string())).collect();

@@ -17,6 +17,9 @@ const DEEPEST: usize = 100;
 /// How many parts a schema may have.
 const LARGEST: usize = 50_000;
 
+/// How many parts a schema may have where each is counted as often as it is referred to.
+const MOST_EXPANDED: u64 = 1_000_000;
+
 /// Why a schema could not be taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
@@ -24,6 +27,8 @@ pub(crate) enum Unreadable {
     TooDeep,
     #[error("it has more than {LARGEST} parts")]
     TooLarge,
+    #[error("its references lead to the same parts more than {MOST_EXPANDED} times")]
+    TooManyReferences,
     #[error("it refers to {0:?}, which there is none of")]
     Dangling(String),
     #[error("it refers to itself without stepping into a member or an item, so that it says nothing")]
@@ -45,6 +50,8 @@ pub(super) struct Reader<'a> {
     seen: HashMap<(usize, Pointer), Seen>,
     /// How many parts there were before the schema that is read.
     before: usize,
+    /// How many parts there are, counted as often as they are referred to: so many a validator looks at.
+    expanded: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -57,7 +64,7 @@ struct Document<'a> {
 #[derive(Clone, Copy)]
 enum Seen {
     InProgress(Option<u32>),
-    Done(NodeId),
+    Done(NodeId, u64),
 }
 
 /// Where a schema stands: in which document, and where in that.
@@ -80,14 +87,20 @@ impl Place {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(arena: &'a mut Arena, references: &'a HashMap<String, Value>) -> Self {
-        Self { arena, references, documents: Vec::new(), seen: HashMap::new(), before: 0 }
+        Self { arena, references, documents: Vec::new(), seen: HashMap::new(), before: 0, expanded: 0 }
     }
 
     /// The node that accepts what `schema` accepts.
     pub(super) fn read(&mut self, schema: &'a Value) -> Result<NodeId, Unreadable> {
         self.before = self.arena.len();
+        self.expanded = 0;
         let place = self.open(None, schema);
-        let id = self.schema(schema, &place)?;
+        let read = self.schema(schema, &place);
+        if read.is_err() {
+            // What was left in the middle is no part of another schema.
+            self.seen.retain(|_, seen| matches!(seen, Seen::Done(..)));
+        }
+        let id = read?;
         if self.arena.turns_in_circles(id) { Err(Unreadable::Circular) } else { Ok(id) }
     }
 
@@ -111,7 +124,11 @@ impl<'a> Reader<'a> {
         };
         let key = (place.document, place.pointer.clone());
         match self.seen.get(&key) {
-            Some(Seen::Done(id)) => return Ok(*id),
+            Some(Seen::Done(id, parts)) => {
+                let (id, parts) = (*id, *parts);
+                self.expand(parts)?;
+                return Ok(id);
+            }
             Some(Seen::InProgress(number)) => {
                 let number = number.unwrap_or_else(|| self.arena.new_target());
                 self.seen.insert(key, Seen::InProgress(Some(number)));
@@ -120,11 +137,19 @@ impl<'a> Reader<'a> {
             None => {}
         }
         self.seen.insert(key.clone(), Seen::InProgress(None));
+        let outside = std::mem::take(&mut self.expanded);
         let id = self.keywords(keywords, &place.deeper())?;
-        if let Some(Seen::InProgress(Some(number))) = self.seen.insert(key, Seen::Done(id)) {
+        let parts = std::mem::replace(&mut self.expanded, outside).saturating_add(1);
+        self.expand(parts)?;
+        if let Some(Seen::InProgress(Some(number))) = self.seen.insert(key, Seen::Done(id, parts)) {
             self.arena.set_target(number, id);
         }
         Ok(id)
+    }
+
+    fn expand(&mut self, parts: u64) -> Result<(), Unreadable> {
+        self.expanded = self.expanded.saturating_add(parts);
+        if self.expanded > MOST_EXPANDED { Err(Unreadable::TooManyReferences) } else { Ok(()) }
     }
 
     fn keywords(&mut self, of: &Map<String, Value>, place: &Place) -> Result<NodeId, Unreadable> {
@@ -186,9 +211,20 @@ impl<'a> Reader<'a> {
         let pointer = match fragment {
             "" => Pointer::default(),
             fragment if fragment.starts_with('/') => Pointer::parse(fragment).ok_or_else(dangling)?,
-            anchor => find_anchor(root, anchor, Pointer::default()).ok_or_else(dangling)?,
+            anchor => {
+                let mut found = Vec::new();
+                find_anchors(root, anchor, Pointer::default(), &mut found);
+                match (found.pop(), found.is_empty()) {
+                    (Some(only), true) => only,
+                    (Some(_), false) => return Ok(self.opaque("$ref", &Value::from(reference), place)),
+                    (None, _) => return Err(dangling()),
+                }
+            }
         };
         let schema = root.pointer(pointer.as_str()).ok_or_else(dangling)?;
+        if steps_into_another(root, pointer.as_str()) {
+            return Ok(self.opaque("$ref", &Value::from(reference), place));
+        }
         self.schema(schema, &Place { pointer, ..target }.deeper())
     }
 
@@ -213,18 +249,29 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn find_anchor(schema: &Value, anchor: &str, at: Pointer) -> Option<Pointer> {
-    match schema {
+/// All places that have this anchor, also those that are no schemas.
+fn find_anchors(value: &Value, anchor: &str, at: Pointer, found: &mut Vec<Pointer>) {
+    match value {
         Value::Object(keywords) => {
             if keywords.get("$anchor").and_then(Value::as_str) == Some(anchor) {
-                return Some(at);
+                found.push(at.clone());
             }
-            keywords.iter().find_map(|(keyword, value)| find_anchor(value, anchor, at.join(keyword)))
+            for (keyword, value) in keywords {
+                find_anchors(value, anchor, at.join(keyword), found);
+            }
         }
         Value::Array(items) => {
-            let mut items = items.iter().enumerate();
-            items.find_map(|(index, value)| find_anchor(value, anchor, at.join(&index.to_string())))
+            for (index, value) in items.iter().enumerate() {
+                find_anchors(value, anchor, at.join(&index.to_string()), found);
+            }
         }
-        _ => None,
+        _ => {}
     }
+}
+
+/// Whether the way there leads into a schema with an `$id` of its own, where references mean something else.
+fn steps_into_another(root: &Value, pointer: &str) -> bool {
+    let ends = pointer.char_indices().filter(|(_, character)| *character == '/').map(|(at, _)| at).skip(1);
+    let mut above = ends.filter_map(|end| root.pointer(&pointer[..end]));
+    above.any(|schema| schema.get("$id").is_some())
 }

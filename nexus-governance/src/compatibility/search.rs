@@ -382,6 +382,7 @@ fn size(value: &Value) -> u64 {
     match value {
         Value::Array(items) => 1 + items.iter().map(size).sum::<u64>(),
         Value::Object(members) => 1 + members.values().map(size).sum::<u64>(),
+        Value::String(text) => 1 + text.len() as u64 / 16,
         _ => 1,
     }
 }

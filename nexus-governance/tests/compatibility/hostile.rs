@@ -96,9 +96,9 @@ fn patterns_that_other_engines_hang_on_are_judged_or_refused() {
 
 #[test]
 fn combinations_that_double_with_each_level_end() {
-    let doubling = |last: Value| {
+    let doubling = |levels: usize, last: Value| {
         let mut defs = Map::from_iter([("d0".to_owned(), last)]);
-        for level in 1..24 {
+        for level in 1..levels {
             let below = json!({ "$ref": format!("#/$defs/d{}", level - 1) });
             let both = json!({ "anyOf": [
                 { "properties": { "x": below, "y": { "minimum": level } } },
@@ -106,9 +106,11 @@ fn combinations_that_double_with_each_level_end() {
             ] });
             defs.insert(format!("d{level}"), both);
         }
-        json!({ "$ref": "#/$defs/d23", "$defs": defs })
+        json!({ "$ref": format!("#/$defs/d{}", levels - 1), "$defs": defs })
     };
-    let (writer, reader) = (doubling(json!({ "type": "integer" })), doubling(json!({ "type": "string" })));
+    assert!(refused(&doubling(24, json!({ "type": "integer" }))).contains("more than 1000000 times"));
+    let (writer, reader) =
+        (doubling(16, json!({ "type": "integer" })), doubling(16, json!({ "type": "string" })));
     // Whichever it is, it comes in time, and it is no guess.
     assert!(judged(&writer, &reader).is_ok());
     assert!(judged(&reader, &writer).is_ok());
@@ -120,6 +122,33 @@ fn counts_beyond_what_can_be_built_are_no_guess() {
     undecided(&longer, &json!({ "type": "string" }));
     let unsatisfiable = json!({ "type": "array", "minItems": 4_000_000_000_u64, "maxItems": 3 });
     assert_eq!(judged(&unsatisfiable, &json!({ "type": "string" })), Ok(Verdict::Compatible));
+}
+
+#[test]
+fn counts_at_the_end_of_all_numbers_are_no_panic() {
+    let most = json!({ "contains": {}, "maxContains": u64::MAX });
+    assert!(judged(&json!({ "type": "array" }), &most).is_ok());
+    let least =
+        json!({ "type": "array", "contains": {}, "minContains": u64::MAX, "not": { "uniqueItems": true } });
+    assert!(!matches!(judged(&least, &json!({ "type": "string" })), Ok(Verdict::Compatible)));
+}
+
+#[test]
+fn references_that_double_what_is_evaluated_end() {
+    let mut defs = Map::from_iter([("d30".to_owned(), json!({ "properties": { "a": true } }))]);
+    for level in 0..30 {
+        let below = json!({ "$ref": format!("#/$defs/d{}", level + 1) });
+        defs.insert(format!("d{level}"), json!({ "allOf": [below, below] }));
+    }
+    let schema = json!({ "unevaluatedProperties": false, "$ref": "#/$defs/d0", "$defs": defs });
+    assert!(refused(&schema).contains("more than 1000000 times"));
+}
+
+#[test]
+fn long_texts_in_long_lists_are_not_built() {
+    let text = json!({ "type": "string", "minLength": 4_000_000 });
+    let list = |of: Value| json!({ "type": "array", "minItems": 300, "items": of });
+    undecided(&list(list(text)), &json!({ "type": "string" }));
 }
 
 #[test]

@@ -258,7 +258,12 @@ fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
     value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// A count may be written `2.0`.
+/// A count may be written `2.0`; one that is larger than any document is that of the largest.
 fn count(of: &Map<String, Value>, keyword: &str) -> Option<u64> {
-    normal(of.get(keyword)?).as_u64()
+    let count = of.get(keyword)?;
+    let larger = || {
+        let number = rational(count.as_number()?)?;
+        (number.is_integer() && number > Rational::from_integer(u64::MAX.into())).then_some(u64::MAX)
+    };
+    normal(count).as_u64().or_else(larger)
 }

@@ -13,7 +13,12 @@ impl Reader<'_> {
         place: &Place,
         parts: &mut Vec<NodeId>,
     ) -> Result<(), Unreadable> {
-        let keywords = Value::Object(of.clone());
+        let keywords = Value::Object(
+            of.iter()
+                .filter(|(keyword, _)| !says_nothing(keyword))
+                .map(|(keyword, value)| (keyword.clone(), value.clone()))
+                .collect(),
+        );
         if let Some(rest) = of.get("unevaluatedProperties") {
             let rest = self.schema(rest, &place.at("unevaluatedProperties"))?;
             let mut seen = Evaluated::default();
@@ -47,7 +52,8 @@ impl Reader<'_> {
 
     /// Adds what the keywords look at, whatever the value; not so where that depends on the value.
     fn evaluated(&self, of: &Map<String, Value>, place: &Place, seen: &mut Evaluated, depth: usize) -> bool {
-        if depth > DEEPEST {
+        seen.visits += 1;
+        if depth > DEEPEST || seen.visits > MOST_VISITS || (depth > 0 && of.contains_key("$id")) {
             return false;
         }
         seen.names.extend(members(of, "properties").map(|(name, _)| name.clone()));
@@ -91,7 +97,17 @@ struct Evaluated {
     names: Vec<String>,
     patterns: Vec<String>,
     all_members: bool,
+    visits: usize,
     prefix: usize,
     all_items: bool,
     has_contains: bool,
+}
+
+/// How many schemas are looked at for one keyword: references can lead to the same again and again.
+const MOST_VISITS: usize = 1_000;
+
+/// Whether a keyword does not change what is accepted.
+fn says_nothing(keyword: &str) -> bool {
+    let words = ["$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated"];
+    words.contains(&keyword) || keyword.starts_with("x-")
 }
