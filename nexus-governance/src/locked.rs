@@ -212,6 +212,9 @@ pub(crate) fn differences(schemas: &SchemaSet, schema: &Schema, shape: &Shape) -
         let verdict = comparison.verdict(&Side::new(writer), &Side::new(reader));
         verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() })
     };
+    if schema.origin() == Origin::Derived && content(schema.document()) == content(&closed(shape)) {
+        return None;
+    }
     match verdict(schema.document(), shape.as_value()) {
         Verdict::Compatible => {}
         Verdict::Incompatible(witness) => return Some(LockProblem::Unread { schema: id, witness }),
@@ -227,6 +230,15 @@ pub(crate) fn differences(schemas: &SchemaSet, schema: &Schema, shape: &Shape) -
     }
 }
 
+/// What a schema says, without what it says about itself.
+fn content(schema: &Value) -> Value {
+    let mut content = schema.clone();
+    if let Value::Object(keywords) = &mut content {
+        keywords.retain(|keyword, _| !["$schema", "$id", "x-nexus"].contains(&keyword.as_str()));
+    }
+    content
+}
+
 /// The schema of what a type of that shape writes: its fields, and no others.
 pub(crate) fn closed(shape: &Shape) -> Value {
     let mut schema = shape.as_value().clone();
@@ -240,7 +252,10 @@ fn close(schema: &mut Value) {
     let combines = combining.iter().any(|keyword| keywords.contains_key(*keyword));
     let is_open =
         !keywords.contains_key("additionalProperties") && !keywords.contains_key("unevaluatedProperties");
-    if keywords.contains_key("properties") && is_open {
+    let is_plain_object =
+        keywords.get("type") == Some(&json!("object")) && !keywords.contains_key("patternProperties");
+    let has_members = keywords.contains_key("properties") || (is_plain_object && !combines);
+    if has_members && is_open {
         // Beside alternatives the fields of each count, too.
         let keyword = if combines { "unevaluatedProperties" } else { "additionalProperties" };
         keywords.insert(keyword.into(), json!(false));

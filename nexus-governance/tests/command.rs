@@ -148,6 +148,13 @@ fn the_example_is_in_order() {
     assert_eq!((output.status.code(), text.ends_with("no problem\n")), (Some(0), true), "{text}");
     // Nobody looks at a terminal here.
     assert!(!text.contains('\u{1b}'), "{text}");
+    // Wherever it is called from.
+    let inside = Command::new(env!("CARGO_BIN_EXE_nexus-governance"))
+        .args(["schema", "check", "--schemas", "."])
+        .current_dir(copy.path("schemas"))
+        .output()
+        .unwrap();
+    assert_eq!(inside.status.code(), Some(0), "{inside:?}");
     let coloured = copy.run(&["check", "--color", "always"]);
     assert!(String::from_utf8(coloured.stdout).unwrap().contains('\u{1b}'));
 }
@@ -276,9 +283,20 @@ fn a_git_revision_tells_what_was_released() {
     copy.git(&["commit", "--quiet", "-m", "released"]);
     assert_eq!(copy.findings(&["--against", "main"]).len(), 0);
     // Altered, with another digest, in the lock file, too.
+    let lock = copy.text("nexus.lock.json");
     copy.draft("event/OrderPaid/1.0.0", "event/OrderPaid/1.0.0", |schema| {
         schema["properties"]["cents"]["description"] = json!("what was paid");
     });
+    let refused = copy.run(&["register", PAID]);
+    assert_eq!(refused.status.code(), Some(3));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.contains("event/OrderPaid/1.0.0 was released with another content, by nexus.lock.json"),
+        "{told}"
+    );
+    let mut without: Value = serde_json::from_str(&lock).unwrap();
+    without["schemas"].as_object_mut().unwrap().remove("event/OrderPaid/1.0.0");
+    copy.write("nexus.lock.json", &without.to_string());
     assert_eq!(copy.run(&["register", PAID]).status.code(), Some(0));
     assert_eq!(copy.findings(&[]).len(), 0);
     copy.finding(&["--against", "main"]).is("released-schema-altered", PAID, "\"digest\"", "/x-nexus/digest");

@@ -53,9 +53,7 @@ impl Registry {
 
     /// Where the lock file is, or would be.
     pub(super) fn lock_path(&self) -> PathBuf {
-        let beside =
-            || self.schemas.parent().map(|folder| folder.join("nexus.lock.json")).unwrap_or_default();
-        self.lock.clone().unwrap_or_else(beside)
+        self.lock.clone().unwrap_or_else(|| self.directory().beside("nexus.lock.json"))
     }
 
     /// The text of the lock file; `None` where there is none, and none was asked for.

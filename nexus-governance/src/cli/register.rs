@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::arguments::{Register, Registry};
 use super::report::{ERROR, FINE};
-use super::{Exit, Failure};
+use super::{Exit, Failure, list};
 use crate::governed::parsed;
 use crate::registry::{RegisterError, Registered, Registration, SchemaRegistryExt};
 use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId};
@@ -19,9 +19,22 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
         parsed(text.as_bytes()).map_err(|error| Failure::Told(format!("{file} is no JSON: {error}")))?;
     let (id, compatibility, origin) = about(&document, options)?;
     let lock = registry.lock()?;
-    let mut registration = Registration::new(id, document).compatibility(compatibility).origin(origin);
+    let mut registration =
+        Registration::new(id.clone(), document).compatibility(compatibility).origin(origin);
     if let Some(lock) = &lock {
         registration = registration.with_lock(lock);
+    }
+    if let Some(locked) = lock.as_ref().and_then(|lock| lock.schemas.get(&id.to_string())) {
+        let there = list::loaded(&registry.directory())
+            .ok()
+            .and_then(|all| Some(all.get(&id)?.digest()?.to_string()));
+        if there.as_ref() != Some(locked) {
+            let lock = registry.lock_path();
+            return Err(Failure::Told(format!(
+                "{id} was released with another content, by {}: restore its file, or register a new version",
+                lock.display()
+            )));
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     match runtime.block_on(registry.directory().register_at(registration, &SystemClock)) {

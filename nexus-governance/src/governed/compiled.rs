@@ -12,6 +12,9 @@ use crate::validator;
 /// How many violations a refusal names.
 const NAMED: usize = 10;
 
+/// How many are counted.
+const COUNTED: usize = 100;
+
 /// The validators of one state of a registry.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -92,8 +95,10 @@ impl Compiled {
         if newest.validator.is_valid(&document) {
             return Ok(());
         }
+        // A long list of what is wrong helps nobody, and could be made to fill the memory.
+        let errors = newest.validator.iter_errors(&document).take(COUNTED);
         let mut violations: Vec<_> =
-            newest.validator.iter_errors(&document).flat_map(|error| violation::violations(&error)).collect();
+            errors.flat_map(|error| violation::violations(&error).into_iter().take(COUNTED)).collect();
         let more = violations.len().saturating_sub(NAMED);
         violations.truncate(NAMED);
         Err(SchemaRefusal::Unfit { schema: newest.id.clone(), violations, more })

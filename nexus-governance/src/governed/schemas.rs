@@ -30,6 +30,8 @@ use crate::schema::SchemaKind;
 pub struct Schemas {
     registry: Arc<dyn SchemaRegistry>,
     current: Arc<RwLock<Arc<Compiled>>>,
+    /// One reloads at a time: what was loaded first must not replace what was loaded later.
+    reloading: Arc<tokio::sync::Mutex<()>>,
     enforcements: Arc<Enforcements>,
 }
 
@@ -53,7 +55,12 @@ impl Schemas {
     pub async fn load(registry: impl SchemaRegistry) -> Result<Self, LoadError> {
         let compiled = Compiled::new(registry.load().await?)?;
         let current = Arc::new(RwLock::new(Arc::new(compiled)));
-        Ok(Self { registry: Arc::new(registry), current, enforcements: Arc::default() })
+        Ok(Self {
+            registry: Arc::new(registry),
+            current,
+            reloading: Arc::default(),
+            enforcements: Arc::default(),
+        })
     }
 
     /// The same, where nothing else is said about a category.
@@ -77,6 +84,7 @@ impl Schemas {
     /// # Errors
     /// As for [`load`](Self::load); then what was loaded before stays.
     pub async fn reload(&self) -> Result<bool, LoadError> {
+        let _alone = self.reloading.lock().await;
         let snapshot = self.registry.load().await?;
         if snapshot.revision == self.current().revision {
             return Ok(false);

@@ -38,6 +38,15 @@ impl SchemaDirectory {
         &self.path
     }
 
+    /// A file beside the directory, whatever way the directory is written.
+    pub(crate) fn beside(&self, file: &str) -> PathBuf {
+        // What ends in `.` or `..` does not say what it is in.
+        let is_plain = self.path.file_name().is_some();
+        let whole = if is_plain { Ok(self.path.clone()) } else { fs::canonicalize(&self.path) };
+        let whole = whole.unwrap_or_else(|_| self.path.clone());
+        whole.parent().map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
+    }
+
     /// Where a schema is, within the directory.
     pub(crate) fn place(id: &SchemaId) -> String {
         format!("{id}.json")
@@ -99,6 +108,9 @@ impl SchemaDirectory {
 
     pub(crate) fn add_now(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
         let failed = |error| self.unavailable("write to", error);
+        if schema.digest().is_none() {
+            return Err(RegistryError::Draft { id: schema.id().clone() });
+        }
         fs::create_dir_all(&self.path).map_err(failed)?;
         // Held until it is closed, also by the death of the process.
         let lock = self.lockable().map_err(failed)?;

@@ -73,8 +73,15 @@ impl<S: EventStore> SchemaRegistry for SchemasInStore<S> {
 
     async fn add(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
         let failed = |error| unavailable("write a schema down", error);
+        if schema.digest().is_none() {
+            return Err(RegistryError::Draft { id: schema.id().clone() });
+        }
         // The revision of another registry is none of ours.
         let version: u64 = after.as_str().parse().map_err(|_| RegistryError::Conflict)?;
+        let SchemaSnapshot { schemas, revision } = self.load().await?;
+        if revision != *after || schemas.get(schema.id()).is_some() {
+            return Err(RegistryError::Conflict);
+        }
         let stream = stream()?;
         let id = EventId::derived(RandomIds.command_id(SystemClock.now()), &stream, 0);
         let payload = Payload::of(schema.document()).map_err(|error| failed(error.into()))?;

@@ -19,10 +19,11 @@ pub trait SchemaRegistry: Debug + Send + Sync + 'static {
     /// All schemas that it has.
     async fn load(&self) -> Result<SchemaSnapshot, RegistryError>;
 
-    /// Adds a schema to what was loaded as `after`.
+    /// Adds a released schema to what was loaded as `after`.
     ///
     /// # Errors
-    /// [`RegistryError::Conflict`] if something was added since.
+    /// [`RegistryError::Conflict`] if something was added since, or this version of the schema is released already;
+    /// [`RegistryError::Draft`] if it is not released.
     async fn add(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError>;
 }
 
@@ -81,6 +82,12 @@ pub enum RegistryError {
         /// What is wrong with it.
         #[source]
         source: BoxError,
+    },
+    /// What is not released is not added.
+    #[error("{id} is a draft: release it first")]
+    Draft {
+        /// Which.
+        id: SchemaId,
     },
     /// It holds the same schema twice.
     #[error("{id} is registered twice")]

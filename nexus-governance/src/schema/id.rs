@@ -98,10 +98,13 @@ impl SchemaId {
         Ok(Self { kind, name, version })
     }
 
-    /// The name as a part of a path. A name of dots only is no path of its own.
+    /// The name as a part of a path: not one that is hidden, or leads upwards.
     pub(crate) fn encoded(name: &str) -> String {
         let encoded = utf8_percent_encode(name, PLAIN).to_string();
-        if encoded.chars().all(|character| character == '.') { encoded.replace('.', "%2E") } else { encoded }
+        match encoded.strip_prefix('.') {
+            Some(rest) => format!("%2E{rest}"),
+            None => encoded,
+        }
     }
 
     /// What the part of a path names.
@@ -148,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_name_of_any_characters_is_part_of_a_path() {
-        for name in ["OrderPlaced", "order.placed", "a/b", "..", "ü%2F#?", "$saga"] {
+        for name in ["OrderPlaced", "order.placed", "a/b", "..", ".hidden", "ü%2F#?", "$saga"] {
             let id = SchemaId::new(SchemaKind::Event, name, SemanticVersion::first_of(1)).unwrap();
             assert_eq!(id.to_string().parse(), Ok(id.clone()));
             assert_eq!(id.to_string().matches('/').count(), 2, "{id}");
             assert_eq!(SchemaId::from_uri(&id.uri()), Some(Ok(id)));
         }
-        assert_eq!(SchemaId::encoded(".."), "%2E%2E");
+        assert_eq!(SchemaId::encoded(".."), "%2E.");
         for text in ["event/A", "events/A/1.0.0", "event//1.0.0", "event/A/1.0", "event/A/1.0.0/b"] {
             assert!(text.parse::<SchemaId>().is_err(), "{text}");
         }

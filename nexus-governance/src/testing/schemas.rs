@@ -40,7 +40,7 @@ use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId, SchemaKind, Sem
 #[track_caller]
 pub fn check_schemas(directory: impl AsRef<Path>, program: &ShapeLock) {
     let directory = SchemaDirectory::new(directory.as_ref());
-    let lock_path = directory.path().parent().unwrap_or(Path::new(".")).join("nexus.lock.json");
+    let lock_path = directory.beside("nexus.lock.json");
     assert!(
         !program.is_empty(),
         "nothing is to be checked in {}: name your events",
