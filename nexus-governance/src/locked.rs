@@ -208,10 +208,7 @@ pub(crate) fn differences(schemas: &SchemaSet, schema: &Schema, shape: &Shape) -
     let references: HashMap<String, Value> = schemas.referred_by([schema.document()]);
     let comparison = Comparison::new(&references);
     let id = schema.id().clone();
-    let verdict = |writer: &Value, reader: &Value| {
-        let verdict = comparison.verdict(&Side::new(writer), &Side::new(reader));
-        verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() })
-    };
+    let verdict = |writer: &Value, reader: &Value| comparison.judged(&Side::new(writer), &Side::new(reader));
     if schema.origin() == Origin::Derived && content(schema.document()) == content(&closed(shape)) {
         return None;
     }

@@ -51,6 +51,23 @@ impl Registry {
         SchemaDirectory::new(&self.schemas)
     }
 
+    /// The directory, which has to be there.
+    pub(super) fn existing(&self) -> Result<SchemaDirectory, Failure> {
+        if self.schemas.is_dir() {
+            return Ok(self.directory());
+        }
+        let path = self.schemas.display();
+        Err(Failure::Told(format!("{path} is no directory: name that of the registry with --schemas")))
+    }
+
+    /// What was asked for is not in it.
+    pub(super) fn has_no(&self, schema: impl std::fmt::Display) -> Failure {
+        let path = self.schemas.display();
+        Failure::Told(format!(
+            "there is no {schema} in {path}: `nexus-governance schema list` shows what there is"
+        ))
+    }
+
     /// Where the lock file is, or would be.
     pub(super) fn lock_path(&self) -> PathBuf {
         self.lock.clone().unwrap_or_else(|| self.directory().beside("nexus.lock.json"))

@@ -10,6 +10,7 @@ use super::place::Place;
 use super::{Exit, Failure, against, report};
 use crate::governed::parsed;
 use crate::locked::LockProblem;
+use crate::pointer::Pointer;
 use crate::registry::{Objection, SchemaDirectory, SchemaFile, SchemaSet};
 use crate::schema::{InvalidSchemaDocument, Schema, SchemaId};
 
@@ -33,13 +34,7 @@ impl Checked {
 }
 
 pub(super) fn run(registry: &Registry, options: &Check, out: &mut impl Write) -> Result<Exit, Failure> {
-    let directory = registry.directory();
-    if !directory.path().is_dir() {
-        let path = directory.path().display();
-        return Err(Failure::Told(format!(
-            "{path} is no directory: name that of the registry with --schemas"
-        )));
-    }
+    let directory = registry.existing()?;
     let base = options.against.as_deref().map(|revision| base(&directory, revision)).transpose()?;
     let mut checked = Checked::default();
     let (schemas, texts) = read(&directory, &mut checked)?;
@@ -225,17 +220,15 @@ fn lock_finding(
         }
         None => {
             let text = registry.lock_text().ok().flatten().unwrap_or_default();
+            let root = Pointer::default();
             let pointer = match problem {
                 LockProblem::Unregistered { kind, name, version } => {
-                    let name = name.replace('~', "~0").replace('/', "~1");
-                    format!("/{kind}s/{name}/{version}")
+                    root.join(&format!("{kind}s")).join(name).join(&version.to_string())
                 }
-                LockProblem::Missing { schema } => {
-                    format!("/schemas/{}", schema.replace('~', "~0").replace('/', "~1"))
-                }
-                _ => String::new(),
+                LockProblem::Missing { schema } => root.join("schemas").join(schema),
+                _ => root,
             };
-            finding(registry.lock_path()).pointing(&text, &pointer)
+            finding(registry.lock_path()).pointing(&text, pointer.as_str())
         }
     }
 }

@@ -10,26 +10,15 @@ use crate::compatibility::{Comparison, Side, Verdict};
 use crate::schema::SchemaId;
 
 pub(super) fn run(registry: &Registry, options: &Diff, out: &mut impl Write) -> Result<Exit, Failure> {
-    let schemas = loaded(&registry.directory())?;
-    let get = |id: &SchemaId| {
-        schemas.get(id).ok_or_else(|| {
-            let path = registry.schemas.display();
-            Failure::Told(format!(
-                "there is no {id} in {path}: `nexus-governance schema list` shows what there is"
-            ))
-        })
-    };
+    let schemas = loaded(registry)?;
+    let get = |id: &SchemaId| schemas.get(id).ok_or_else(|| registry.has_no(id));
     let (before, after) = (get(&options.before)?, get(&options.after)?);
     let references = schemas.referred_by([before.document(), after.document()]);
     let comparison = Comparison::new(&references);
     let (old, new) = (Side::new(before.document()), Side::new(after.document()));
-    let verdict = |writer: &Side<'_>, reader: &Side<'_>| {
-        let verdict = comparison.verdict(writer, reader);
-        verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() })
-    };
     let directions = [
-        ("backward", before.id(), after.id(), verdict(&old, &new)),
-        ("forward", after.id(), before.id(), verdict(&new, &old)),
+        ("backward", before.id(), after.id(), comparison.judged(&old, &new)),
+        ("forward", after.id(), before.id(), comparison.judged(&new, &old)),
     ];
     let is_compatible = directions.iter().all(|(.., verdict)| *verdict == Verdict::Compatible);
     match options.format {

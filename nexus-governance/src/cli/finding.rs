@@ -71,6 +71,12 @@ impl Finding {
         Self { witness, ..self }
     }
 
+    /// What it says, and of which schema.
+    pub(super) fn headline(&self) -> String {
+        let about = self.schema.as_ref().map(|schema| format!("{schema}: ")).unwrap_or_default();
+        format!("{about}{}", self.message)
+    }
+
     pub(super) fn only_noted(self) -> Self {
         Self { level: Level::Note, ..self }
     }

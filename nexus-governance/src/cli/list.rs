@@ -5,18 +5,12 @@ use serde_json::{Value, json};
 use super::arguments::{List, Plain, Registry};
 use super::report::DIM;
 use super::{Exit, Failure};
-use crate::registry::{SchemaDirectory, SchemaSet};
+use crate::registry::SchemaSet;
 use crate::schema::Schema;
 
 /// What is in the directory, if all of it can be read.
-pub(super) fn loaded(directory: &SchemaDirectory) -> Result<SchemaSet, Failure> {
-    if !directory.path().is_dir() {
-        let path = directory.path().display();
-        return Err(Failure::Told(format!(
-            "{path} is no directory: name that of the registry with --schemas"
-        )));
-    }
-    let loaded = directory.load_now().map_err(|error| {
+pub(super) fn loaded(registry: &Registry) -> Result<SchemaSet, Failure> {
+    let loaded = registry.existing()?.load_now().map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Failure::Told(format!("{error}{cause}; `nexus-governance schema check` tells more"))
     })?;
@@ -24,7 +18,7 @@ pub(super) fn loaded(directory: &SchemaDirectory) -> Result<SchemaSet, Failure> 
 }
 
 pub(super) fn run(registry: &Registry, options: &List, out: &mut impl Write) -> Result<Exit, Failure> {
-    let schemas = loaded(&registry.directory())?;
+    let schemas = loaded(registry)?;
     match options.format {
         Plain::Json => {
             let all: Vec<Value> = schemas.iter().map(described).collect();

@@ -25,9 +25,7 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
         registration = registration.with_lock(lock);
     }
     if let Some(locked) = lock.as_ref().and_then(|lock| lock.schemas.get(&id.to_string())) {
-        let there = list::loaded(&registry.directory())
-            .ok()
-            .and_then(|all| Some(all.get(&id)?.digest()?.to_string()));
+        let there = list::loaded(registry).ok().and_then(|all| Some(all.get(&id)?.digest()?.to_string()));
         if there.as_ref() != Some(locked) {
             let lock = registry.lock_path();
             return Err(Failure::Told(format!(

@@ -28,13 +28,12 @@ pub(super) fn write(checked: &Checked, format: Format, out: &mut impl Write) -> 
 
 fn human(checked: &Checked, out: &mut impl Write) -> io::Result<()> {
     for finding in &checked.findings {
-        let Finding { rule, schema, line, column, pointer, message, remedy, .. } = finding;
+        let Finding { rule, line, column, pointer, remedy, .. } = finding;
         let (style, level) = match finding.level {
             Level::Error => (ERROR, "error"),
             Level::Note => (NOTE, "note"),
         };
-        let about = schema.as_ref().map(|schema| format!("{schema}: ")).unwrap_or_default();
-        writeln!(out, "{style}{level}[{rule}]{style:#}: {about}{message}")?;
+        writeln!(out, "{style}{level}[{rule}]{style:#}: {}", finding.headline())?;
         let pointer = if pointer.is_empty() { String::new() } else { format!(" ({pointer})") };
         writeln!(out, "  {DIM}-->{DIM:#} {}:{line}:{column}{pointer}", finding.file.display())?;
         writeln!(out, "  {DIM}to mend it:{DIM:#} {remedy}\n")?;
@@ -59,8 +58,7 @@ fn github(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
         Level::Error => "error",
         Level::Note => "notice",
     };
-    let about = finding.schema.as_ref().map(|schema| format!("{schema}: ")).unwrap_or_default();
-    let message = escaped(&format!("{about}{}\nto mend it: {}", finding.message, finding.remedy));
+    let message = escaped(&format!("{}\nto mend it: {}", finding.headline(), finding.remedy));
     let property = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
     let file = property(&finding.file.display().to_string().replace('\\', "/"));
     let (line, column, rule) = (finding.line, finding.column, property(finding.rule));

@@ -50,8 +50,7 @@ fn result(finding: &Finding) -> Value {
         Level::Error => "error",
         Level::Note => "note",
     };
-    let about = finding.schema.as_ref().map(|schema| format!("{schema}: ")).unwrap_or_default();
-    let text = format!("{about}{} To mend it: {}.", finding.message, finding.remedy);
+    let text = format!("{} To mend it: {}.", finding.headline(), finding.remedy);
     let uri = finding.file.display().to_string().replace('\\', "/");
     let mut result = json!({
         "ruleId": finding.rule,

@@ -6,7 +6,7 @@ use super::{Exit, Failure};
 use crate::schema::{SchemaId, SchemaKind};
 
 pub(super) fn run(registry: &Registry, options: &Show, out: &mut impl Write) -> Result<Exit, Failure> {
-    let schemas = loaded(&registry.directory())?;
+    let schemas = loaded(registry)?;
     let asked = &options.schema;
     let found = match asked.parse::<SchemaId>() {
         Ok(id) => schemas.get(&id),
@@ -18,12 +18,7 @@ pub(super) fn run(registry: &Registry, options: &Show, out: &mut impl Write) -> 
             schemas.versions(kind, &name).next_back()
         }
     };
-    let Some(schema) = found else {
-        let path = registry.schemas.display();
-        return Err(Failure::Told(format!(
-            "there is no {asked} in {path}: `nexus-governance schema list` shows what there is"
-        )));
-    };
+    let schema = found.ok_or_else(|| registry.has_no(asked))?;
     write!(out, "{}", schema.to_text())?;
     Ok(Exit::Fine)
 }

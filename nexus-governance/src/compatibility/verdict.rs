@@ -104,6 +104,12 @@ impl<'a> Comparison<'a> {
         verdicts.pop().unwrap_or_else(|| Ok(Verdict::Undecided { reason: "nothing was compared".to_owned() }))
     }
 
+    /// The same, where a schema that cannot be taken apart is no error, but undecided.
+    pub(crate) fn judged(&self, accepting: &Side<'_>, refusing: &Side<'_>) -> Verdict {
+        let verdict = self.verdict(accepting, refusing);
+        verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() })
+    }
+
     /// The same for several pairs: what they have in common is looked at once.
     pub(crate) fn verdicts(&self, pairs: &[(&Side<'_>, &Side<'_>)]) -> Vec<Result<Verdict, Unreadable>> {
         let searched = on_a_large_stack(|| self.search(pairs)).unwrap_or_else(|error| {
