@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod cause;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

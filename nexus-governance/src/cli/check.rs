@@ -8,6 +8,7 @@ use super::arguments::{Check, Registry};
 use super::finding::{Finding, Level};
 use super::place::Place;
 use super::{Exit, Failure, against, report};
+use crate::cause::with_cause;
 use crate::governed::parsed;
 use crate::locked::LockProblem;
 use crate::pointer::Pointer;
@@ -38,7 +39,8 @@ pub(super) fn run(registry: &Registry, options: &Check, out: &mut impl Write) ->
     let base = options.against.as_deref().map(|revision| base(&directory, revision)).transpose()?;
     let mut checked = Checked::default();
     let (schemas, texts) = read(&directory, &mut checked)?;
-    (checked.schemas, checked.released) = (schemas.len(), schemas.released().len());
+    (checked.schemas, checked.released) =
+        (schemas.len(), schemas.iter().filter(|schema| schema.digest().is_some()).count());
     let lock = checked_lock(registry, &mut checked)?;
     for schema in schemas.iter() {
         let is_old = base.as_ref().is_some_and(|base| base.get(schema.id()) == Some(schema));
@@ -126,11 +128,9 @@ impl Fault {
                 finding.about(id).pointing(text, "/x-nexus/digest")
             }
             Self::Document(error) => {
-                let cause =
-                    std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 let remedy =
                     "register it with `nexus-governance schema register`, or move the file elsewhere";
-                let message = format!("{error}{cause}");
+                let message = with_cause(&error);
                 let finding = Finding::at(&file, Place::START, "no-registered-schema", message, remedy);
                 finding.pointing(text, error.pointer())
             }

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::arguments::{List, Plain, Registry};
 use super::report::DIM;
 use super::{Exit, Failure};
+use crate::cause::with_cause;
 use crate::registry::SchemaSet;
 use crate::schema::Schema;
 
 /// What is in the directory, if all of it can be read.
 pub(super) fn loaded(registry: &Registry) -> Result<SchemaSet, Failure> {
     let loaded = registry.existing()?.load_now().map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        Failure::Told(format!("{error}{cause}; `nexus-governance schema check` tells more"))
+        Failure::Told(format!("{}; `nexus-governance schema check` tells more", with_cause(&error)))
     })?;
     Ok(loaded.schemas)
 }

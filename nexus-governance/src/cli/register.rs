@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::arguments::{Register, Registry};
 use super::report::{ERROR, FINE};
 use super::{Exit, Failure, list};
+use crate::cause::with_cause;
 use crate::governed::parsed;
 use crate::registry::{RegisterError, Registered, Registration, SchemaRegistryExt};
 use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId};
@@ -82,11 +83,10 @@ fn about(document: &Value, options: &Register) -> Result<(SchemaId, Compatibilit
         (Ok(draft), _) => Some(draft),
         (Err(_), Some(_)) => None,
         (Err(error), None) => {
-            let cause =
-                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             return Err(Failure::Told(format!(
-                "{}: {error}{cause}; or name it with --id event/OrderPlaced/1.0.0",
-                options.file.display()
+                "{}: {}; or name it with --id event/OrderPlaced/1.0.0",
+                options.file.display(),
+                with_cause(&error)
             )));
         }
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nexus_core::{Clock, Shape, ShapeLock, StoredThing, SystemClock};
 
+use crate::cause::with_cause;
 use crate::locked::{self, closed, shapes};
 use crate::registry::{Objection, SchemaDirectory, SchemaSet};
 use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId, SchemaKind, SemanticVersion};
@@ -54,7 +55,7 @@ pub fn check_schemas(directory: impl AsRef<Path>, program: &ShapeLock) {
         Err(error) => panic!("{} cannot be read: {error}", lock_path.display()),
     };
     let loaded = directory.load_now();
-    let schemas = loaded.unwrap_or_else(|error| panic!("{error}: {}", cause(&error))).schemas;
+    let schemas = loaded.unwrap_or_else(|error| panic!("{}", with_cause(&error))).schemas;
     let change = Change::of(&schemas, &locked, program);
     assert!(
         change.faults.is_empty(),
@@ -64,10 +65,6 @@ pub fn check_schemas(directory: impl AsRef<Path>, program: &ShapeLock) {
     );
     let written = change.write(&directory, &lock_path, &locked);
     assert!(written.is_empty(), "brought up to date: look at it, and commit it\n{}", written.join("\n"));
-}
-
-fn cause(error: &dyn std::error::Error) -> String {
-    error.source().map(ToString::to_string).unwrap_or_default()
 }
 
 /// What has to be written, or what is wrong.
@@ -157,7 +154,7 @@ impl Change {
             let after = directory.load_now().map(|loaded| loaded.revision);
             let added = after.and_then(|after| directory.add_now(schema, &after));
             let id = schema.id();
-            added.unwrap_or_else(|error| panic!("{id} cannot be written: {error}: {}", cause(&error)));
+            added.unwrap_or_else(|error| panic!("{id} cannot be written: {}", with_cause(&error)));
             written.push(format!("  {}", directory.path().join(SchemaDirectory::place(id)).display()));
         }
         if self.lock != *locked {

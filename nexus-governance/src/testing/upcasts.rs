@@ -7,6 +7,7 @@ use nexus_core::{
 };
 
 use super::samples;
+use crate::cause::with_cause;
 use crate::governed::Compiled;
 use crate::registry::{SchemaDirectory, SchemaSnapshot};
 use crate::schema::SchemaKind;
@@ -91,10 +92,7 @@ pub async fn check_stored_upcasts<E: DomainEvent>(directory: impl AsRef<Path>, l
 
 fn loaded(directory: &Path) -> SchemaSnapshot {
     let loaded = SchemaDirectory::new(directory).load_now();
-    loaded.unwrap_or_else(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        panic!("{error}: {cause}")
-    })
+    loaded.unwrap_or_else(|error| panic!("{}", with_cause(&error)))
 }
 
 /// What is wrong with what becomes of the event.
