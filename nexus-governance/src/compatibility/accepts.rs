@@ -41,7 +41,7 @@ impl Search<'_> {
                 Admitted::None => false,
                 Admitted::Integers => is_whole(value)?,
             }),
-            (Node::Values(values), _) => Some(values.contains(value)),
+            (Node::Values(values), _) => Some(is_listed(values, value)),
             (Node::Number(test), Value::Number(number)) => {
                 let number = rational(number)?;
                 Some(number_passes(test, &number))
@@ -151,6 +151,15 @@ impl Search<'_> {
         }
         Some(found)
     }
+}
+
+/// Lists are in the order of their texts; that of an object depends on the order of its members.
+fn is_listed(values: &[Value], value: &Value) -> bool {
+    if matches!(value, Value::Object(_) | Value::Array(_)) {
+        return values.contains(value);
+    }
+    let text = value.to_string();
+    values.binary_search_by(|one| one.to_string().cmp(&text)).is_ok()
 }
 
 fn is_whole(value: &Value) -> Option<bool> {

@@ -13,8 +13,6 @@ use super::search::{Goal, Search};
 pub(super) enum Literal {
     /// It passes the test, or fails it.
     Test(NodeId, bool),
-    /// It is this value, or another.
-    Is(Rc<Value>, bool),
     /// It is a whole number, or none.
     Whole(bool),
     /// It is at least so long, or has so many items or members.
@@ -157,13 +155,6 @@ impl Search<'_> {
     fn listed(&mut self, id: NodeId, values: &[Value], fits: bool, kind: Kind) -> Formula {
         let mut of_kind = values.iter().filter(|value| Kind::of(value) == kind);
         match (fits, kind) {
-            (true, _) => {
-                if of_kind.next().is_some() {
-                    Formula::test(id, true)
-                } else {
-                    Formula::False
-                }
-            }
             (false, Kind::Object) => {
                 let different: Vec<Formula> = of_kind.map(|value| self.another_object(value)).collect();
                 Formula::all(different)
@@ -172,9 +163,8 @@ impl Search<'_> {
                 let different: Vec<Formula> = of_kind.map(|value| self.another_array(value)).collect();
                 Formula::all(different)
             }
-            (false, _) => Formula::all(
-                of_kind.map(|value| Formula::Literal(Literal::Is(Rc::new(value.clone()), false))),
-            ),
+            _ if of_kind.next().is_some() => Formula::test(id, fits),
+            _ => Formula::is(!fits),
         }
     }
 

@@ -247,7 +247,10 @@ impl Arena {
         }
     }
 
-    pub(super) fn values(&mut self, values: Vec<Value>) -> NodeId {
+    /// What accepts these values, each written in the normal way.
+    pub(super) fn values(&mut self, mut values: Vec<Value>) -> NodeId {
+        values.sort_by_cached_key(Value::to_string);
+        values.dedup();
         self.add(Node::Values(values))
     }
 

@@ -1,5 +1,7 @@
 //! Numbers as JSON Schema compares them: exactly.
 
+use std::collections::HashSet;
+
 use num_rational::BigRational;
 use num_traits::{FromPrimitive, One, Signed, ToPrimitive, Zero};
 use serde_json::{Number, Value};
@@ -75,7 +77,7 @@ pub(super) struct Numbers {
     high: Option<Bound>,
     multiples: Vec<Rational>,
     others: Vec<Rational>,
-    excluded: Vec<Rational>,
+    excluded: HashSet<Rational>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,8 +119,8 @@ impl Numbers {
         if is_one { self.multiples.push(of) } else { self.others.push(of) }
     }
 
-    pub(super) fn exclude(&mut self, number: Rational) {
-        self.excluded.push(number);
+    pub(super) fn exclude(&mut self, numbers: impl Iterator<Item = Rational>) {
+        self.excluded.extend(numbers);
     }
 
     fn is_inside(&self, number: &Rational) -> bool {
@@ -136,18 +138,26 @@ impl Numbers {
             && !self.excluded.contains(number)
     }
 
-    /// One that fits, or that there is none.
-    pub(super) fn solve(&self) -> Answer {
+    /// One that fits, or that there is none; and how many steps that took.
+    pub(super) fn solve(&self) -> (Answer, u64) {
         if let (Some(low), Some(high)) = (&self.low, &self.high)
             && (low.at > high.at || (low.at == high.at && (low.is_open || high.is_open)))
         {
-            return Answer::None;
+            return (Answer::None, 1);
         }
         let has_fractions = self.multiples.iter().chain(&self.others).any(|of| !of.is_integer());
         match self.step() {
-            Some(step) => self.on_grid(&step, has_fractions),
-            None => self.anywhere(),
+            Some(step) => {
+                let (answer, tries) = self.on_grid(&step, has_fractions);
+                (answer, 1 + u64::from(tries) * self.tests() / 8)
+            }
+            None => (self.anywhere(), 1 + TRIES_BETWEEN as u64 * self.tests() / 8),
         }
+    }
+
+    /// How much has to be looked at to tell whether a number fits.
+    fn tests(&self) -> u64 {
+        (1 + self.multiples.len() + self.others.len()) as u64
     }
 
     /// The distance of the numbers that are multiples of all that is asked for.
@@ -160,13 +170,13 @@ impl Numbers {
         })
     }
 
-    fn on_grid(&self, step: &Rational, has_fractions: bool) -> Answer {
+    fn on_grid(&self, step: &Rational, has_fractions: bool) -> (Answer, u32) {
         let bounded = |at: &Bound| at.at.abs() <= BigRational::from_integer(EXACT.into());
         let is_exact = !has_fractions
             || (self.low.as_ref().is_some_and(bounded) && self.high.as_ref().is_some_and(bounded));
         let none = if is_exact { Answer::None } else { Answer::Unknown };
         if self.others.iter().any(|of| is_multiple(step, of)) {
-            return none;
+            return (none, 0);
         }
         let first = self.low.as_ref().map(|low| (&low.at / step).ceil() * step);
         let last = self.high.as_ref().map(|high| (&high.at / step).floor() * step);
@@ -185,22 +195,22 @@ impl Numbers {
         let tries = needed.to_u32().map_or(TRIES, |needed| needed.min(TRIES));
         let mut number = start;
         let mut is_written = true;
-        for _ in 0..tries {
+        for tried in 0..tries {
             let is_past = self.high.as_ref().is_some_and(|high| number > high.at)
                 || self.low.as_ref().is_some_and(|low| number < low.at);
             if is_past {
-                return if is_written { none } else { Answer::Unknown };
+                return (if is_written { none } else { Answer::Unknown }, tried);
             }
             if self.fits(&number) {
                 match written(&number) {
-                    Some(found) => return Answer::Number(found),
+                    Some(found) => return (Answer::Number(found), tried),
                     None => is_written = false,
                 }
             }
             number += &direction;
         }
         let is_all = is_written && needed.to_u32().is_some_and(|needed| needed <= TRIES);
-        if is_all { none } else { Answer::Unknown }
+        (if is_all { none } else { Answer::Unknown }, tries)
     }
 
     /// Without multiples, what lies between two numbers is never used up.

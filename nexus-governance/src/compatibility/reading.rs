@@ -3,7 +3,7 @@
 mod keywords;
 mod unevaluated;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jsonschema::Draft;
 use serde_json::{Map, Value};
@@ -20,6 +20,9 @@ const LARGEST: usize = 50_000;
 /// How many parts a schema may have where each is counted as often as it is referred to.
 const MOST_EXPANDED: u64 = 1_000_000;
 
+/// How many different patterns a schema may have: each takes time to compile, and memory.
+const MOST_PATTERNS: usize = 500;
+
 /// Why a schema could not be taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
@@ -27,6 +30,8 @@ pub(crate) enum Unreadable {
     TooDeep,
     #[error("it has more than {LARGEST} parts")]
     TooLarge,
+    #[error("it has more than {MOST_PATTERNS} different patterns")]
+    TooManyPatterns,
     #[error("its references lead to the same parts more than {MOST_EXPANDED} times")]
     TooManyReferences,
     #[error("it refers to {0:?}, which there is none of")]
@@ -50,6 +55,11 @@ pub(super) struct Reader<'a> {
     seen: HashMap<(usize, Pointer), Seen>,
     /// How many parts there were before the schema that is read.
     before: usize,
+    /// How many values its enumerations list: each is a part.
+    values: usize,
+    patterns: HashSet<String>,
+    /// Where the anchors of a document are, also those that are no schemas.
+    anchors: HashMap<usize, HashMap<&'a str, Vec<Pointer>>>,
     /// How many parts there are, counted as often as they are referred to: so many a validator looks at.
     expanded: u64,
 }
@@ -87,13 +97,25 @@ impl Place {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(arena: &'a mut Arena, references: &'a HashMap<String, Value>) -> Self {
-        Self { arena, references, documents: Vec::new(), seen: HashMap::new(), before: 0, expanded: 0 }
+        Self {
+            arena,
+            references,
+            documents: Vec::new(),
+            seen: HashMap::new(),
+            before: 0,
+            values: 0,
+            patterns: HashSet::new(),
+            anchors: HashMap::new(),
+            expanded: 0,
+        }
     }
 
     /// The node that accepts what `schema` accepts.
     pub(super) fn read(&mut self, schema: &'a Value) -> Result<NodeId, Unreadable> {
         self.before = self.arena.len();
         self.expanded = 0;
+        self.values = 0;
+        self.patterns.clear();
         let place = self.open(None, schema);
         let read = self.schema(schema, &place);
         if read.is_err() {
@@ -101,6 +123,7 @@ impl<'a> Reader<'a> {
             self.seen.retain(|_, seen| matches!(seen, Seen::Done(..)));
         }
         let id = read?;
+        self.is_bounded()?;
         if self.arena.turns_in_circles(id) { Err(Unreadable::Circular) } else { Ok(id) }
     }
 
@@ -113,9 +136,7 @@ impl<'a> Reader<'a> {
         if place.depth > DEEPEST {
             return Err(Unreadable::TooDeep);
         }
-        if self.arena.len() - self.before > LARGEST {
-            return Err(Unreadable::TooLarge);
-        }
+        self.is_bounded()?;
         let keywords = match schema {
             Value::Bool(true) => return Ok(Arena::ANYTHING),
             Value::Bool(false) => return Ok(Arena::NOTHING),
@@ -147,6 +168,16 @@ impl<'a> Reader<'a> {
         Ok(id)
     }
 
+    fn is_bounded(&self) -> Result<(), Unreadable> {
+        if self.arena.len() - self.before + self.values > LARGEST {
+            return Err(Unreadable::TooLarge);
+        }
+        if self.patterns.len() > MOST_PATTERNS {
+            return Err(Unreadable::TooManyPatterns);
+        }
+        Ok(())
+    }
+
     fn expand(&mut self, parts: u64) -> Result<(), Unreadable> {
         self.expanded = self.expanded.saturating_add(parts);
         if self.expanded > MOST_EXPANDED { Err(Unreadable::TooManyReferences) } else { Ok(()) }
@@ -168,7 +199,7 @@ impl<'a> Reader<'a> {
             parts.push(target);
         }
         self.general(of, &mut parts);
-        self.numbers(of, &mut parts);
+        self.numbers(of, place, &mut parts);
         self.texts(of, draft, place, &mut parts);
         self.arrays(of, draft, place, &mut parts)?;
         self.objects(of, draft, place, &mut parts)?;
@@ -212,12 +243,11 @@ impl<'a> Reader<'a> {
             "" => Pointer::default(),
             fragment if fragment.starts_with('/') => Pointer::parse(fragment).ok_or_else(dangling)?,
             anchor => {
-                let mut found = Vec::new();
-                find_anchors(root, anchor, Pointer::default(), &mut found);
-                match (found.pop(), found.is_empty()) {
-                    (Some(only), true) => only,
-                    (Some(_), false) => return Ok(self.opaque("$ref", &Value::from(reference), place)),
-                    (None, _) => return Err(dangling()),
+                let anchors = self.anchors.entry(target.document).or_insert_with(|| anchors(root));
+                match anchors.get(anchor).map(Vec::as_slice) {
+                    Some([only]) => only.clone(),
+                    Some(_) => return Ok(self.opaque("$ref", &Value::from(reference), place)),
+                    None => return Err(dangling()),
                 }
             }
         };
@@ -249,24 +279,26 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// All places that have this anchor, also those that are no schemas.
-fn find_anchors(value: &Value, anchor: &str, at: Pointer, found: &mut Vec<Pointer>) {
-    match value {
-        Value::Object(keywords) => {
-            if keywords.get("$anchor").and_then(Value::as_str) == Some(anchor) {
-                found.push(at.clone());
+/// All places in a document that have an anchor.
+fn anchors(root: &Value) -> HashMap<&str, Vec<Pointer>> {
+    let mut found: HashMap<&str, Vec<Pointer>> = HashMap::new();
+    let mut left = vec![(root, Pointer::default())];
+    while let Some((value, at)) = left.pop() {
+        match value {
+            Value::Object(keywords) => {
+                if let Some(anchor) = keywords.get("$anchor").and_then(Value::as_str) {
+                    found.entry(anchor).or_default().push(at.clone());
+                }
+                left.extend(keywords.iter().map(|(keyword, value)| (value, at.join(keyword))));
             }
-            for (keyword, value) in keywords {
-                find_anchors(value, anchor, at.join(keyword), found);
+            Value::Array(items) => {
+                let places = (0..).map(|index: usize| at.join(&index.to_string()));
+                left.extend(items.iter().zip(places));
             }
+            _ => {}
         }
-        Value::Array(items) => {
-            for (index, value) in items.iter().enumerate() {
-                find_anchors(value, anchor, at.join(&index.to_string()), found);
-            }
-        }
-        _ => {}
     }
+    found
 }
 
 /// Whether the way there leads into a schema with an `$id` of its own, where references mean something else.

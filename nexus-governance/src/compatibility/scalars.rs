@@ -22,26 +22,27 @@ impl Search<'_> {
         let one = || Rational::from_integer(1.into());
         for literal in literals {
             match literal {
-                Literal::Test(id, fits) => {
-                    let Node::Number(test) = self.arena.node(*id) else { continue };
-                    match test.bound(*fits) {
+                Literal::Test(id, fits) => match self.arena.node(*id) {
+                    Node::Number(test) => match test.bound(*fits) {
                         NumberBound::Low(at, is_open) => asked.at_least(at, is_open),
                         NumberBound::High(at, is_open) => asked.at_most(at, is_open),
                         NumberBound::Multiple(of, fits) => asked.multiple_of(of.clone(), fits),
+                    },
+                    Node::Values(values) if !fits => {
+                        let numbers = values.iter().filter_map(Value::as_number);
+                        asked.exclude(numbers.filter_map(rational));
                     }
-                }
+                    _ => {}
+                },
                 Literal::Whole(fits) => asked.multiple_of(one(), *fits),
-                Literal::Is(value, false) => {
-                    if let Value::Number(number) = &**value
-                        && let Some(number) = rational(number)
-                    {
-                        asked.exclude(number);
-                    }
-                }
                 _ => {}
             }
         }
-        match asked.solve() {
+        let (answer, effort) = asked.solve();
+        if !self.spend(effort) {
+            return Outcome::unknown(super::search::TOO_MUCH);
+        }
+        match answer {
             NumberAnswer::Number(number) => Outcome::Found(number),
             NumberAnswer::None => Outcome::None,
             NumberAnswer::Unknown => Outcome::unknown("no number was found, nor that there is none"),
@@ -55,19 +56,21 @@ impl Search<'_> {
             match literal {
                 Literal::AtLeast(least) => texts.min = texts.min.max(*least),
                 Literal::AtMost(most) => texts.max = Some(texts.max.map_or(*most, |max| max.min(*most))),
-                Literal::Is(value, false) => texts.excluded.extend(value.as_str().map(str::to_owned)),
                 Literal::Test(id, fits) => match self.arena.node(*id) {
                     Node::Text(TextTest::Pattern(pattern)) => texts.patterns.push((pattern.clone(), *fits)),
                     Node::Text(TextTest::Format(format)) => formats.push((format.clone(), *fits)),
+                    Node::Values(values) if !fits => {
+                        texts.excluded.extend(values.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
                     _ => {}
                 },
                 _ => {}
             }
         }
-        if !self.spend(10 * (1 + texts.patterns.len() as u64)) {
+        let (found, effort) = self.patterns.solve(&texts);
+        if !self.spend(effort) {
             return Outcome::unknown(super::search::TOO_MUCH);
         }
-        let found = self.patterns.solve(&texts);
         if formats.is_empty() {
             return match found {
                 TextAnswer::Text(text) => Outcome::Found(Value::String(text)),

@@ -95,6 +95,46 @@ fn patterns_that_other_engines_hang_on_are_judged_or_refused() {
 }
 
 #[test]
+fn a_great_many_patterns_are_refused() {
+    let patterns: Vec<Value> = (0..600).map(|n| json!({ "pattern": format!("^a{n}") })).collect();
+    assert_eq!(refused(&json!({ "anyOf": patterns })), "it has more than 500 different patterns");
+    // Each of these takes all the memory that a pattern may.
+    let costly = |n: u32| json!({ "pattern": format!("^([a-z]{{1,40}}{n}){{1,40}}$") });
+    let costly: Vec<Value> = (0..300).map(costly).collect();
+    judged(&json!({ "type": "string", "minLength": 1 }), &json!({ "anyOf": costly })).unwrap();
+}
+
+#[test]
+fn a_great_many_values_are_judged_or_refused() {
+    let values = |count: usize| -> Vec<String> { (0..count).map(|n| format!("value {n}")).collect() };
+    let (fewer, all) = (json!({ "enum": values(19_999) }), json!({ "enum": values(20_000) }));
+    assert_eq!(judged(&fewer, &all), Ok(Verdict::Compatible));
+    let Ok(Verdict::Incompatible(witness)) = judged(&all, &fewer) else { panic!() };
+    assert_eq!(witness.document, json!("value 19999"));
+    let others = json!({ "type": "string", "not": { "enum": values(20_000) } });
+    assert!(matches!(judged(&others, &fewer), Ok(Verdict::Incompatible(_))));
+    assert_eq!(refused(&json!({ "enum": values(60_000) })), "it has more than 50000 parts");
+}
+
+#[test]
+fn a_great_many_anchors_are_found() {
+    let anchor = |n: usize| (format!("d{n}"), json!({ "$anchor": format!("a{n}"), "minimum": n }));
+    let definitions: Map<String, Value> = (0..5_000).map(anchor).collect();
+    let references: Vec<Value> = (0..5_000).map(|n| json!({ "$ref": format!("#a{n}") })).collect();
+    let schema = json!({ "$defs": definitions, "anyOf": references });
+    assert_eq!(judged(&schema, &schema), Ok(Verdict::Compatible));
+}
+
+#[test]
+fn multiples_that_a_float_cannot_tell_are_no_guess() {
+    let huge = json!({ "type": "integer", "multipleOf": 9_007_199_254_740_993_u64 });
+    assert_eq!(judged(&huge, &huge), Ok(Verdict::Compatible));
+    undecided(&huge, &json!({ "type": "integer", "multipleOf": 9_007_199_254_740_995_u64 }));
+    let text = json!({ "minLength": 1_000_000, "type": "string" });
+    undecided(&text, &json!({ "type": "integer" }));
+}
+
+#[test]
 fn combinations_that_double_with_each_level_end() {
     let doubling = |levels: usize, last: Value| {
         let mut defs = Map::from_iter([("d0".to_owned(), last)]);

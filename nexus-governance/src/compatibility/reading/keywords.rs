@@ -7,6 +7,9 @@ use super::{Place, Reader, Unreadable};
 use crate::compatibility::node::{Arena, ArrayTest, Node, NodeId, NumberTest, ObjectTest, TextTest, Types};
 use crate::compatibility::number::{Rational, normal, rational};
 
+/// Up to here a float holds every whole number.
+const EXACT: u64 = 1 << 53;
+
 /// What a bound asks of a number.
 type Bound = fn(Rational) -> NumberTest;
 
@@ -21,21 +24,15 @@ impl Reader<'_> {
         };
         parts.extend(types.map(|types| self.arena.add(Node::Types(types))));
         if let Some(Value::Array(values)) = of.get("enum") {
-            let mut normalised: Vec<Value> = Vec::with_capacity(values.len());
-            for value in values.iter().map(normal) {
-                if !normalised.contains(&value) {
-                    normalised.push(value);
-                }
-            }
-            normalised.sort_by_cached_key(Value::to_string);
-            parts.push(self.arena.values(normalised));
+            self.values += values.len();
+            parts.push(self.arena.values(values.iter().map(normal).collect()));
         }
         if let Some(value) = of.get("const") {
             parts.push(self.arena.values(vec![normal(value)]));
         }
     }
 
-    pub(super) fn numbers(&mut self, of: &Map<String, Value>, parts: &mut Vec<NodeId>) {
+    pub(super) fn numbers(&mut self, of: &Map<String, Value>, place: &Place, parts: &mut Vec<NodeId>) {
         let tests: [(&str, Bound); 5] = [
             ("minimum", NumberTest::AtLeast),
             ("exclusiveMinimum", NumberTest::Above),
@@ -45,9 +42,15 @@ impl Reader<'_> {
         ];
         for (keyword, test) in tests {
             if let Some(Value::Number(number)) = of.get(keyword)
-                && let Some(number) = rational(number)
+                && let Some(bound) = rational(number)
             {
-                parts.push(self.arena.add(Node::Number(test(number))));
+                // The validator divides by a float, which cannot tell larger numbers apart.
+                let is_rounded = keyword == "multipleOf" && bound > Rational::from_integer(EXACT.into());
+                parts.push(if is_rounded {
+                    self.opaque(keyword, &Value::Number(number.clone()), place)
+                } else {
+                    self.arena.add(Node::Number(test(bound)))
+                });
             }
         }
     }
@@ -66,6 +69,7 @@ impl Reader<'_> {
             parts.push(self.arena.add(Node::Text(TextTest::AtMost(most))));
         }
         if let Some(Value::String(pattern)) = of.get("pattern") {
+            self.patterns.insert(pattern.clone());
             parts.push(self.arena.add(Node::Text(TextTest::Pattern(pattern.clone()))));
         }
         if let Some(Value::String(format)) = of.get("format")
@@ -137,6 +141,7 @@ impl Reader<'_> {
         }
         let mut patterns = Vec::new();
         for (pattern, schema) in members(of, "patternProperties") {
+            self.patterns.insert(pattern.clone());
             let of = self.schema(schema, &place.at("patternProperties").at(pattern))?;
             patterns.push((pattern.clone(), of));
         }
