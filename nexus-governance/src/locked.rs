@@ -1,6 +1,5 @@
 //! What the lock file says beside what is registered.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use nexus_core::{Shape, ShapeLock, WayOfReading};
@@ -14,7 +13,7 @@ use crate::schema::{Origin, Schema, SchemaId, SchemaKind};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum LockProblem {
-    /// The program writes or reads something that has no schema.
+    /// The program writes or reads something that has no released schema.
     Unregistered {
         /// An event or a command.
         kind: SchemaKind,
@@ -22,6 +21,8 @@ pub enum LockProblem {
         name: String,
         /// Its version.
         version: u32,
+        /// The newest draft of its schema, if there is one.
+        draft: Option<SchemaId>,
     },
     /// A document fits the schema, and the program does not read it.
     Unread {
@@ -98,7 +99,10 @@ impl LockProblem {
     /// What can be done about it.
     pub fn remedy(&self) -> String {
         match self {
-            Self::Unregistered { .. } => {
+            Self::Unregistered { draft: Some(draft), .. } => {
+                format!("release the draft {draft}: `nexus-governance schema register FILE`")
+            }
+            Self::Unregistered { draft: None, .. } => {
                 "register its schema: run the test that calls `check_schemas`, or `nexus-governance schema register`".into()
             }
             Self::Unread { schema, .. } => {
@@ -120,10 +124,11 @@ fn next(schema: &SchemaId) -> SchemaId {
 impl fmt::Display for LockProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unregistered { kind, name, version } => {
+            Self::Unregistered { kind, name, version, draft } => {
+                let found = if draft.is_some() { "only a draft" } else { "no schema" };
                 write!(
                     f,
-                    "the program has the {kind} {name} of version {version}, and no schema is registered for it"
+                    "the program has the {kind} {name} of version {version}, and {found} is registered for it"
                 )
             }
             Self::Unread { witness, .. } => {
@@ -162,13 +167,19 @@ impl SchemaSet {
     /// what a schema accepts and the program does not read, what a program writes and a schema that was derived from it refuses;
     /// and released schemas that are not what they were, by the digests in the lock file.
     pub fn compared_with(&self, lock: &ShapeLock) -> Vec<LockProblem> {
-        let mut problems = Vec::new();
+        let (mut problems, mut asked) = (Vec::new(), Vec::new());
         for (kind, name, version, shape, _) in shapes(lock) {
             match self.newest(kind, name, version) {
-                Some(schema) => problems.extend(differences(self, schema, shape)),
-                None => problems.push(LockProblem::Unregistered { kind, name: name.to_owned(), version }),
+                Some(schema) => asked.push((schema, shape)),
+                None => {
+                    let mut of_version = self.versions(kind, name).map(Schema::id);
+                    let draft = of_version.rfind(|id| id.version.major == version).cloned();
+                    let name = name.to_owned();
+                    problems.push(LockProblem::Unregistered { kind, name, version, draft });
+                }
             }
         }
+        problems.extend(differences(self, &asked).into_iter().flatten());
         for (id, digest) in &lock.schemas {
             let registered = id.parse().ok().and_then(|id| self.get(&id));
             match registered {
@@ -179,7 +190,7 @@ impl SchemaSet {
                 Some(_) => {}
             }
         }
-        for schema in self.released().iter() {
+        for schema in self.released() {
             if !lock.schemas.contains_key(&schema.id().to_string()) {
                 problems.push(LockProblem::Unlocked { schema: schema.id().clone() });
             }
@@ -203,28 +214,44 @@ pub(crate) fn shapes(lock: &ShapeLock) -> impl Iterator<Item = (SchemaKind, &str
     events.chain(commands)
 }
 
-/// How a schema and the shape of the type differ that reads what fits it.
-pub(crate) fn differences(schemas: &SchemaSet, schema: &Schema, shape: &Shape) -> Option<LockProblem> {
-    let references: HashMap<String, Value> = schemas.referred_by([schema.document()]);
-    let comparison = Comparison::new(&references);
-    let id = schema.id().clone();
-    let verdict = |writer: &Value, reader: &Value| comparison.judged(&Side::new(writer), &Side::new(reader));
-    if schema.origin() == Origin::Derived && content(schema.document()) == content(&closed(shape)) {
-        return None;
+/// How each schema and the shape of the type differ that reads what fits it.
+pub(crate) fn differences(schemas: &SchemaSet, asked: &[(&Schema, &Shape)]) -> Vec<Option<LockProblem>> {
+    let references = schemas.referred_by(asked.iter().map(|(schema, _)| schema.document()));
+    let closed: Vec<Value> = asked.iter().map(|(_, shape)| closed(shape)).collect();
+    let sides: Vec<_> = asked
+        .iter()
+        .zip(&closed)
+        .map(|((schema, shape), closed)| {
+            (Side::new(schema.document()), Side::new(shape.as_value()), Side::new(closed))
+        })
+        .collect();
+    let is_derived = |schema: &Schema| schema.origin() == Origin::Derived;
+    // What a pair shows, and of which schema.
+    let (mut pairs, mut shown) = (Vec::new(), Vec::new());
+    for (index, ((schema, _), (registered, read, written))) in asked.iter().zip(&sides).enumerate() {
+        if is_derived(schema) && content(registered.schema) == content(written.schema) {
+            continue;
+        }
+        pairs.push((registered, read));
+        shown.push((index, false));
+        if is_derived(schema) {
+            pairs.push((written, registered));
+            shown.push((index, true));
+        }
     }
-    match verdict(schema.document(), shape.as_value()) {
-        Verdict::Compatible => {}
-        Verdict::Incompatible(witness) => return Some(LockProblem::Unread { schema: id, witness }),
-        Verdict::Undecided { reason } => return Some(LockProblem::Undecided { schema: id, reason }),
+    let mut found: Vec<Option<LockProblem>> = asked.iter().map(|_| None).collect();
+    let verdicts = Comparison::new(&references).judged(&pairs);
+    for ((index, is_written), verdict) in shown.into_iter().zip(verdicts) {
+        let schema = asked[index].0.id().clone();
+        let problem = match verdict {
+            Verdict::Compatible => continue,
+            Verdict::Incompatible(witness) if is_written => LockProblem::Unfit { schema, witness },
+            Verdict::Incompatible(witness) => LockProblem::Unread { schema, witness },
+            Verdict::Undecided { reason } => LockProblem::Undecided { schema, reason },
+        };
+        found[index].get_or_insert(problem);
     }
-    if schema.origin() != Origin::Derived {
-        return None;
-    }
-    match verdict(&closed(shape), schema.document()) {
-        Verdict::Compatible => None,
-        Verdict::Incompatible(witness) => Some(LockProblem::Unfit { schema: id, witness }),
-        Verdict::Undecided { reason } => Some(LockProblem::Undecided { schema: id, reason }),
-    }
+    found
 }
 
 /// What a schema says, without what it says about itself.

@@ -134,7 +134,7 @@ async fn what_is_new_is_registered() {
     let of_user = Crate::new();
     of_user.brought_up_to_date(&first());
     let schemas = SchemaDirectory::new(of_user.schemas()).load().await.unwrap().schemas;
-    let ids: Vec<String> = schemas.released().iter().map(|schema| schema.id().to_string()).collect();
+    let ids: Vec<String> = schemas.released().map(|schema| schema.id().to_string()).collect();
     assert_eq!(ids, ["event/OrderPaid/1.0.0", "command/Pay/1.0.0"]);
     let lock =
         ShapeLock::from_json(&fs::read_to_string(of_user.0.path().join("nexus.lock.json")).unwrap()).unwrap();
@@ -249,6 +249,27 @@ fn a_schema_written_by_hand_stays_and_is_compared() {
     by_hand(|schema| schema["properties"]["cents"] = json!({ "type": "integer", "minimum": -1 }));
     let told = of_user.check(&first()).unwrap_err();
     assert!(told.contains("the program does not read {\"by\":\"\",\"cents\":-1}"), "{told}");
+}
+
+#[test]
+fn a_draft_that_somebody_wrote_is_not_overwritten() {
+    let of_user = Crate::new();
+    of_user.brought_up_to_date(&first());
+    let path = of_user.schemas().join("command/Pay/1.0.0.json");
+    let draft = |origin: &str| {
+        let mut document: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        document["x-nexus"].as_object_mut().unwrap().remove("digest");
+        document["x-nexus"]["origin"] = json!(origin);
+        fs::write(&path, document.to_string()).unwrap();
+    };
+    draft("written");
+    let (told, before) = (of_user.check(&first()).unwrap_err(), fs::read_to_string(&path).unwrap());
+    assert!(told.contains("command/Pay/1.0.0 is a draft that somebody wrote"), "{told}");
+    assert!(told.contains("command/Pay/1.0.0 was released, and is a draft again"), "{told}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    fs::remove_file(of_user.0.path().join("nexus.lock.json")).unwrap();
+    draft("derived");
+    of_user.brought_up_to_date(&first());
 }
 
 #[test]

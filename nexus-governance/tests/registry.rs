@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nexus_core::{MemoryStore, ShapeLock};
 use nexus_governance::{
-    CompatibilityMode, Direction, Objection, RegisterError, Registered, Registration, RegistryError,
+    CompatibilityMode, Direction, Objection, RegisterError, Registered, Registration, RegistryError, Schema,
     SchemaDirectory, SchemaKind, SchemaRegistry, SchemaRegistryExt, SchemasInStore,
 };
 use serde_json::{Value, json};
@@ -226,9 +226,40 @@ async fn a_directory_holds_drafts_until_they_are_released() {
     document["properties"]["note"] = json!({ "type": "string" });
     fs::write(&path, document.to_string()).unwrap();
     let drafted = registry.load().await.unwrap().schemas;
-    assert_eq!((drafted.len(), drafted.released().len()), (1, 0));
+    assert_eq!((drafted.len(), drafted.released().count()), (1, 0));
     registry.register(registration("event/A/1.0.0", document)).await.unwrap();
-    assert_eq!(registry.load().await.unwrap().schemas.released().len(), 1);
+    assert_eq!(registry.load().await.unwrap().schemas.released().count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_released_refers_to_nothing_that_may_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = SchemaDirectory::new(folder.path());
+    let (money, at) = ("type/Money/1.0.0".parse().unwrap(), "2026-11-26T09:30:00Z".parse().unwrap());
+    let (mode, origin) = Default::default();
+    let draft = Schema::draft(money, at, mode, origin, order(json!({ "cents": {} }))).unwrap();
+    fs::create_dir_all(folder.path().join("type/Money")).unwrap();
+    fs::write(folder.path().join("type/Money/1.0.0.json"), draft.to_text()).unwrap();
+    let paid = order(json!({ "total": { "$ref": "nexus:type/Money/1.0.0" } }));
+    let error = registry.register(registration("event/Paid/1.0.0", paid.clone())).await.unwrap_err();
+    assert!(error.to_string().contains("it refers to type/Money/1.0.0, a draft"), "{error}");
+    registry.register(registration("type/Money/1.0.0", draft.document().clone())).await.unwrap();
+    registry.register(registration("event/Paid/1.0.0", paid)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draft_is_compared_with_what_is_released_and_nothing_is_compared_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = SchemaDirectory::new(folder.path());
+    registry.register(registration("event/A/1.0.0", order(json!({ "a": {} })))).await.unwrap();
+    let (id, at) = ("event/A/1.1.0".parse().unwrap(), "2026-11-26T09:30:00Z".parse().unwrap());
+    let (mode, origin) = Default::default();
+    let draft = Schema::draft(id, at, mode, origin, json!({ "type": "string" })).unwrap();
+    fs::write(folder.path().join("event/A/1.1.0.json"), draft.to_text()).unwrap();
+    let schemas = registry.load().await.unwrap().schemas;
+    assert!(!schemas.judge(&draft, None).is_accepted());
+    assert_eq!(schemas.newest(SchemaKind::Event, "A", 1).unwrap().id().to_string(), "event/A/1.0.0");
+    registry.register(registration("event/A/1.2.0", order(json!({ "a": {}, "b": {} })))).await.unwrap();
 }
 
 #[tokio::test]

@@ -39,8 +39,7 @@ pub(super) fn run(registry: &Registry, options: &Check, out: &mut impl Write) ->
     let base = options.against.as_deref().map(|revision| base(&directory, revision)).transpose()?;
     let mut checked = Checked::default();
     let (schemas, texts) = read(&directory, &mut checked)?;
-    (checked.schemas, checked.released) =
-        (schemas.len(), schemas.iter().filter(|schema| schema.digest().is_some()).count());
+    (checked.schemas, checked.released) = (schemas.len(), schemas.released().count());
     let lock = checked_lock(registry, &mut checked)?;
     for schema in schemas.iter() {
         let is_old = base.as_ref().is_some_and(|base| base.get(schema.id()) == Some(schema));
@@ -222,7 +221,7 @@ fn lock_finding(
             let text = registry.lock_text().ok().flatten().unwrap_or_default();
             let root = Pointer::default();
             let pointer = match problem {
-                LockProblem::Unregistered { kind, name, version } => {
+                LockProblem::Unregistered { kind, name, version, .. } => {
                     root.join(&format!("{kind}s")).join(name).join(&version.to_string())
                 }
                 LockProblem::Missing { schema } => root.join("schemas").join(schema),
@@ -246,7 +245,7 @@ fn compare_with_base(
     directory: &SchemaDirectory,
     checked: &mut Checked,
 ) {
-    for before in base.released().iter() {
+    for before in base.released() {
         let id = before.id();
         let file = directory.path().join(SchemaDirectory::place(id));
         let finding = |rule, message: String, remedy: &str| {

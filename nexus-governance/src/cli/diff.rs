@@ -16,20 +16,19 @@ pub(super) fn run(registry: &Registry, options: &Diff, out: &mut impl Write) -> 
     let references = schemas.referred_by([before.document(), after.document()]);
     let comparison = Comparison::new(&references);
     let (old, new) = (Side::new(before.document()), Side::new(after.document()));
-    let directions = [
-        ("backward", before.id(), after.id(), comparison.judged(&old, &new)),
-        ("forward", after.id(), before.id(), comparison.judged(&new, &old)),
-    ];
-    let is_compatible = directions.iter().all(|(.., verdict)| *verdict == Verdict::Compatible);
+    let directions = [("backward", before.id(), after.id()), ("forward", after.id(), before.id())];
+    let verdicts = comparison.judged(&[(&old, &new), (&new, &old)]);
+    let directions: Vec<_> = directions.into_iter().zip(verdicts).collect();
+    let is_compatible = directions.iter().all(|(_, verdict)| *verdict == Verdict::Compatible);
     match options.format {
         Plain::Json => {
             let each = directions
                 .iter()
-                .map(|(direction, _, _, verdict)| ((*direction).to_owned(), described(verdict)));
+                .map(|((direction, ..), verdict)| ((*direction).to_owned(), described(verdict)));
             writeln!(out, "{:#}", Value::Object(each.collect()))?;
         }
         Plain::Human => {
-            for (direction, writer, reader, verdict) in &directions {
+            for ((direction, writer, reader), verdict) in &directions {
                 told(direction, writer, reader, verdict, out)?;
             }
         }

@@ -28,7 +28,7 @@ pub(super) fn run(registry: &Registry, options: &List, out: &mut impl Write) -> 
             let widest =
                 schemas.iter().map(|schema| schema.id().to_string().chars().count()).max().unwrap_or(0);
             for schema in schemas.iter() {
-                let state = if schema.digest().is_some() { "released" } else { "draft" };
+                let state = if schema.is_released() { "released" } else { "draft" };
                 let (id, mode) = (schema.id().to_string(), schema.compatibility());
                 let created = schema.created_at().strftime("%Y-%m-%d");
                 writeln!(out, "{id:widest$}  {state:8}  {mode:20}  {DIM}{created}{DIM:#}")?;

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Level};
 
 /// The rules, and what each asks for.
-const RULES: [(&str, &str); 16] = [
+const RULES: [(&str, &str); 17] = [
     ("no-json", "A file of the registry is JSON."),
     ("no-registered-schema", "A file of the registry says what it is the schema of."),
     ("misplaced", "A schema is in the file that its id names."),
@@ -11,6 +11,7 @@ const RULES: [(&str, &str); 16] = [
         "invalid-schema",
         "A schema follows its draft, refers to what exists, and can be used in bounded time and memory.",
     ),
+    ("draft-reference", "A released schema refers to released schemas only."),
     ("version-not-newest", "A new version is newer than those that are registered."),
     ("incompatible", "A version goes together with those before, as its compatibility mode asks."),
     ("undecided", "It can be told whether a version goes together with those before."),

@@ -104,14 +104,13 @@ impl<'a> Comparison<'a> {
         verdicts.pop().unwrap_or_else(|| Ok(Verdict::Undecided { reason: "nothing was compared".to_owned() }))
     }
 
-    /// The same, where a schema that cannot be taken apart is no error, but undecided.
-    pub(crate) fn judged(&self, accepting: &Side<'_>, refusing: &Side<'_>) -> Verdict {
-        let verdict = self.verdict(accepting, refusing);
-        verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() })
+    /// The same for several pairs: what they have in common is looked at once. Where a schema cannot be taken apart it is undecided.
+    pub(crate) fn judged(&self, pairs: &[(&Side<'_>, &Side<'_>)]) -> Vec<Verdict> {
+        let undecided = |error: Unreadable| Verdict::Undecided { reason: error.to_string() };
+        self.verdicts(pairs).into_iter().map(|verdict| verdict.unwrap_or_else(undecided)).collect()
     }
 
-    /// The same for several pairs: what they have in common is looked at once.
-    pub(crate) fn verdicts(&self, pairs: &[(&Side<'_>, &Side<'_>)]) -> Vec<Result<Verdict, Unreadable>> {
+    fn verdicts(&self, pairs: &[(&Side<'_>, &Side<'_>)]) -> Vec<Result<Verdict, Unreadable>> {
         let searched = on_a_large_stack(|| self.search(pairs)).unwrap_or_else(|error| {
             let none = Outcome::unknown(&format!("no thread could be started: {error}"));
             pairs.iter().map(|_| Ok(none.clone())).collect()

@@ -47,9 +47,9 @@ pub struct UnusableSchema {
 
 impl Compiled {
     pub(crate) fn new(snapshot: SchemaSnapshot) -> Result<Self, UnusableSchema> {
-        let schemas = snapshot.schemas.released();
+        let SchemaSnapshot { schemas, revision } = snapshot;
         let (mut events, mut commands) = (Validators::new(), Validators::new());
-        for schema in schemas.iter() {
+        for schema in schemas.released() {
             let id = schema.id();
             let place = match id.kind {
                 SchemaKind::Event => &mut events,
@@ -69,7 +69,7 @@ impl Compiled {
             let newest = Newest { id: id.clone(), validator };
             place.entry(id.name.clone()).or_default().insert(id.version.major, newest);
         }
-        Ok(Self { revision: snapshot.revision, schemas, events, commands })
+        Ok(Self { revision, schemas, events, commands })
     }
 
     /// Whether the payload fits.
@@ -85,7 +85,8 @@ impl Compiled {
             SchemaKind::Command | SchemaKind::Type => &self.commands,
         };
         let Some(newest) = validators.get(name).and_then(|versions| versions.get(&version)) else {
-            let registered = self.schemas.versions(kind, name).map(|schema| schema.id().version).collect();
+            let released = self.schemas.versions(kind, name).filter(|schema| schema.is_released());
+            let registered = released.map(|schema| schema.id().version).collect();
             return Err(SchemaRefusal::Unregistered { kind, name: name.to_owned(), version, registered });
         };
         let document = document::parsed(payload.as_bytes()).map_err(|error| SchemaRefusal::Ambiguous {

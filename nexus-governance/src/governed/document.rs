@@ -1,84 +1,105 @@
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
 /// What JSON text says, if everybody reads the same in it: a member that is there twice means the first to some and the last to
 /// others.
 pub(crate) fn parsed(text: &[u8]) -> Result<Value, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Unambiguous.deserialize(&mut deserializer)?;
-    deserializer.end()?;
+    let value = serde_json::from_slice(text)?;
+    if members_of(&value) != members_in(text) {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        Unambiguous.deserialize(&mut deserializer)?;
+    }
     Ok(value)
 }
 
+/// How many members its objects have.
+fn members_of(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members.len() + members.values().map(members_of).sum::<usize>(),
+        Value::Array(items) => items.iter().map(members_of).sum(),
+        _ => 0,
+    }
+}
+
+/// How many members are written in a JSON text: each has a colon.
+fn members_in(text: &[u8]) -> usize {
+    let (mut count, mut bytes) = (0, text.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b':' => count += 1,
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Fails at a member that is there twice.
 struct Unambiguous;
 
 impl<'de> DeserializeSeed<'de> for Unambiguous {
-    type Value = Value;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Unambiguous {
-    type Value = Value;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is too large"))
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut found = Vec::new();
-        while let Some(item) = items.next_element_seed(Self)? {
-            found.push(item);
-        }
-        Ok(Value::Array(found))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut found = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(Self)?;
-            match found.entry(name) {
-                serde_json::map::Entry::Vacant(place) => {
-                    place.insert(value);
-                }
-                serde_json::map::Entry::Occupied(first) => {
-                    return Err(A::Error::custom(format!("field {:?} is there twice", first.key())));
-                }
+            if seen.contains(&name) {
+                return Err(A::Error::custom(format!("field {name:?} is there twice")));
             }
+            seen.insert(name);
+            members.next_value_seed(Self)?;
         }
-        Ok(Value::Object(found))
+        Ok(())
     }
 }
 
@@ -88,10 +109,18 @@ mod tests {
 
     #[test]
     fn text_is_read_as_it_stands_or_not_at_all() {
-        let text = r#"{"a":[null,true,-1,18446744073709551615,1.5,"x"],"b":{"a":"\u00fc"}}"#;
+        let text = r#"{"a":[null,true,-1,18446744073709551615,1.5,"x:\":\\"],"b":{"a":"\u00fc","c:":{}}}"#;
         assert_eq!(parsed(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
-        let error = parsed(br#"{"a":{"b":1,"c":2,"b":1}}"#).unwrap_err();
-        assert!(error.to_string().starts_with("field \"b\" is there twice"), "{error}");
+        let error = parsed(br#"{"a":[{"b":1,"c":2.5,"b":1}]}"#).unwrap_err();
+        assert!(error.to_string().starts_with("field \"b\" is there twice at line 1"), "{error}");
+        assert!(parsed(br#"{"a":1,"\u0061":1}"#).is_err());
         assert!(parsed(b"{} {}").is_err());
+    }
+
+    #[test]
+    fn members_are_counted_in_the_text() {
+        let text = r#"{"a":[{"b:":":"},{"\"":{}}],"c\\":"\\"}"#;
+        assert_eq!(members_in(text.as_bytes()), 4);
+        assert_eq!(members_of(&serde_json::from_str(text).unwrap()), 4);
     }
 }

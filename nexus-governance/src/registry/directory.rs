@@ -108,7 +108,7 @@ impl SchemaDirectory {
 
     pub(crate) fn add_now(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
         let failed = |error| self.unavailable("write to", error);
-        if schema.digest().is_none() {
+        if !schema.is_released() {
             return Err(RegistryError::Draft { id: schema.id().clone() });
         }
         fs::create_dir_all(&self.path).map_err(failed)?;
@@ -116,8 +116,7 @@ impl SchemaDirectory {
         let lock = self.lockable().map_err(failed)?;
         lock.lock().map_err(failed)?;
         let SchemaSnapshot { schemas, revision } = self.load_now()?;
-        let is_released = |schema: &Schema| schema.digest().is_some();
-        if revision != *after || schemas.get(schema.id()).is_some_and(is_released) {
+        if revision != *after || schemas.get(schema.id()).is_some_and(Schema::is_released) {
             return Err(RegistryError::Conflict);
         }
         self.write(schema).map_err(failed)

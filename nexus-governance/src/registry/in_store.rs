@@ -73,7 +73,7 @@ impl<S: EventStore> SchemaRegistry for SchemasInStore<S> {
 
     async fn add(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError> {
         let failed = |error| unavailable("write a schema down", error);
-        if schema.digest().is_none() {
+        if !schema.is_released() {
             return Err(RegistryError::Draft { id: schema.id().clone() });
         }
         // The revision of another registry is none of ours.

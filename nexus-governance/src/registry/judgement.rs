@@ -39,18 +39,19 @@ pub enum Direction {
 impl SchemaSet {
     /// Whether `proposed` can join these schemas.
     ///
-    /// - It is a schema that can be used safely, and all that it refers to is here.
+    /// - It is a schema that can be used safely, and all that it refers to is here; and released, if it is itself.
     /// - Its version is newer than the others of its major version; a version that is there already stays as it is.
     /// - It goes together with earlier versions of its major version, as its own compatibility mode and that of the newest of them
     ///   ask.
     /// - With a new major version of an event there has to be an upcaster in the `lock` for the one before.
     ///
-    /// Versions behind it are not looked at, so that a set can be checked schema by schema.
+    /// It is compared with released versions alone. Versions behind it are not looked at, so that a set can be checked schema by
+    /// schema.
     pub fn judge(&self, proposed: &Schema, lock: Option<&ShapeLock>) -> Judgement {
         let mut judgement = Judgement { compared: Vec::new(), objections: Vec::new() };
         let id = proposed.id();
-        let earlier: Vec<&Schema> =
-            self.versions(id.kind, &id.name).filter(|of| of.id().version < id.version).collect();
+        let is_earlier = |of: &&Schema| of.is_released() && of.id().version < id.version;
+        let earlier: Vec<&Schema> = self.versions(id.kind, &id.name).filter(is_earlier).collect();
         let beside = earlier.iter().filter(|of| of.id().version.major == id.version.major);
         let beside: Vec<&Schema> = beside.copied().collect();
         let documents = beside.iter().map(|of| of.document()).chain([proposed.document()]);
@@ -60,17 +61,19 @@ impl SchemaSet {
             return judgement;
         }
         match self.get(id) {
-            Some(registered) if registered.digest().is_some() && registered != proposed => {
-                judgement.objections.push(Objection::Released);
+            Some(registered) if registered.is_released() => {
+                if registered != proposed {
+                    judgement.objections.push(Objection::Released);
+                }
             }
-            Some(_) => {}
-            None => {
+            _ => {
                 let newest = self.newest(id.kind, &id.name, id.version.major);
                 if let Some(newest) = newest.map(|of| of.id().version).filter(|newest| *newest > id.version) {
                     judgement.objections.push(Objection::NotNewest { newest });
                 }
             }
         }
+        judgement.objections.extend(self.unreleased_reference(proposed));
         judgement.compare(proposed, &beside, &references);
         let before = earlier.last().map(|of| of.id().version.major);
         if let Some(from) = before.filter(|from| id.kind == SchemaKind::Event && *from < id.version.major)
@@ -79,6 +82,15 @@ impl SchemaSet {
             judgement.objections.push(Objection::NoUpcaster { from, has_lock: lock.is_some() });
         }
         judgement
+    }
+
+    /// What is released does not change with a draft.
+    fn unreleased_reference(&self, proposed: &Schema) -> Option<Objection> {
+        let mut referred = super::set::references(proposed.document())
+            .into_iter()
+            .filter_map(|uri| self.get(&SchemaId::from_uri(&uri)?.ok()?));
+        let draft = referred.find(|schema| proposed.is_released() && !schema.is_released())?;
+        Some(Objection::RefersToDraft { schema: draft.id().clone() })
     }
 
     fn unusable(
@@ -131,9 +143,8 @@ impl Judgement {
             asked.extend(backward.into_iter().chain(forward).map(|asked| (earlier.id(), asked)));
         }
         let pairs: Vec<_> = asked.iter().map(|(_, (_, _, pair))| *pair).collect();
-        let verdicts = Comparison::new(references).verdicts(&pairs);
+        let verdicts = Comparison::new(references).judged(&pairs);
         for ((with, (direction, mode, _)), verdict) in asked.into_iter().zip(verdicts) {
-            let verdict = verdict.unwrap_or_else(|error| Verdict::Undecided { reason: error.to_string() });
             match &verdict {
                 Verdict::Compatible => {}
                 Verdict::Incompatible(witness) => {

@@ -18,6 +18,11 @@ pub enum Objection {
         /// What is wrong with that.
         error: InvalidSchemaId,
     },
+    /// It refers to a draft, which may still change.
+    RefersToDraft {
+        /// The draft.
+        schema: SchemaId,
+    },
     /// This version is released already, and says something else.
     Released,
     /// A version between others says nothing to those behind it.
@@ -64,7 +69,7 @@ impl Objection {
             // What the witness points to may stand in the earlier version, at the same place.
             Self::Incompatible { witness, .. } => &witness.pointer,
             Self::Released | Self::NotNewest { .. } | Self::NoUpcaster { .. } => "/x-nexus/version",
-            Self::BadReference { .. } | Self::Undecided { .. } => "",
+            Self::BadReference { .. } | Self::RefersToDraft { .. } | Self::Undecided { .. } => "",
         }
     }
 
@@ -72,6 +77,7 @@ impl Objection {
     pub fn rule(&self) -> &'static str {
         match self {
             Self::Invalid(_) | Self::BadReference { .. } => "invalid-schema",
+            Self::RefersToDraft { .. } => "draft-reference",
             Self::Released => "released-schema-altered",
             Self::NotNewest { .. } => "version-not-newest",
             Self::Incompatible { .. } => "incompatible",
@@ -84,6 +90,7 @@ impl Objection {
     pub fn remedy(&self) -> String {
         match self {
             Self::Invalid(_) | Self::BadReference { .. } => "mend the schema".to_owned(),
+            Self::RefersToDraft { schema } => format!("release {schema} first: `nexus-governance schema register FILE`"),
             Self::Released => "undo the change, and write it as a new version".to_owned(),
             Self::NotNewest { newest } => format!("call it {}", newest.next_minor()),
             Self::Incompatible { .. } => {
@@ -111,6 +118,9 @@ impl fmt::Display for Objection {
         match self {
             Self::Invalid(error) => write!(f, "it is no schema that can be registered: {error}"),
             Self::BadReference { uri, error } => write!(f, "it refers to {uri:?}: {error}"),
+            Self::RefersToDraft { schema } => {
+                write!(f, "it refers to {schema}, a draft, which may still change")
+            }
             Self::Released => f.write_str("this version is released, and says something else"),
             Self::NotNewest { newest } => {
                 write!(f, "{newest} is registered already: a new version has to be newer than that")

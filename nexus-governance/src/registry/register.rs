@@ -119,12 +119,12 @@ pub trait SchemaRegistryExt: SchemaRegistry {
                 return Ok(Registered::Unchanged(Box::new(same.clone())));
             }
             // A draft in its place is what becomes released.
-            let judgement = snapshot.schemas.judge(&draft, registration.lock);
+            let released = draft.released();
+            let judgement = snapshot.schemas.judge(&released, registration.lock);
             if !judgement.is_accepted() {
-                let (id, objections) = (draft.id().clone(), judgement.objections);
+                let (id, objections) = (released.id().clone(), judgement.objections);
                 return Err(RegisterError::Refused { id, objections });
             }
-            let released = draft.released();
             match self.add(&released, &snapshot.revision).await {
                 Ok(()) => return Ok(Registered::New(Box::new(released), judgement)),
                 Err(RegistryError::Conflict) if tries < TRIES => tries += 1,
@@ -138,6 +138,6 @@ impl<R: SchemaRegistry + ?Sized> SchemaRegistryExt for R {}
 
 /// The released schema that says the same as the draft, whenever it was made.
 fn registered_alike<'a>(schemas: &'a SchemaSet, draft: &Schema) -> Option<&'a Schema> {
-    let registered = schemas.get(draft.id()).filter(|schema| schema.digest().is_some())?;
+    let registered = schemas.get(draft.id()).filter(|schema| schema.is_released())?;
     registered.says_the_same_as(draft).then_some(registered)
 }

@@ -39,15 +39,15 @@ impl SchemaSet {
         self.schemas.range(at(first)..=at(last)).map(|(_, schema)| schema)
     }
 
-    /// The newest version of those with this major version: the one that events of that schema version have to fit.
+    /// The newest released version of those with this major version: the one that events of that schema version have to fit.
     pub fn newest(&self, kind: SchemaKind, name: &str, major: u32) -> Option<&Schema> {
-        self.versions(kind, name).rfind(|schema| schema.id().version.major == major)
+        let is_one = |schema: &&Schema| schema.is_released() && schema.id().version.major == major;
+        self.versions(kind, name).rfind(is_one)
     }
 
-    /// Only those that are released.
-    #[must_use]
-    pub fn released(&self) -> Self {
-        self.iter().filter(|schema| schema.digest().is_some()).cloned().collect()
+    /// Those that are released, by kind, name and version.
+    pub fn released(&self) -> impl Iterator<Item = &Schema> {
+        self.iter().filter(|schema| schema.is_released())
     }
 
     /// With one more, in place of the one that has its id, if there is one.

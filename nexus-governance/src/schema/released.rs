@@ -226,7 +226,12 @@ impl Schema {
         self.origin
     }
 
-    /// Whether it is released: what it was then.
+    /// Whether it never changes any more.
+    pub fn is_released(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    /// What it was when it was released; `None` for a draft.
     pub fn digest(&self) -> Option<&SchemaDigest> {
         self.digest.as_ref()
     }

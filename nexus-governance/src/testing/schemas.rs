@@ -99,7 +99,7 @@ impl Change {
         for of in locked.changes(program).iter().filter(|of| !is_judged(of)) {
             change.faults.push(format!("  {of}\n    to mend it: {}", of.remedy()));
         }
-        for schema in all.released().iter() {
+        for schema in all.released() {
             let digest = schema.digest().map(ToString::to_string).unwrap_or_default();
             let before = change.lock.schemas.insert(schema.id().to_string(), digest.clone());
             if before.is_some_and(|before| before != digest) {
@@ -108,8 +108,10 @@ impl Change {
             }
         }
         for id in locked.schemas.keys() {
-            if id.parse().ok().and_then(|id: SchemaId| all.get(&id)).is_none() {
-                change.faults.push(format!("  {id} was released, and is gone: restore the file"));
+            let now = id.parse().ok().and_then(|id: SchemaId| all.get(&id));
+            if !now.is_some_and(Schema::is_released) {
+                let now = if now.is_some() { "a draft again" } else { "gone" };
+                change.faults.push(format!("  {id} was released, and is {now}: restore the file"));
             }
         }
         change
@@ -118,7 +120,8 @@ impl Change {
     /// What the type needs that reads the newest version of this schema.
     fn follow(&mut self, all: &mut SchemaSet, kind: SchemaKind, name: &str, version: u32, shape: &Shape) {
         let newest = all.newest(kind, name, version);
-        let problem = newest.map(|schema| (schema, locked::differences(all, schema, shape)));
+        let difference = |schema| locked::differences(all, &[(schema, shape)]).into_iter().next().flatten();
+        let problem = newest.map(|schema| (schema, difference(schema)));
         let (mode, next) = match problem {
             Some((_, None)) => return,
             Some((schema, Some(problem))) if schema.origin() == Origin::Written => {
@@ -126,24 +129,26 @@ impl Change {
                 self.faults.push(format!("  {id}: {problem}\n    to mend it: {}", problem.remedy()));
                 return;
             }
-            // A draft is replaced, a released version has a successor.
-            Some((schema, Some(_))) if schema.digest().is_none() => {
-                (schema.compatibility(), schema.id().version)
-            }
             Some((schema, Some(_))) => (schema.compatibility(), schema.id().version.next_minor()),
             None => (CompatibilityMode::default(), SemanticVersion::first_of(version)),
         };
         let id = SchemaId::new(kind, name, next);
         let id = id.unwrap_or_else(|error| panic!("{kind} {name:?} has no schema: {error}"));
+        if all.get(&id).is_some_and(|draft| draft.origin() == Origin::Written) {
+            self.faults.push(format!(
+                "  {id} is a draft that somebody wrote\n    to mend it: release it with `nexus-governance schema register FILE`, \
+                 or remove it"
+            ));
+            return;
+        }
         let draft = Schema::draft(id, SystemClock.now(), mode, Origin::Derived, closed(shape));
         let draft = draft.unwrap_or_else(|error| panic!("{kind} {name:?} has no schema: {error}"));
-        let judgement = all.judge(&draft, Some(&self.lock));
+        let released = draft.released();
+        let judgement = all.judge(&released, Some(&self.lock));
+        self.faults.extend(judgement.objections.iter().map(|objection| fault(&released, objection)));
         if judgement.is_accepted() {
-            all.insert(draft.clone().released());
-            self.new.push(draft.clone().released());
-        }
-        for objection in judgement.objections {
-            self.faults.push(fault(&draft, &objection));
+            all.insert(released.clone());
+            self.new.push(released);
         }
     }
 
@@ -167,8 +172,8 @@ impl Change {
     }
 }
 
-fn fault(draft: &Schema, objection: &Objection) -> String {
-    let SchemaId { kind, name, version } = draft.id();
+fn fault(schema: &Schema, objection: &Objection) -> String {
+    let SchemaId { kind, name, version } = schema.id();
     let mut fault = format!("  {kind} {name}, as {version}");
     if !objection.pointer().is_empty() {
         let _ = write!(fault, ", at {}", objection.pointer());
