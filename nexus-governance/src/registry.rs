@@ -1,6 +1,8 @@
 //! Where schemas are registered, and what has to hold for a new one.
 
 mod directory;
+#[cfg(feature = "glue")]
+mod in_glue;
 mod in_store;
 mod judgement;
 mod objection;
@@ -11,6 +13,8 @@ mod set;
 pub use directory::SchemaDirectory;
 #[cfg(feature = "cli")]
 pub(crate) use directory::SchemaFile;
+#[cfg(feature = "glue")]
+pub use in_glue::SchemasInGlue;
 pub use in_store::SchemasInStore;
 pub use judgement::{ComparedVersion, Direction, Judgement};
 pub use objection::Objection;

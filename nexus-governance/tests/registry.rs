@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[cfg(feature = "glue")]
+#[path = "registry/glue.rs"]
+mod glue;
+
 use std::fs;
 use std::sync::Arc;
 
@@ -27,6 +31,14 @@ macro_rules! in_each_home {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 super::$test(super::Arc::new(super::SchemasInStore::new(super::MemoryStore::new()))).await;
+            })*
+        }
+
+        #[cfg(feature = "glue")]
+        mod in_glue {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(super::Arc::new(super::glue::registry().await)).await;
             })*
         }
     };

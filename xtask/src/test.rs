@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
-use nexus_services::{Postgres, PostgresBinaries, Release};
+use nexus_services::{Moto, Postgres, PostgresBinaries, Release};
 
 /// Names a running PostgreSQL, in place of one that is started.
 const DATABASE_URL: &str = "DATABASE_URL";
+
+/// Names a running AWS Glue or stand-in, in place of one that is started.
+const GLUE_ENDPOINT: &str = "GLUE_ENDPOINT";
 
 /// Nothing is skipped: what a test needs and does not find is a failure.
 pub(crate) fn run(release: Release, arguments: &[String]) -> anyhow::Result<()> {
@@ -25,6 +28,14 @@ pub(crate) fn run(release: Release, arguments: &[String]) -> anyhow::Result<()> 
     if let Some(server) = &server {
         println!("PostgreSQL for the tests: {}", server.url());
         tests.env(DATABASE_URL, server.url());
+    }
+    let glue = match std::env::var_os(GLUE_ENDPOINT) {
+        Some(_) => None,
+        None => Some(Moto::start(&services_folder()).context("could not start a stand-in for AWS Glue")?),
+    };
+    if let Some(glue) = &glue {
+        println!("AWS Glue for the tests: {}", glue.url());
+        tests.env(GLUE_ENDPOINT, glue.url());
     }
     let status = tests.status().context("could not start cargo test")?;
     anyhow::ensure!(status.success(), "some tests failed: see above");

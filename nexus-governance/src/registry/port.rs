@@ -13,7 +13,7 @@ use crate::schema::{Schema, SchemaId};
 ///
 /// # Guarantees
 /// - What was added is loaded from then on, as it was. (`what_is_registered_is_loaded`)
-/// - Of two that add after the same revision, one is refused. (`of_racing_registrations_one_is_judged_again`)
+/// - Of two that add versions of a schema after the same revision, one is refused. (`of_racing_registrations_one_is_judged_again`)
 #[async_trait]
 pub trait SchemaRegistry: Debug + Send + Sync + 'static {
     /// All schemas that it has.
@@ -22,8 +22,9 @@ pub trait SchemaRegistry: Debug + Send + Sync + 'static {
     /// Adds a released schema to what was loaded as `after`.
     ///
     /// # Errors
-    /// [`RegistryError::Conflict`] if something was added since, or this version of the schema is released already;
-    /// [`RegistryError::Draft`] if it is not released.
+    /// [`RegistryError::Conflict`] if another version of the schema was added since, or this one is released already; a registry may
+    /// refuse so what was added anywhere in it. [`RegistryError::Draft`] if it is not released; [`RegistryError::Unsupported`] if this
+    /// registry cannot hold it.
     async fn add(&self, schema: &Schema, after: &RegistryRevision) -> Result<(), RegistryError>;
 }
 
@@ -88,6 +89,14 @@ pub enum RegistryError {
     Draft {
         /// Which.
         id: SchemaId,
+    },
+    /// It cannot hold this schema, whoever adds it when.
+    #[error("{id} cannot be registered there: {reason}")]
+    Unsupported {
+        /// Which.
+        id: SchemaId,
+        /// Why not.
+        reason: String,
     },
     /// It holds the same schema twice.
     #[error("{id} is registered twice")]

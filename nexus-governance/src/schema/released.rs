@@ -163,6 +163,9 @@ impl Schema {
     /// The same, released: from now on it has a digest.
     #[must_use]
     pub fn released(mut self) -> Self {
+        // What was left out is written down, and counts.
+        self.digest = None;
+        self.write_about();
         self.digest = Some(self.content_digest());
         self.write_about();
         self
@@ -282,6 +285,15 @@ mod tests {
             assert!(text.starts_with("{\n  \"$schema\": "), "{text}");
         }
         assert_eq!(schema().released().digest(), schema().released().released().digest());
+    }
+
+    #[test]
+    fn what_was_left_out_is_written_down_when_it_is_released() {
+        let about =
+            json!({ "kind": "event", "name": "A", "version": "1.0.0", "created_at": "2026-11-26T09:30:00Z" });
+        let released = Schema::from_document(json!({ "x-nexus": about })).unwrap().released();
+        assert_eq!(released.document()["x-nexus"]["compatibility"], "BACKWARD_TRANSITIVE");
+        assert_eq!(Schema::from_document(released.document().clone()).unwrap(), released);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //! removed when they are dropped.
 
 mod binaries;
+mod moto;
+mod port;
 mod postgres;
 
 pub use binaries::{PostgresBinaries, Release};
+pub use moto::Moto;
 pub use postgres::{Postgres, Setting};

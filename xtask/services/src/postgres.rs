@@ -1,5 +1,4 @@
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -7,6 +6,7 @@ use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
 use crate::PostgresBinaries;
+use crate::port::free_port;
 
 /// A line of `postgresql.conf`.
 pub type Setting<'a> = (&'a str, &'a str);
@@ -148,9 +148,4 @@ fn is_root() -> bool {
 fn user() -> &'static str {
     let exists = Command::new("id").arg("postgres").output().is_ok_and(|output| output.status.success());
     if exists { "postgres" } else { "nobody" }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
 }
