@@ -5,10 +5,12 @@ mod arguments;
 mod check;
 mod diff;
 mod finding;
+mod home;
 mod list;
 mod place;
 mod register;
 mod report;
+mod repository;
 mod sarif;
 mod show;
 

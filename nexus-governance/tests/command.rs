@@ -2,139 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[path = "command/copy.rs"]
+mod copy;
+#[cfg(feature = "glue")]
+#[path = "command/glue.rs"]
+mod glue;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use copy::Copy;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// The schemas and the lock file of the example, to be broken.
-struct Copy(TempDir);
-
-impl Copy {
-    fn new() -> Self {
-        let copy = Self(tempfile::tempdir().unwrap());
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/order");
-        copied(&example.join("schemas"), &copy.path("schemas"));
-        fs::copy(example.join("nexus.lock.json"), copy.path("nexus.lock.json")).unwrap();
-        copy
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.path().join(file)
-    }
-
-    fn text(&self, file: &str) -> String {
-        fs::read_to_string(self.path(file)).unwrap()
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        fs::create_dir_all(self.path(file).parent().unwrap()).unwrap();
-        fs::write(self.path(file), text).unwrap();
-    }
-
-    /// Changes the text of a file, which has to have what is replaced.
-    fn replace(&self, file: &str, old: &str, new: &str) {
-        let text = self.text(file);
-        assert!(text.contains(old), "{file} has no {old}:\n{text}");
-        self.write(file, &text.replacen(old, new, 1));
-    }
-
-    /// A draft of the next version, made from an earlier one.
-    fn draft(&self, from: &str, to: &str, change: impl FnOnce(&mut Value)) {
-        let mut schema: Value = serde_json::from_str(&self.text(&format!("schemas/{from}.json"))).unwrap();
-        schema["$id"] = json!(format!("nexus:{to}"));
-        schema["x-nexus"]["version"] = json!(to.rsplit('/').next().unwrap());
-        schema["x-nexus"].as_object_mut().unwrap().remove("digest");
-        change(&mut schema);
-        self.write(&format!("schemas/{to}.json"), &format!("{schema:#}"));
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_nexus-governance"))
-            .arg("schema")
-            .args(arguments)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
-    }
-
-    fn git(&self, arguments: &[&str]) {
-        let author =
-            ["-c", "user.name=Ada", "-c", "user.email=ada@shop.example", "-c", "init.defaultBranch=main"];
-        let done =
-            Command::new("git").args(author).args(arguments).current_dir(self.0.path()).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    /// All that `check` finds: rule, file, the line's text from the column on, and pointer.
-    fn findings(&self, arguments: &[&str]) -> Vec<Found> {
-        let output = self.run(&[&["check", "--format", "json"], arguments].concat());
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        let findings = report["findings"].as_array().unwrap();
-        let errors = findings.iter().filter(|finding| finding["level"] == "error").count();
-        assert_eq!(output.status.code(), Some(i32::from(errors > 0)), "{report:#}");
-        findings
-            .iter()
-            .map(|finding| {
-                let text = |name: &str| finding[name].as_str().unwrap().to_owned();
-                let number = |name: &str| usize::try_from(finding[name].as_u64().unwrap()).unwrap();
-                let file = text("file");
-                let line = fs::read_to_string(self.path(&file)).ok().and_then(|all| {
-                    Some(all.lines().nth(number("line") - 1)?.chars().skip(number("column") - 1).collect())
-                });
-                let message = text("message");
-                Found {
-                    rule: text("rule"),
-                    file,
-                    line: line.unwrap_or_default(),
-                    pointer: text("pointer"),
-                    message,
-                }
-            })
-            .collect()
-    }
-
-    /// The only finding there is.
-    fn finding(&self, arguments: &[&str]) -> Found {
-        let mut findings = self.findings(arguments);
-        assert_eq!(findings.len(), 1, "{findings:#?}");
-        findings.remove(0)
-    }
-}
-
-#[derive(Debug)]
-struct Found {
-    rule: String,
-    file: String,
-    line: String,
-    pointer: String,
-    message: String,
-}
-
-impl Found {
-    #[track_caller]
-    fn is(&self, rule: &str, file: &str, line: &str, pointer: &str) {
-        let found = (self.rule.as_str(), self.file.as_str(), self.pointer.as_str());
-        assert_eq!(found, (rule, file, pointer), "{self:#?}");
-        assert!(self.line.starts_with(line), "{self:#?}");
-    }
-}
-
-fn copied(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copied(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 const PAID: &str = "schemas/event/OrderPaid/1.0.0.json";
 
@@ -339,6 +218,54 @@ fn findings_are_written_for_people_code_scanning_and_pull_requests() {
     let rules = &sarif["runs"][0]["tool"]["driver"]["rules"];
     let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
     assert_eq!(rules[index]["id"], result["ruleId"]);
+}
+
+#[test]
+fn files_are_named_from_the_top_of_the_repository() {
+    let copy = Copy::new();
+    copy.git(&["init", "--quiet"]);
+    copy.replace(PAID, "\"integer\"", "\"number\"");
+    copy.write("schemas/event/A B.json", "{");
+    let inside = |format: &str| {
+        let mut command = copy.command(&["check", "--schemas", "../schemas", "--format", format]);
+        String::from_utf8(command.current_dir(copy.path("schemas")).output().unwrap().stdout).unwrap()
+    };
+    let github = inside("github");
+    assert!(github.contains(&format!("::error file={PAID},line=7")), "{github}");
+    assert!(github.contains("::error file=schemas/event/A B.json,line=1"), "{github}");
+    let sarif: Value = serde_json::from_str(&inside("sarif")).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let uri = |of: &Value| of["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].clone();
+    assert_eq!(results.iter().map(uri).collect::<Vec<_>>(), ["schemas/event/A%20B.json", PAID]);
+}
+
+#[test]
+fn what_was_merged_is_not_compared_again_but_what_it_needs_is_looked_for() {
+    let copy = Copy::new();
+    // Refused today, and merged all the same.
+    copy.draft("event/OrderPaid/1.0.0", "event/OrderPaid/1.1.0", |schema| {
+        schema["properties"]["cents"]["minimum"] = json!(5);
+    });
+    copy.draft("event/OrderPaid/1.0.0", "event/OrderPaid/2.0.0", |_| {});
+    copy.git(&["init", "--quiet"]);
+    copy.git(&["add", "."]);
+    copy.git(&["commit", "--quiet", "-m", "drafts"]);
+    let rules = |arguments: &[&str]| -> Vec<String> {
+        copy.findings(arguments).into_iter().map(|found| found.rule).collect()
+    };
+    assert_eq!(rules(&[]), ["incompatible", "no-upcaster"]);
+    assert_eq!(rules(&["--against", "main"]), ["no-upcaster"]);
+}
+
+#[test]
+fn what_is_no_text_is_named_and_a_lock_file_that_is_missed() {
+    let copy = Copy::new();
+    fs::write(copy.path("schemas/event/Bad.json"), b"{ \"a\": \"\xff\" }").unwrap();
+    copy.finding(&[]).is("no-json", "schemas/event/Bad.json", "", "");
+    fs::remove_file(copy.path("schemas/event/Bad.json")).unwrap();
+    fs::remove_file(copy.path("nexus.lock.json")).unwrap();
+    let human = String::from_utf8(copy.run(&["check"]).stdout).unwrap();
+    assert!(human.contains("there is no lock file nexus.lock.json"), "{human}");
 }
 
 #[test]

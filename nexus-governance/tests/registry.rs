@@ -243,6 +243,24 @@ async fn a_directory_holds_drafts_until_they_are_released() {
     assert_eq!(registry.load().await.unwrap().schemas.released().count(), 1);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn symbolic_links_are_followed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = SchemaDirectory::new(folder.path().join("shared"));
+    shared.register(registration("type/Money/1.0.0", order(json!({})))).await.unwrap();
+    let registry = SchemaDirectory::new(folder.path().join("schemas"));
+    registry.register(registration("event/A/1.0.0", order(json!({})))).await.unwrap();
+    let link = |from: &str, to: &str| {
+        std::os::unix::fs::symlink(folder.path().join(from), folder.path().join(to)).unwrap();
+    };
+    link("shared/type", "schemas/type");
+    link("schemas/event", "schemas/event/A/again");
+    let ids: Vec<String> =
+        registry.load().await.unwrap().schemas.iter().map(|schema| schema.id().to_string()).collect();
+    assert_eq!(ids, ["event/A/1.0.0", "type/Money/1.0.0"]);
+}
+
 #[tokio::test]
 async fn what_is_released_refers_to_nothing_that_may_change() {
     let folder = tempfile::tempdir().unwrap();

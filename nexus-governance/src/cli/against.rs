@@ -39,7 +39,7 @@ pub(super) fn files(directory: &Path, revision: &str) -> Result<BTreeMap<String,
     Ok(files)
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> Result<String, Failure> {
+pub(super) fn git(folder: &Path, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new("git")
         .arg("-C")
         .arg(folder)

@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nexus_core::ShapeLock;
 
 use super::Failure;
-use crate::registry::SchemaDirectory;
+use super::home::Home;
+use crate::cause::with_cause;
 use crate::schema::{CompatibilityMode, SchemaId};
 
 /// Governs the schemas of events and commands.
@@ -38,39 +39,26 @@ pub(super) enum Command {
 /// Where the schemas are.
 #[derive(Debug, Args)]
 pub(super) struct Registry {
-    /// The directory of the registry.
-    #[arg(long, global = true, default_value = "schemas", value_name = "DIRECTORY")]
-    pub(super) schemas: PathBuf,
+    /// The directory of the registry; or a registry of AWS Glue, such as `glue:orders`, with credentials and region from the environment.
+    #[arg(long, global = true, default_value = "schemas", value_name = "DIRECTORY", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(Home::from(text)))]
+    pub(super) schemas: Home,
     /// The lock file; unless given, `nexus.lock.json` beside the directory, where there is one.
     #[arg(long, global = true, value_name = "FILE")]
     lock: Option<PathBuf>,
 }
 
 impl Registry {
-    pub(super) fn directory(&self) -> SchemaDirectory {
-        SchemaDirectory::new(&self.schemas)
-    }
-
-    /// The directory, which has to be there.
-    pub(super) fn existing(&self) -> Result<SchemaDirectory, Failure> {
-        if self.schemas.is_dir() {
-            return Ok(self.directory());
-        }
-        let path = self.schemas.display();
-        Err(Failure::Told(format!("{path} is no directory: name that of the registry with --schemas")))
-    }
-
     /// What was asked for is not in it.
     pub(super) fn has_no(&self, schema: impl std::fmt::Display) -> Failure {
-        let path = self.schemas.display();
         Failure::Told(format!(
-            "there is no {schema} in {path}: `nexus-governance schema list` shows what there is"
+            "there is no {schema} in {}: `nexus-governance schema list` shows what there is",
+            self.schemas
         ))
     }
 
     /// Where the lock file is, or would be.
     pub(super) fn lock_path(&self) -> PathBuf {
-        self.lock.clone().unwrap_or_else(|| self.directory().beside("nexus.lock.json"))
+        self.lock.clone().unwrap_or_else(|| self.schemas.beside("nexus.lock.json"))
     }
 
     /// The text of the lock file; `None` where there is none, and none was asked for.
@@ -89,7 +77,7 @@ impl Registry {
         let path = self.lock_path();
         ShapeLock::from_json(&text)
             .map(Some)
-            .map_err(|error| Failure::Told(format!("{}: {error}", path.display())))
+            .map_err(|error| Failure::Told(format!("{}: {}", path.display(), with_cause(&error))))
     }
 }
 
@@ -123,8 +111,8 @@ pub(super) enum Format {
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// A git revision, such as `main`: what was released there must still be there, unaltered, and only what is new since is
-    /// compared with earlier versions.
+    /// A git revision, such as `main`, or a registry of AWS Glue, such as `glue:orders`: what was released there must be here,
+    /// unaltered, and only what is new since is compared with earlier versions.
     #[arg(long, value_name = "REVISION")]
     pub(super) against: Option<String>,
     /// How the findings are written.

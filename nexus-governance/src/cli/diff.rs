@@ -3,14 +3,13 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::arguments::{Diff, Plain, Registry};
-use super::list::loaded;
 use super::report::{ERROR, FINE, NOTE};
 use super::{Exit, Failure};
 use crate::compatibility::{Comparison, Side, Verdict};
 use crate::schema::SchemaId;
 
 pub(super) fn run(registry: &Registry, options: &Diff, out: &mut impl Write) -> Result<Exit, Failure> {
-    let schemas = loaded(registry)?;
+    let schemas = registry.schemas.loaded()?;
     let get = |id: &SchemaId| schemas.get(id).ok_or_else(|| registry.has_no(id));
     let (before, after) = (get(&options.before)?, get(&options.after)?);
     let references = schemas.referred_by([before.document(), after.document()]);

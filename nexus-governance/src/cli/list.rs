@@ -5,20 +5,10 @@ use serde_json::{Value, json};
 use super::arguments::{List, Plain, Registry};
 use super::report::DIM;
 use super::{Exit, Failure};
-use crate::cause::with_cause;
-use crate::registry::SchemaSet;
 use crate::schema::Schema;
 
-/// What is in the directory, if all of it can be read.
-pub(super) fn loaded(registry: &Registry) -> Result<SchemaSet, Failure> {
-    let loaded = registry.existing()?.load_now().map_err(|error| {
-        Failure::Told(format!("{}; `nexus-governance schema check` tells more", with_cause(&error)))
-    })?;
-    Ok(loaded.schemas)
-}
-
 pub(super) fn run(registry: &Registry, options: &List, out: &mut impl Write) -> Result<Exit, Failure> {
-    let schemas = loaded(registry)?;
+    let schemas = registry.schemas.loaded()?;
     match options.format {
         Plain::Json => {
             let all: Vec<Value> = schemas.iter().map(described).collect();

@@ -12,6 +12,13 @@ pub(super) struct Place {
 impl Place {
     pub(super) const START: Self = Self { line: 1, column: 1 };
 
+    /// Where the parser of a JSON text found it wrong; it counts bytes.
+    pub(super) fn of_error(text: &str, error: &serde_json::Error) -> Self {
+        let (line, bytes) = (error.line().max(1), error.column().max(1));
+        let before = text.lines().nth(line - 1).and_then(|line| line.get(..bytes - 1));
+        Self { line, column: before.map_or(bytes, |before| before.chars().count() + 1) }
+    }
+
     fn of_byte(text: &str, byte: usize) -> Self {
         let before = text.get(..byte).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
@@ -52,6 +59,13 @@ pub(super) fn of_pointer(text: &str, pointer: &str) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_at_a_character() {
+        let text = "{\n \"üüü\": x }";
+        let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
+        assert_eq!(Place::of_error(text, &error), Place { line: 2, column: 9 });
+    }
 
     #[test]
     fn a_pointer_leads_to_a_line_and_a_column() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::arguments::{Register, Registry};
 use super::report::{ERROR, FINE};
-use super::{Exit, Failure, list};
+use super::{Exit, Failure};
 use crate::cause::with_cause;
 use crate::governed::parsed;
 use crate::registry::{RegisterError, Registered, Registration, SchemaRegistryExt};
@@ -18,16 +18,23 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
         .map_err(|error| Failure::Told(format!("{file} cannot be read: {error}")))?;
     let document =
         parsed(text.as_bytes()).map_err(|error| Failure::Told(format!("{file} is no JSON: {error}")))?;
-    let (id, compatibility, origin) = about(&document, options)?;
+    let released = released(&document, options);
+    let (id, mut registration) = match &released {
+        Some(schema) => (schema.id().clone(), Registration::of(schema)),
+        None => {
+            let (id, compatibility, origin) = about(&document, options)?;
+            let new = Registration::new(id.clone(), document).compatibility(compatibility).origin(origin);
+            (id, new)
+        }
+    };
     let lock = registry.lock()?;
-    let mut registration =
-        Registration::new(id.clone(), document).compatibility(compatibility).origin(origin);
     if let Some(lock) = &lock {
         registration = registration.with_lock(lock);
     }
     if let Some(locked) = lock.as_ref().and_then(|lock| lock.schemas.get(&id.to_string())) {
-        let there = list::loaded(registry).ok().and_then(|all| Some(all.get(&id)?.digest()?.to_string()));
-        if there.as_ref() != Some(locked) {
+        let there = || registry.schemas.loaded().ok().and_then(|all| all.get(&id)?.digest().cloned());
+        let digest = released.as_ref().and_then(Schema::digest).cloned().or_else(there);
+        if digest.is_none_or(|digest| digest.as_str() != locked) {
             let lock = registry.lock_path();
             return Err(Failure::Told(format!(
                 "{id} was released with another content, by {}: restore its file, or register a new version",
@@ -35,8 +42,10 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
             )));
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    match runtime.block_on(registry.directory().register_at(registration, &SystemClock)) {
+    let registered = registry
+        .schemas
+        .with(|schemas| async move { schemas.register_at(registration, &SystemClock).await })?;
+    match registered {
         Ok(registered) => {
             let id = registered.schema().id();
             let what = if matches!(registered, Registered::New(..)) {
@@ -53,7 +62,10 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
                 let digest = registered.schema().digest().map(ToString::to_string).unwrap_or_default();
                 if lock.schemas.insert(id.to_string(), digest.clone()) != Some(digest) {
                     let path = registry.lock_path();
-                    fs::write(&path, lock.to_json())?;
+                    fs::write(&path, lock.to_json()).map_err(|error| {
+                        let path = path.display();
+                        Failure::Told(format!("{id} is registered, but {path} cannot be written: {error}"))
+                    })?;
                     writeln!(out, "{} was brought up to date", path.display())?;
                 }
             }
@@ -67,8 +79,16 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
             }
             Ok(Exit::Found)
         }
-        Err(error) => Err(Failure::Told(error.to_string())),
+        Err(error) => Err(Failure::Told(with_cause(&error))),
     }
+}
+
+/// The schema in the file, where it is released, and is not to be registered as something else.
+fn released(document: &Value, options: &Register) -> Option<Schema> {
+    let schema = Schema::from_document(document.clone()).ok().filter(Schema::is_released)?;
+    let is_other = options.id.as_ref().is_some_and(|id| id != schema.id())
+        || options.compatibility.is_some_and(|mode| mode != schema.compatibility());
+    (!is_other).then_some(schema)
 }
 
 /// What the schema is of, by the options or by itself.

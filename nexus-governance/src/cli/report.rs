@@ -6,6 +6,7 @@ use serde_json::json;
 use super::arguments::Format;
 use super::check::Checked;
 use super::finding::{Finding, Level};
+use super::repository::Repository;
 use super::sarif;
 
 pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -21,8 +22,11 @@ pub(super) fn write(checked: &Checked, format: Format, out: &mut impl Write) -> 
             let report = json!({ "schemas": schemas, "released": released, "compared": compared, "findings": findings });
             writeln!(out, "{report:#}")
         }
-        Format::Sarif => writeln!(out, "{:#}", sarif::log(&checked.findings)),
-        Format::Github => checked.findings.iter().try_for_each(|finding| github(finding, out)),
+        Format::Sarif => writeln!(out, "{:#}", sarif::log(&checked.findings, &Repository::here())),
+        Format::Github => {
+            let repository = Repository::here();
+            checked.findings.iter().try_for_each(|finding| github(finding, &repository, out))
+        }
     }
 }
 
@@ -41,6 +45,10 @@ fn human(checked: &Checked, out: &mut impl Write) -> io::Result<()> {
     let Checked { schemas, released, compared, .. } = checked;
     let drafts = schemas - released;
     let drafts = if drafts == 0 { String::new() } else { format!(" and {}", counted(drafts, "draft")) };
+    if let Some(path) = &checked.no_lock {
+        let path = path.display();
+        writeln!(out, "{DIM}there is no lock file {path}: shapes of the program are not compared{DIM:#}")?;
+    }
     let problems = checked.count(Level::Error);
     let (style, found) =
         if problems == 0 { (FINE, "no problem".to_owned()) } else { (ERROR, counted(problems, "problem")) };
@@ -53,14 +61,14 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// A workflow command: <https://docs.github.com/actions/reference/workflow-commands>.
-fn github(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+fn github(finding: &Finding, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
     let level = match finding.level {
         Level::Error => "error",
         Level::Note => "notice",
     };
     let message = escaped(&format!("{}\nto mend it: {}", finding.headline(), finding.remedy));
     let property = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
-    let file = property(&finding.file.display().to_string().replace('\\', "/"));
+    let file = property(&repository.path_of(&finding.file));
     let (line, column, rule) = (finding.line, finding.column, property(finding.rule));
     writeln!(out, "::{level} file={file},line={line},col={column},title={rule}::{message}")
 }

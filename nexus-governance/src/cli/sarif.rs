@@ -1,6 +1,11 @@
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Level};
+use super::repository::Repository;
+
+/// What stands for itself in the path of a URI.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'~').remove(b'-');
 
 /// The rules, and what each asks for.
 const RULES: [(&str, &str); 17] = [
@@ -27,10 +32,10 @@ const RULES: [(&str, &str); 17] = [
 ];
 
 /// A SARIF 2.1.0 log: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>.
-pub(super) fn log(findings: &[Finding]) -> Value {
+pub(super) fn log(findings: &[Finding], repository: &Repository) -> Value {
     let rules: Vec<Value> =
         RULES.iter().map(|(id, text)| json!({ "id": id, "shortDescription": { "text": text } })).collect();
-    let results: Vec<Value> = findings.iter().map(result).collect();
+    let results: Vec<Value> = findings.iter().map(|finding| result(finding, repository)).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -45,14 +50,14 @@ pub(super) fn log(findings: &[Finding]) -> Value {
     })
 }
 
-fn result(finding: &Finding) -> Value {
+fn result(finding: &Finding, repository: &Repository) -> Value {
     let rule = RULES.iter().position(|(id, _)| *id == finding.rule).unwrap_or(RULES.len() - 1);
     let level = match finding.level {
         Level::Error => "error",
         Level::Note => "note",
     };
     let text = format!("{} To mend it: {}.", finding.headline(), finding.remedy);
-    let uri = finding.file.display().to_string().replace('\\', "/");
+    let uri = utf8_percent_encode(&repository.path_of(&finding.file), PLAIN).to_string();
     let mut result = json!({
         "ruleId": finding.rule,
         "ruleIndex": rule,

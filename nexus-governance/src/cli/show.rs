@@ -1,12 +1,11 @@
 use std::io::Write;
 
 use super::arguments::{Registry, Show};
-use super::list::loaded;
 use super::{Exit, Failure};
 use crate::schema::{SchemaId, SchemaKind};
 
 pub(super) fn run(registry: &Registry, options: &Show, out: &mut impl Write) -> Result<Exit, Failure> {
-    let schemas = loaded(registry)?;
+    let schemas = registry.schemas.loaded()?;
     let asked = &options.schema;
     let found = match asked.parse::<SchemaId>() {
         Ok(id) => schemas.get(&id),

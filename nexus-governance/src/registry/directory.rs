@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub struct SchemaDirectory {
 pub(crate) struct SchemaFile {
     /// Its path within the directory, with `/` between its parts.
     pub(crate) path: String,
-    pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl SchemaDirectory {
@@ -55,6 +56,8 @@ impl SchemaDirectory {
     /// All JSON files, by path.
     pub(crate) fn files(&self) -> io::Result<Vec<SchemaFile>> {
         let (mut files, mut left) = (Vec::new(), vec![String::new()]);
+        // Symbolic links may lead in a circle.
+        let mut seen = HashSet::new();
         while let Some(folder) = left.pop() {
             let entries = match fs::read_dir(self.path.join(&folder)) {
                 Ok(entries) => entries,
@@ -68,12 +71,14 @@ impl SchemaDirectory {
                     continue;
                 }
                 let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if entry.file_type()?.is_dir() {
-                    left.push(path);
+                if fs::metadata(entry.path()).is_ok_and(|of| of.is_dir()) {
+                    if seen.insert(fs::canonicalize(entry.path())?) {
+                        left.push(path);
+                    }
                 } else if Path::new(&path).extension().is_some_and(|extension| extension == "json") {
-                    let text = fs::read_to_string(entry.path())
+                    let bytes = fs::read(entry.path())
                         .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
-                    files.push(SchemaFile { path, text });
+                    files.push(SchemaFile { path, bytes });
                 }
             }
         }
@@ -86,7 +91,7 @@ impl SchemaDirectory {
         let mut digest = Sha256::new();
         let mut schemas = SchemaSet::default();
         for file in files {
-            for part in [&file.path, &file.text] {
+            for part in [file.path.as_bytes(), &file.bytes] {
                 digest.update((part.len() as u64).to_be_bytes());
                 digest.update(part);
             }
@@ -94,7 +99,8 @@ impl SchemaDirectory {
                 place: self.path.join(&file.path).display().to_string(),
                 source,
             };
-            let document: Value = serde_json::from_str(&file.text).map_err(|error| corrupt(error.into()))?;
+            let document: Value =
+                serde_json::from_slice(&file.bytes).map_err(|error| corrupt(error.into()))?;
             let schema = Schema::from_document(document).map_err(|error| corrupt(error.into()))?;
             let place = Self::place(schema.id());
             if place != file.path {

@@ -48,15 +48,26 @@ impl SchemaSet {
     /// It is compared with released versions alone. Versions behind it are not looked at, so that a set can be checked schema by
     /// schema.
     pub fn judge(&self, proposed: &Schema, lock: Option<&ShapeLock>) -> Judgement {
+        let mut judgement = self.judge_alone(proposed, lock);
+        let is_usable = !judgement
+            .objections
+            .iter()
+            .any(|of| matches!(of, Objection::Invalid(_) | Objection::BadReference { .. }));
+        if is_usable {
+            let major = proposed.id().version.major;
+            let beside = self.before(proposed).filter(|of| of.id().version.major == major);
+            let beside: Vec<&Schema> = beside.collect();
+            let documents = beside.iter().map(|of| of.document()).chain([proposed.document()]);
+            judgement.compare(proposed, &beside, &self.referred_by(documents));
+        }
+        judgement
+    }
+
+    /// The same, but for what earlier versions have to do with it.
+    pub(crate) fn judge_alone(&self, proposed: &Schema, lock: Option<&ShapeLock>) -> Judgement {
         let mut judgement = Judgement { compared: Vec::new(), objections: Vec::new() };
         let id = proposed.id();
-        let is_earlier = |of: &&Schema| of.is_released() && of.id().version < id.version;
-        let earlier: Vec<&Schema> = self.versions(id.kind, &id.name).filter(is_earlier).collect();
-        let beside = earlier.iter().filter(|of| of.id().version.major == id.version.major);
-        let beside: Vec<&Schema> = beside.copied().collect();
-        let documents = beside.iter().map(|of| of.document()).chain([proposed.document()]);
-        let references = self.referred_by(documents);
-        if let Some(objection) = self.unusable(proposed, &references) {
+        if let Some(objection) = self.unusable(proposed) {
             judgement.objections.push(objection);
             return judgement;
         }
@@ -74,14 +85,20 @@ impl SchemaSet {
             }
         }
         judgement.objections.extend(self.unreleased_reference(proposed));
-        judgement.compare(proposed, &beside, &references);
-        let before = earlier.last().map(|of| of.id().version.major);
+        let before = self.before(proposed).last().map(|of| of.id().version.major);
         if let Some(from) = before.filter(|from| id.kind == SchemaKind::Event && *from < id.version.major)
             && !has_upcaster(lock, &id.name, from)
         {
             judgement.objections.push(Objection::NoUpcaster { from, has_lock: lock.is_some() });
         }
         judgement
+    }
+
+    /// Released versions before it, the oldest first.
+    fn before<'a>(&'a self, proposed: &'a Schema) -> impl Iterator<Item = &'a Schema> {
+        let id = proposed.id();
+        let is_before = |of: &&Schema| of.is_released() && of.id().version < id.version;
+        self.versions(id.kind, &id.name).filter(is_before)
     }
 
     /// What is released does not change with a draft.
@@ -93,12 +110,9 @@ impl SchemaSet {
         Some(Objection::RefersToDraft { schema: draft.id().clone() })
     }
 
-    fn unusable(
-        &self,
-        proposed: &Schema,
-        references: &HashMap<String, serde_json::Value>,
-    ) -> Option<Objection> {
-        match invalid::check(proposed.document(), references) {
+    fn unusable(&self, proposed: &Schema) -> Option<Objection> {
+        let references = self.referred_by([proposed.document()]);
+        match invalid::check(proposed.document(), &references) {
             Ok(()) => None,
             Err(error @ InvalidSchema::Unusable { .. }) => {
                 // Where a reference names nothing, the reason may be the name.

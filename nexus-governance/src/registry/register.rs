@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use jiff::Timestamp;
 use nexus_core::{Clock, ShapeLock, SystemClock};
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ pub struct Registration<'a> {
     schema: Value,
     compatibility: CompatibilityMode,
     origin: Origin,
+    /// When it was made; now, unless it was before.
+    created_at: Option<Timestamp>,
     lock: Option<&'a ShapeLock>,
 }
 
@@ -19,7 +22,19 @@ impl<'a> Registration<'a> {
     /// `schema` is a JSON Schema; it may refer to registered ones as `nexus:type/Money/1.0.0`.
     pub fn new(id: SchemaId, schema: Value) -> Self {
         let (compatibility, origin) = Default::default();
-        Self { id, schema, compatibility, origin, lock: None }
+        Self { id, schema, compatibility, origin, created_at: None, lock: None }
+    }
+
+    /// The same schema in another registry: it has the same digest there.
+    pub fn of(schema: &Schema) -> Self {
+        Self {
+            id: schema.id().clone(),
+            schema: schema.document().clone(),
+            compatibility: schema.compatibility(),
+            origin: schema.origin(),
+            created_at: Some(schema.created_at()),
+            lock: None,
+        }
     }
 
     /// In another mode than `BACKWARD_TRANSITIVE`.
@@ -42,7 +57,8 @@ impl<'a> Registration<'a> {
 
     /// The schema as it would be, made at that time.
     fn draft(&self, clock: &dyn Clock) -> Result<Schema, InvalidSchemaDocument> {
-        Schema::draft(self.id.clone(), clock.now(), self.compatibility, self.origin, self.schema.clone())
+        let at = self.created_at.unwrap_or_else(|| clock.now());
+        Schema::draft(self.id.clone(), at, self.compatibility, self.origin, self.schema.clone())
     }
 }
 

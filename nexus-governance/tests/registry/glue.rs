@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Glue at the stand-in.
 pub(crate) fn client() -> Client {
     let endpoint = std::env::var("GLUE_ENDPOINT")
-        .expect("GLUE_ENDPOINT names no Glue: run `cargo xtask test`, which starts one");
+        .unwrap_or_else(|_| panic!("GLUE_ENDPOINT names no Glue: run `cargo xtask test`, which starts one"));
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let config = aws_sdk_glue::Config::builder()
