@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[path = "governed/reloading.rs"]
+mod reloading;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use nexus_core::testing::{FeedFixture, StoreFixture};
 use nexus_core::{
@@ -13,7 +15,7 @@ use nexus_core::{
     SchemaVersion, StoreError, StreamId,
 };
 use nexus_governance::{
-    Enforcement, Governed, LoadError, Registration, SchemaKind, SchemaRefusal, SchemaRegistryExt, Schemas,
+    Enforcement, Governed, Registration, SchemaKind, SchemaRefusal, SchemaRegistryExt, Schemas,
     SchemasInStore,
 };
 use serde::{Deserialize, Serialize};
@@ -167,32 +169,6 @@ async fn the_newest_schema_of_the_major_version_counts() {
     assert!(!store.schemas().reload().await.unwrap());
     assert_eq!(store.schemas().loaded().len(), 2);
     stored(&store, noted()).await;
-}
-
-#[tokio::test]
-async fn schemas_are_reloaded_without_a_restart() {
-    let (registry, store) = governed(paid()).await;
-    let _reload = store.schemas().reload_every(Duration::from_millis(5));
-    register(&registry, "event/Refunded/1.0.0", json!({})).await;
-    let refunded = || batch("order", vec![event(1, "Refunded", "{}")]);
-    while store.append(refunded()).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-#[tokio::test]
-async fn a_registry_that_fails_leaves_what_was_loaded() {
-    let backend = MemoryStore::new();
-    let registry = Arc::new(SchemasInStore::new(backend.clone()));
-    register(&registry, "event/Paid/1.0.0", paid()).await;
-    let store = Governed::new(MemoryStore::new(), Schemas::load(registry).await.unwrap());
-    let stream = StreamId::reserved("$schema", "registry").unwrap();
-    let broken =
-        AppendBatch::new(stream, ExpectedVersion::Any, vec![event(9, "SchemaRegistered", "{}")]).unwrap();
-    stored(&backend, broken).await;
-    assert!(matches!(store.schemas().reload().await, Err(LoadError::Registry(_))));
-    stored(&store, batch("order", vec![event(1, "Paid", r#"{"cents":1}"#)])).await;
-    refusal(store.append(batch("order", vec![event(2, "Paid", "{}")])).await);
 }
 
 #[tokio::test]

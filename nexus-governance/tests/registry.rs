@@ -9,7 +9,11 @@ mod glue;
 use std::fs;
 use std::sync::Arc;
 
-use nexus_core::{MemoryStore, ShapeLock};
+use futures::TryStreamExt;
+use nexus_core::{
+    AppendBatch, EventId, EventStore, ExpectedVersion, MemoryStore, NewEvent, ReadOptions, ShapeLock,
+    StreamId,
+};
 use nexus_governance::{
     CompatibilityMode, Direction, Objection, RegisterError, Registered, Registration, RegistryError, Schema,
     SchemaDirectory, SchemaKind, SchemaRegistry, SchemaRegistryExt, SchemasInStore,
@@ -290,6 +294,21 @@ async fn a_draft_is_compared_with_what_is_released_and_nothing_is_compared_with_
     assert!(!schemas.judge(&draft, None).is_accepted());
     assert_eq!(schemas.newest(SchemaKind::Event, "A", 1).unwrap().id().to_string(), "event/A/1.0.0");
     registry.register(registration("event/A/1.2.0", order(json!({ "a": {}, "b": {} })))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_that_is_in_a_store_twice_is_named() {
+    let store = MemoryStore::new();
+    let registry = SchemasInStore::new(store.clone());
+    registry.register(registration("event/A/1.0.0", order(json!({})))).await.unwrap();
+    let stream = StreamId::reserved("$schema", "registry").unwrap();
+    let first = store.read(&stream, ReadOptions::forwards()).try_next().await.unwrap().unwrap();
+    let id = EventId::from_bytes([9; 16]);
+    let again = NewEvent::new(id, first.event_type().clone(), first.payload().clone());
+    let again = AppendBatch::new(stream, ExpectedVersion::Any, vec![again]).unwrap();
+    let _ = store.append(again).await.unwrap();
+    let error = registry.load().await.unwrap_err();
+    assert_eq!(error.to_string(), "event/A/1.0.0 is registered twice");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use nexus_core::Payload;
 use super::compiled::Compiled;
 use super::enforcement::Enforcements;
 use super::{Enforcement, SchemaRefusal, UnusableSchema};
-use crate::registry::{RegistryError, SchemaRegistry, SchemaSet};
+use crate::registry::{RegistryError, SchemaRegistry, SchemaSet, SchemaSnapshot};
 use crate::schema::SchemaKind;
 
 /// The schemas of a registry, ready to validate by: for [`Governed`](super::Governed) stores, and, as a
@@ -53,7 +53,7 @@ impl Schemas {
     /// # Errors
     /// The registry failed, or holds a schema that nothing can be validated by.
     pub async fn load(registry: impl SchemaRegistry) -> Result<Self, LoadError> {
-        let compiled = Compiled::new(registry.load().await?)?;
+        let compiled = compiled(registry.load().await?).await?;
         let current = Arc::new(RwLock::new(Arc::new(compiled)));
         Ok(Self {
             registry: Arc::new(registry),
@@ -89,14 +89,14 @@ impl Schemas {
         if snapshot.revision == self.current().revision {
             return Ok(false);
         }
-        let compiled = Arc::new(Compiled::new(snapshot)?);
+        let compiled = Arc::new(compiled(snapshot).await?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = compiled;
         Ok(true)
     }
 
     /// The released schemas that are validated by.
     pub fn loaded(&self) -> SchemaSet {
-        self.current().schemas.clone()
+        self.current().schemas.released().cloned().collect()
     }
 
     /// Whether the payload of an event or command fits its schema, whatever is enforced.
@@ -146,4 +146,14 @@ impl Schemas {
             Enforcement::Off => Ok(()),
         }
     }
+}
+
+/// Many schemas take their time: nothing else waits for that.
+async fn compiled(snapshot: SchemaSnapshot) -> Result<Compiled, LoadError> {
+    let compiled = tokio::task::spawn_blocking(|| Compiled::new(snapshot)).await;
+    let compiled = compiled.map_err(|error| {
+        let attempted = "compile the schemas".to_owned();
+        RegistryError::Unavailable { attempted, source: error.into() }
+    })?;
+    Ok(compiled?)
 }
