@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use nexus_core::{
-    AsOf, CommandOptions, EventLog, Every, History, HistoryClient, HistoryKey, HistoryLimits, Repository,
-    RoleAccess, SnapshotStore, Snapshots, StateCache, StateRequest, StreamVersion,
+    Actor, AsOf, CommandOptions, EventLog, Every, History, HistoryKey, HistoryLimits, Repository, RoleAccess,
+    SnapshotStore, Snapshots, StateCache, StateRequest, StreamVersion,
 };
 
 use crate::Options;
@@ -84,7 +84,7 @@ pub(crate) async fn as_of<S: EventLog>(store: S, asked: u64) -> anyhow::Result<S
     let access = RoleAccess::default().everything("bench");
     let limits = HistoryLimits::default().per_minute(std::num::NonZeroU32::MAX);
     let history = History::new(Repository::new(store), access, HistoryKey::random()?).with_limits(limits);
-    let client = HistoryClient::new("bench").role("bench");
+    let client = Actor::new("bench").role("bench");
     let version = AsOf::Version(StreamVersion::new(PAST - 1)?);
     let watch = Stopwatch::start();
     let mut latencies = Vec::new();

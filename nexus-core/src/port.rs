@@ -20,7 +20,7 @@ pub use capabilities::Capabilities;
 pub use documents::{DocumentError, DocumentTx, Documents, DocumentsExt};
 pub use effects::{SagaEffect, SagaEffectError, SagaEffects};
 pub use feed::{Delivery, EventFeed, FeedError, FeedItem, FeedOrdering, Subscription};
-pub use guard::{CommandGuard, CommandRefusal, OfferedCommand};
+pub use guard::{Approval, CommandGuard, CommandRefusal, OfferedCommand};
 pub use log::EventLog;
 pub use pages::{Page, pages};
 pub use projection_store::{

@@ -28,9 +28,9 @@ pub use as_of::AsOf;
 pub use batch::CommandBatch;
 pub use error::{BatchError, ExecuteError, RepositoryError};
 pub use history::{
-    ContinuationToken, EventsRequest, History, HistoryAccess, HistoryAnswer, HistoryClient,
-    HistoryContinuation, HistoryDecision, HistoryError, HistoryKey, HistoryLimit, HistoryLimits,
-    HistoryScope, InvalidToken, RoleAccess, StateRequest,
+    ContinuationToken, EventsRequest, History, HistoryAccess, HistoryAnswer, HistoryContinuation,
+    HistoryDecision, HistoryError, HistoryKey, HistoryLimit, HistoryLimits, HistoryScope, InvalidToken,
+    RoleAccess, StateRequest,
 };
 pub use log_feed::LogFeed;
 pub use options::CommandOptions;

@@ -1,5 +1,6 @@
 //! The words everything else is said in: plain values, checked where they enter.
 
+mod actor;
 mod batch;
 mod checkpoint;
 mod clock;
@@ -23,6 +24,7 @@ mod stream;
 mod tag;
 mod timer;
 
+pub use actor::Actor;
 pub use batch::{AppendBatch, AppendCondition, StreamAppend};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use clock::{Clock, IdSource, ManualClock, RandomIds, SequentialIds, SystemClock};

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use nexus_core::{
-    Aggregate, AppendBatch, Appended, AsOf, BatchError, Capabilities, Command, CommandContext, CommandGuard,
-    CommandHandler, CommandId, CommandOptions, CommandRefusal, Commit, Conflict, DecisionModel, DomainEvent,
-    EventId, EventStore, EventStream, EventType, ExecuteError, ExpectedVersion, InvalidStreamId, ManualClock,
-    MemoryStore, NewEvent, OfferedCommand, Outcome, Payload, Query, QueryItem, ReadOptions, Repository,
-    RepositoryError, RetryPolicy, SequentialIds, StateCache, StoreError, StreamId, StreamVersion, Tag,
-    Voided,
+    Actor, Aggregate, AppendBatch, Appended, Approval, AsOf, BatchError, Capabilities, Command,
+    CommandContext, CommandGuard, CommandHandler, CommandId, CommandOptions, CommandRefusal, Commit,
+    Conflict, DecisionModel, DomainEvent, EventId, EventStore, EventStream, EventType, ExecuteError,
+    ExpectedVersion, InvalidStreamId, ManualClock, MemoryStore, Metadata, NewEvent, OfferedCommand, Outcome,
+    Payload, Query, QueryItem, ReadOptions, Repository, RepositoryError, RetryPolicy, SequentialIds,
+    StateCache, StoreError, StreamId, StreamVersion, Tag, Voided,
 };
 use serde::{Deserialize, Serialize};
 
@@ -625,14 +625,34 @@ struct Gate {
 
 #[async_trait]
 impl CommandGuard for Gate {
-    async fn check(&self, command: &OfferedCommand<'_>) -> Result<(), CommandRefusal> {
+    async fn check(&self, command: &OfferedCommand<'_>) -> Result<Approval, CommandRefusal> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         assert_eq!((command.version, command.stream.category()), (1, "counter"));
         if command.name == "Add" && self.is_closed.load(Ordering::Relaxed) {
             let source = format!("{} by {:?}", command.payload, command.metadata.actor()).into();
             return Err(CommandRefusal::Refused { by: "the gate".into(), source });
         }
-        Ok(())
+        let roles: Vec<&str> = command.actor.into_iter().flat_map(Actor::roles).collect();
+        Ok(Approval::default().noting("gate", roles.join(" ")))
+    }
+}
+
+#[tokio::test]
+async fn what_a_guard_notes_is_in_the_metadata_of_the_events() {
+    let counters = counters().with_guard(Gate::default());
+    let ada = Actor::new("ada").role("clerk").claim("branch", "Vienna");
+    let options = || CommandOptions::default().metadata(Metadata::default().with_extra("gate", "mine"));
+    counters.execute_with::<Counter, _>(&1, add(1), options().actor(ada.clone())).await.expect("stored");
+    let batch = counters.batch(options().actor(ada)).command::<Counter, _>(&2, add(2));
+    batch.execute().await.expect("stored");
+    for id in [1, 2] {
+        let stream = Counter::stream(&id).expect("a stream");
+        let stored = counters.store().read(&stream, ReadOptions::forwards()).try_next().await;
+        let stored = stored.expect("read").expect("an event");
+        let metadata = stored.metadata();
+        // Roles and claims are looked at, not stored.
+        assert_eq!((metadata.actor(), metadata.extra("gate")), (Some("ada"), Some(&"clerk".into())));
+        assert_eq!(metadata.extras().count(), 1);
     }
 }
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use nexus_core::{
-    Aggregate, AppendBatch, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions,
+    Actor, Aggregate, AppendBatch, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions,
     DocumentTx, DomainEvent, EventId, EventStore, EventType, EventsRequest, Every, ExpectedVersion, History,
-    HistoryClient, HistoryKey, HistoryLimits, LetterState, LinearSaga, ManualClock, MemoryProjections,
-    MemorySnapshots, MemoryStore, NewEvent, Payload, Projection, ProjectionError, ProjectionRunner,
-    Projections, Query, RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, SagaError,
-    SagaId, SagaRunner, SagaState, Snapshots, StateCache, StateRequest, StepList, StreamId, Timer, TimerName,
-    TimerRunner, Timers, async_trait,
+    HistoryKey, HistoryLimits, LetterState, LinearSaga, ManualClock, MemoryProjections, MemorySnapshots,
+    MemoryStore, NewEvent, Payload, Projection, ProjectionError, ProjectionRunner, Projections, Query,
+    RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, SagaError, SagaId, SagaRunner,
+    SagaState, Snapshots, StateCache, StateRequest, StepList, StreamId, Timer, TimerName, TimerRunner,
+    Timers, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ async fn keeping_states() {
 async fn asking_for_history() {
     let doors = Repository::new(MemoryStore::new());
     let history = History::new(doors, RoleAccess::default(), HistoryKey::new([1; 32]));
-    let (now, client) = (nexus_core::Timestamp::now(), HistoryClient::new("nobody"));
+    let (now, client) = (nexus_core::Timestamp::now(), Actor::new("nobody"));
     history.events(&client, EventsRequest::between(now, now)).await.expect_err("nobody may");
 }
 
@@ -345,7 +345,7 @@ async fn every_request_for_history_is_logged_with_client_range_and_duration() {
     let access = RoleAccess::default().everything("auditor");
     let limits = HistoryLimits::default().per_minute(3.try_into().expect("not 0")).events(5);
     let history = History::new(doors, access, HistoryKey::new([1; 32])).with_limits(limits);
-    let ada = HistoryClient::new("ada").role("auditor");
+    let ada = Actor::new("ada").role("auditor");
     let (from, to) = ("2026-11-01T00:00:00Z".parse().expect("a time"), "2027-01-20T00:00:00Z");
     let request = || EventsRequest::between(from, to.parse().expect("a time"));
     let march = AsOf::Time("2026-03-01T00:00:00Z".parse().expect("a time"));
@@ -357,7 +357,7 @@ async fn every_request_for_history_is_logged_with_client_range_and_duration() {
         .await
         .expect_err("no range");
     history.events(&ada, request()).await.expect_err("too often");
-    history.events(&HistoryClient::new("eve"), request()).await.expect_err("denied");
+    history.events(&Actor::new("eve"), request()).await.expect_err("denied");
 
     let lines = log.0.lock().expect("not poisoned").clone();
     let lines: Vec<&String> = lines.iter().filter(|line| line.contains("history was asked for")).collect();

@@ -1,6 +1,6 @@
 use nexus_core::{
-    Aggregate, AsOf, Category, DomainEvent, EventKind, Every, History, HistoryClient, HistoryKey,
-    RecordedEvent, Repository, RoleAccess, Snapshots, StateCache, StateRequest, Upcast,
+    Actor, Aggregate, AsOf, Category, DomainEvent, EventKind, Every, History, HistoryKey, RecordedEvent,
+    Repository, RoleAccess, Snapshots, StateCache, StateRequest, Upcast,
 };
 use nexus_sqlite::{SqliteSnapshots, SqliteStore};
 use schemars::JsonSchema;
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let access = RoleAccess::default().category("clerk", Category::new("till")?);
     let history = History::new(tills, access, HistoryKey::random()?);
     let march = StateRequest::<Till>::of(&1, AsOf::Time("2026-03-31T23:59:59Z".parse()?))?;
-    let answer = history.state(&HistoryClient::new("ada").role("clerk"), march).await?;
+    let answer = history.state(&Actor::new("ada").role("clerk"), march).await?;
     println!("by the end of March there were {} cents", answer.found.state.cents);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `order events`: what happened to all orders in a range of time.
 
 use nexus_core::{
-    Aggregate, Category, EventsRequest, History, HistoryClient, HistoryKey, Repository, RoleAccess, Timestamp,
+    Actor, Aggregate, Category, EventsRequest, History, HistoryKey, Repository, RoleAccess, Timestamp,
 };
 
 use crate::address::Store;
@@ -9,9 +9,9 @@ use crate::history::{as_value, print_event};
 use crate::order::Order;
 
 /// The past, as a clerk at this computer may ask for it.
-pub fn past(orders: &Repository<Store>) -> anyhow::Result<(History<Store>, HistoryClient)> {
+pub fn past(orders: &Repository<Store>) -> anyhow::Result<(History<Store>, Actor)> {
     let access = RoleAccess::default().category("clerk", Category::new(Order::CATEGORY)?);
-    let client = HistoryClient::new("command line").role("clerk");
+    let client = Actor::new("command line").role("clerk");
     Ok((History::new(orders.clone(), access, HistoryKey::random()?), client))
 }
 

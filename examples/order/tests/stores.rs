@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use nexus_core::{
-    Aggregate, AsOf, Category, Collection, EventLog, EventStore, EventsRequest, History, HistoryClient,
-    HistoryKey, HistoryLimits, KeyRange, ManualClock, Payload, ProjectionName, Query, ReadOptions,
-    RecordedEvent, Repository, RetrySchedule, RoleAccess, SagaId, SagaRunner, SagaState, Snapshot,
-    SnapshotState, StateShape, StreamVersion, Timestamp,
+    Actor, Aggregate, AsOf, Category, Collection, EventLog, EventStore, EventsRequest, History, HistoryKey,
+    HistoryLimits, KeyRange, ManualClock, Payload, ProjectionName, Query, ReadOptions, RecordedEvent,
+    Repository, RetrySchedule, RoleAccess, SagaId, SagaRunner, SagaState, Snapshot, SnapshotState,
+    StateShape, StreamVersion, Timestamp,
 };
 use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use order::address::{Address, Shop};
@@ -154,10 +154,8 @@ async fn the_past_is_complete(shop: &Shop, address: &Address) {
         let access = RoleAccess::default().category("clerk", orders.clone());
         let limits = HistoryLimits::default().per_minute(u32::MAX.try_into().expect("not 0")).events(700);
         let history = History::new(shop.orders.clone(), access, HistoryKey::new([3; 32])).with_limits(limits);
-        let (clerk, range) = (
-            HistoryClient::new("ada").role("clerk"),
-            EventsRequest::between(from, to).category(orders.clone()),
-        );
+        let (clerk, range) =
+            (Actor::new("ada").role("clerk"), EventsRequest::between(from, to).category(orders.clone()));
         let (mut found, mut request) = (Vec::new(), range.clone());
         loop {
             let answer = history.events(&clerk, request).await.expect("answered");

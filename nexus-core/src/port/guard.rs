@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
-use crate::vocabulary::{BoxError, CommandId, Metadata, Payload, StreamId};
+use crate::vocabulary::{Actor, BoxError, CommandId, Metadata, Payload, StreamId};
 
 /// Looks at every command before it is decided, and may refuse it: a schema, a policy.
 ///
@@ -12,8 +14,35 @@ use crate::vocabulary::{BoxError, CommandId, Metadata, Payload, StreamId};
 /// would be refused now.
 #[async_trait]
 pub trait CommandGuard: Debug + Send + Sync + 'static {
-    /// Whether the command may be decided.
-    async fn check(&self, command: &OfferedCommand<'_>) -> Result<(), CommandRefusal>;
+    /// Whether the command may be decided, and what its events are to carry of that.
+    async fn check(&self, command: &OfferedCommand<'_>) -> Result<Approval, CommandRefusal>;
+}
+
+/// That a command may be decided.
+///
+/// ```
+/// use nexus_core::Approval;
+///
+/// let approval = Approval::default().noting("policy", "sha256:1f0c");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Approval {
+    notes: BTreeMap<String, Value>,
+}
+
+impl Approval {
+    /// The same, where the events of the command carry this extra in their metadata, in place of one of that name: by what it was
+    /// approved.
+    #[must_use]
+    pub fn noting(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.notes.insert(name.into(), value.into());
+        self
+    }
+
+    /// What the events are to carry, by name.
+    pub fn notes(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.notes.iter().map(|(name, value)| (name.as_str(), value))
+    }
 }
 
 /// A command that somebody wants carried out, as it would be stored or sent.
@@ -32,6 +61,8 @@ pub struct OfferedCommand<'a> {
     pub id: CommandId,
     /// What its events will carry: who sends it, what it belongs to.
     pub metadata: &'a Metadata,
+    /// Who sends it, with roles and claims.
+    pub actor: Option<&'a Actor>,
 }
 
 impl<'a> OfferedCommand<'a> {
@@ -44,7 +75,13 @@ impl<'a> OfferedCommand<'a> {
         id: CommandId,
         metadata: &'a Metadata,
     ) -> Self {
-        Self { name, version, payload, stream, id, metadata }
+        Self { name, version, payload, stream, id, metadata, actor: None }
+    }
+
+    /// The same, sent by this actor.
+    #[must_use]
+    pub fn by(self, actor: &'a Actor) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 }
 
@@ -75,7 +112,7 @@ pub enum CommandRefusal {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<G: CommandGuard + ?Sized> CommandGuard for Arc<G> {
-    async fn check(&self, command: &OfferedCommand<'_>) -> Result<(), CommandRefusal> {
+    async fn check(&self, command: &OfferedCommand<'_>) -> Result<Approval, CommandRefusal> {
         (**self).check(command).await
     }
 }

@@ -144,9 +144,9 @@ impl<S: EventStore> CommandBatch<'_, S> {
         if let Some(error) = invalid {
             return Err(error.into());
         }
-        let request = Request::new(options, &*repository.clock, &*repository.ids);
+        let mut request = Request::new(options, &*repository.clock, &*repository.ids);
         for step in &steps {
-            if let Err(refusal) = step.offered(repository, &request).await {
+            if let Err(refusal) = step.offered(repository, &mut request).await {
                 return carried_out_before(repository, &steps, &request).await?.ok_or(refusal.into());
             }
         }
@@ -275,7 +275,8 @@ trait Step<S>: Send + Sync {
     fn has_skipped(&self) -> bool;
 
     /// Whether the guards let the command through.
-    async fn offered(&self, repository: &Repository<S>, request: &Request) -> Result<(), RepositoryError>;
+    async fn offered(&self, repository: &Repository<S>, request: &mut Request)
+    -> Result<(), RepositoryError>;
 
     async fn catch_up(
         &mut self,
@@ -316,7 +317,11 @@ where
         self.held.has_skipped()
     }
 
-    async fn offered(&self, repository: &Repository<S>, request: &Request) -> Result<(), RepositoryError> {
+    async fn offered(
+        &self,
+        repository: &Repository<S>,
+        request: &mut Request,
+    ) -> Result<(), RepositoryError> {
         repository.offered(&self.command, &self.stream, request).await
     }
 

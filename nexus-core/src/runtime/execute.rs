@@ -76,8 +76,8 @@ impl<S: EventStore> Repository<S> {
         C: Command,
     {
         let stream = stream?;
-        let request = Request::new(options, &*self.clock, &*self.ids);
-        if let Err(refusal) = self.offered(&command, &stream, &request).await {
+        let mut request = Request::new(options, &*self.clock, &*self.ids);
+        if let Err(refusal) = self.offered(&command, &stream, &mut request).await {
             return Ok(self.receipt_or(refusal, &stream, &request).await?);
         }
         // There is nothing to load of an aggregate that the sender knows to be new, nor of one that the cache has: the append

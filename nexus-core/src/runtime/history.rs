@@ -7,7 +7,7 @@ mod reading;
 mod state;
 mod token;
 
-pub use access::{HistoryAccess, HistoryClient, HistoryDecision, HistoryScope, RoleAccess};
+pub use access::{HistoryAccess, HistoryDecision, HistoryScope, RoleAccess};
 pub use events::EventsRequest;
 pub use limits::HistoryLimits;
 pub use state::StateRequest;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use self::limits::Rates;
 use super::{Repository, RepositoryError, telemetry};
 use crate::port::EventLog;
-use crate::vocabulary::StoreError;
+use crate::vocabulary::{Actor, StoreError};
 
 /// Answers questions about the past: the state of an aggregate as of a version or time, and the events of a range of time.
 ///
@@ -51,7 +51,7 @@ use crate::vocabulary::StoreError;
 /// let access = RoleAccess::default().category("clerk", Category::new("till")?);
 /// let history = History::new(tills, access, HistoryKey::random()?);
 ///
-/// let clerk = HistoryClient::new("ada").role("clerk");
+/// let clerk = Actor::new("ada").role("clerk");
 /// let march = AsOf::Time("2026-03-01T00:00:00Z".parse()?);
 /// let answer = history.state(&clerk, StateRequest::<Till>::of(&1, march)?).await?;
 /// assert_eq!(answer.found.version, None); // nothing had happened by then
@@ -169,7 +169,7 @@ impl<S: EventLog> History<S> {
     /// Answers a request, if the client may ask, and logs it.
     async fn answered<T>(
         &self,
-        client: &HistoryClient,
+        client: &Actor,
         request: Asked<'_>,
         answer: impl Future<Output = Result<HistoryAnswer<T>, HistoryError>>,
     ) -> Result<HistoryAnswer<T>, HistoryError> {
@@ -195,7 +195,7 @@ impl<S: EventLog> History<S> {
         answer
     }
 
-    async fn admitted(&self, client: &HistoryClient, scope: &HistoryScope) -> Result<(), HistoryError> {
+    async fn admitted(&self, client: &Actor, scope: &HistoryScope) -> Result<(), HistoryError> {
         let id = || client.id().to_owned();
         let per_minute = self.limits.per_minute.get();
         let admitted = self.rates.admit(client.id());

@@ -1,5 +1,5 @@
 use crate::vocabulary::{
-    CommandId, CorrelationId, EventId, ExpectedVersion, Metadata, StreamVersion, TraceContext,
+    Actor, CommandId, CorrelationId, EventId, ExpectedVersion, Metadata, StreamVersion, TraceContext,
 };
 
 /// What a sender says about a command besides its content.
@@ -15,6 +15,7 @@ pub struct CommandOptions {
     pub(super) id: Option<CommandId>,
     pub(super) expected: Option<ExpectedVersion>,
     pub(super) metadata: Metadata,
+    pub(super) actor: Option<Actor>,
 }
 
 impl CommandOptions {
@@ -45,10 +46,11 @@ impl CommandOptions {
         Self { expected: Some(ExpectedVersion::NoStream), ..self }
     }
 
-    /// Who sends it.
+    /// Who sends it: a name, or an [`Actor`] whose roles and claims guards look at. Events carry its id.
     #[must_use]
-    pub fn actor(self, actor: impl Into<String>) -> Self {
-        Self { metadata: self.metadata.with_actor(actor), ..self }
+    pub fn actor(self, actor: impl Into<Actor>) -> Self {
+        let actor = actor.into();
+        Self { metadata: self.metadata.with_actor(actor.id()), actor: Some(actor), ..self }
     }
 
     /// On whose behalf it is sent.
@@ -75,9 +77,11 @@ impl CommandOptions {
         Self { metadata: self.metadata.with_trace(trace), ..self }
     }
 
-    /// All metadata at once, in place of what was said so far. Its command id is replaced by that of the command.
+    /// All metadata at once, in place of what was said so far. Its command id is replaced by that of the command, and its actor has
+    /// no roles.
     #[must_use]
     pub fn metadata(self, metadata: Metadata) -> Self {
-        Self { metadata, ..self }
+        let actor = metadata.actor().map(Actor::from);
+        Self { metadata, actor, ..self }
     }
 }

@@ -3,8 +3,10 @@ use jiff::Timestamp;
 use super::void::is_void;
 use super::{CommandOptions, RepositoryError, telemetry};
 use crate::domain::{CommandContext, DomainEvent};
+use crate::port::Approval;
 use crate::vocabulary::{
-    Clock, CommandId, Commit, EventId, ExpectedVersion, IdSource, Metadata, NewEvent, StreamId, StreamVersion,
+    Actor, Clock, CommandId, Commit, EventId, ExpectedVersion, IdSource, Metadata, NewEvent, StreamId,
+    StreamVersion,
 };
 
 /// One command on its way: what stays the same in all its attempts.
@@ -14,6 +16,7 @@ pub(super) struct Request {
     now: Timestamp,
     expected: Option<ExpectedVersion>,
     metadata: Metadata,
+    actor: Option<Actor>,
 }
 
 impl Request {
@@ -26,7 +29,20 @@ impl Request {
             Some(trace) => metadata.with_trace(trace),
             None => metadata,
         };
-        Self { command, given: options.id.is_some(), now, expected: options.expected, metadata }
+        let (given, expected, actor) = (options.id.is_some(), options.expected, options.actor);
+        Self { command, given, now, expected, metadata, actor }
+    }
+
+    /// What its events carry of its approval, too.
+    pub(super) fn note(&mut self, approval: &Approval) {
+        for (name, value) in approval.notes() {
+            self.metadata = std::mem::take(&mut self.metadata).with_extra(name, value.clone());
+        }
+    }
+
+    /// Who sends it.
+    pub(super) fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
     }
 
     /// The time of the command.

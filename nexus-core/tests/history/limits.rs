@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use nexus_core::{
-    AppendBatch, Appended, AsOf, Capabilities, Commit, ContinuationToken, EventId, EventLog, EventStore,
-    EventStream, EventsRequest, History, HistoryAccess, HistoryClient, HistoryDecision, HistoryError,
+    Actor, AppendBatch, Appended, AsOf, Capabilities, Commit, ContinuationToken, EventId, EventLog,
+    EventStore, EventStream, EventsRequest, History, HistoryAccess, HistoryDecision, HistoryError,
     HistoryKey, HistoryLimit, HistoryLimits, HistoryScope, InvalidToken, MemoryStore, Position, Query,
     ReadOptions, Repository, RoleAccess, StateRequest, StoreError, StreamId, StreamVersion,
 };
@@ -32,7 +32,7 @@ async fn ten_requests_a_minute_are_answered_to_each_client() {
     assert!(refused.to_string().contains("ada has asked 10 times in a minute"), "{refused}");
     let state = StateRequest::<Gauge>::of(&1, AsOf::Version(StreamVersion::FIRST)).expect("valid");
     history.state(&auditor(), state).await.expect_err("whatever is asked");
-    let other = HistoryClient::new("grace").role("auditor");
+    let other = Actor::new("grace").role("auditor");
     history.clone().events(&other, whole()).await.expect("another client is counted by itself");
     history.clone().events(&auditor(), whole()).await.expect_err("clones count together");
     tokio::time::advance(Duration::from_secs(6)).await;
@@ -164,7 +164,7 @@ async fn a_token_continues_nothing_but_its_request() {
     let history = house.history(generous().events(5));
     let token =
         history.events(&auditor(), whole()).await.expect("answered").continuation.expect("partial").token;
-    let grace = HistoryClient::new("grace").role("auditor");
+    let grace = Actor::new("grace").role("auditor");
     let is_foreign = |answer: Result<_, HistoryError>| {
         let error = answer.map(drop).expect_err("it is refused");
         assert!(matches!(error, HistoryError::Token(InvalidToken::Foreign)), "{error}");
@@ -201,11 +201,11 @@ async fn a_token_continues_nothing_but_its_request() {
 async fn who_may_ask_is_decided_by_roles() {
     let house = House::with_readings(3).await;
     let history = house.history(generous());
-    let clerk = HistoryClient::new("grace").role("clerk");
+    let clerk = Actor::new("grace").role("clerk");
     let gauges = || whole().category(nexus_core::Category::new("gauge").expect("valid"));
     history.events(&clerk, gauges()).await.expect("granted");
     history.events(&clerk, whole().stream(gauge(1))).await.expect("granted");
-    let nobody = HistoryClient::new("eve").role("intern");
+    let nobody = Actor::new("eve").role("intern");
     for (client, request) in [
         (&clerk, whole()),
         (&clerk, whole().stream("valve-1".parse().expect("valid"))),
@@ -228,7 +228,7 @@ struct Broken;
 
 #[async_trait]
 impl HistoryAccess for Broken {
-    async fn decide(&self, _: &HistoryClient, _: &HistoryScope) -> Result<HistoryDecision, StoreError> {
+    async fn decide(&self, _: &Actor, _: &HistoryScope) -> Result<HistoryDecision, StoreError> {
         Err(StoreError::unavailable("ask who may read", "asked to fail"))
     }
 }

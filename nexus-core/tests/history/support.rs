@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use nexus_core::{
-    Aggregate, AppendBatch, Category, DomainEvent, EventId, EventStore, EventType, EventsRequest,
-    ExpectedVersion, History, HistoryAnswer, HistoryClient, HistoryKey, HistoryLimits, ManualClock,
-    MemoryStore, NewEvent, RecordedEvent, Repository, RoleAccess, StreamId, Timestamp,
+    Actor, Aggregate, AppendBatch, Category, DomainEvent, EventId, EventStore, EventType, EventsRequest,
+    ExpectedVersion, History, HistoryAnswer, HistoryKey, HistoryLimits, ManualClock, MemoryStore, NewEvent,
+    RecordedEvent, Repository, RoleAccess, StreamId, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -95,8 +95,8 @@ pub(crate) fn generous() -> HistoryLimits {
     HistoryLimits::default().per_minute(std::num::NonZeroU32::MAX)
 }
 
-pub(crate) fn auditor() -> HistoryClient {
-    HistoryClient::new("ada").role("auditor")
+pub(crate) fn auditor() -> Actor {
+    Actor::new("ada").role("auditor")
 }
 
 /// All portions of an answer; how many they were.

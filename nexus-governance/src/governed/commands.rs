@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use nexus_core::{CommandGuard, CommandRefusal, OfferedCommand};
+use nexus_core::{Approval, CommandGuard, CommandRefusal, OfferedCommand};
 
 use super::{Enforcement, Schemas};
 use crate::schema::SchemaKind;
@@ -8,18 +8,20 @@ use crate::schema::SchemaKind;
 /// [`SchemaRefusal`](super::SchemaRefusal) as the cause.
 #[async_trait]
 impl CommandGuard for Schemas {
-    async fn check(&self, command: &OfferedCommand<'_>) -> Result<(), CommandRefusal> {
+    async fn check(&self, command: &OfferedCommand<'_>) -> Result<Approval, CommandRefusal> {
         let (category, kind) = (command.stream.category(), SchemaKind::Command);
         let enforcement = self.enforcement(category);
         if enforcement == Enforcement::Off {
-            return Ok(());
+            return Ok(Approval::default());
         }
         let checked = self.validate(kind, command.name, command.version, command.payload);
         let enforced =
             checked.or_else(|refusal| self.enforced(enforcement, category, kind, command.name, refusal));
-        enforced.map_err(|refusal| CommandRefusal::Refused {
-            by: "its schema".to_owned(),
-            source: refusal.into(),
-        })
+        match enforced {
+            Ok(()) => Ok(Approval::default()),
+            Err(refusal) => {
+                Err(CommandRefusal::Refused { by: "its schema".to_owned(), source: refusal.into() })
+            }
+        }
     }
 }

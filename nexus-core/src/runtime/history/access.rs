@@ -3,38 +3,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::vocabulary::{Category, StoreError, StreamId};
-
-/// Who asks about the past. Whoever calls has made sure of who it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HistoryClient {
-    id: String,
-    roles: BTreeSet<String>,
-}
-
-impl HistoryClient {
-    /// A client without roles. The id is what requests are counted and logged by.
-    pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), roles: BTreeSet::new() }
-    }
-
-    /// The same with one more role.
-    #[must_use]
-    pub fn role(mut self, role: impl Into<String>) -> Self {
-        self.roles.insert(role.into());
-        self
-    }
-
-    /// Its id.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Its roles.
-    pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.roles.iter().map(String::as_str)
-    }
-}
+use crate::vocabulary::{Actor, Category, StoreError, StreamId};
 
 /// Which part of the past is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,11 +53,7 @@ pub trait HistoryAccess: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// What is needed for the decision cannot be had: the client is not answered.
-    async fn decide(
-        &self,
-        client: &HistoryClient,
-        scope: &HistoryScope,
-    ) -> Result<HistoryDecision, StoreError>;
+    async fn decide(&self, client: &Actor, scope: &HistoryScope) -> Result<HistoryDecision, StoreError>;
 }
 
 /// Lets roles read: all streams, or those of some categories. What no role of a client is granted it may not read.
@@ -128,11 +93,7 @@ impl RoleAccess {
 
 #[async_trait]
 impl HistoryAccess for RoleAccess {
-    async fn decide(
-        &self,
-        client: &HistoryClient,
-        scope: &HistoryScope,
-    ) -> Result<HistoryDecision, StoreError> {
+    async fn decide(&self, client: &Actor, scope: &HistoryScope) -> Result<HistoryDecision, StoreError> {
         let includes = |grant: &Grant| {
             let within = |category| grant.categories.iter().any(|granted| granted.as_str() == category);
             grant.everything || scope.category().is_some_and(within)

@@ -5,12 +5,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::reading::{Reading, TooLate};
 use super::{
-    Asked, ContinuationToken, History, HistoryAnswer, HistoryClient, HistoryContinuation, HistoryError,
-    HistoryLimit, HistoryScope,
+    Asked, ContinuationToken, History, HistoryAnswer, HistoryContinuation, HistoryError, HistoryLimit,
+    HistoryScope,
 };
 use crate::port::{EventLog, EventStream};
 use crate::vocabulary::{
-    Category, EventType, Position, Query, QueryItem, ReadOptions, RecordedEvent, StoreError, StreamId,
+    Actor, Category, EventType, Position, Query, QueryItem, ReadOptions, RecordedEvent, StoreError, StreamId,
     StreamVersion,
 };
 
@@ -94,7 +94,7 @@ impl<S: EventLog> History<S> {
     /// See [`HistoryError`].
     pub async fn events(
         &self,
-        client: &HistoryClient,
+        client: &Actor,
         request: EventsRequest,
     ) -> Result<HistoryAnswer<Vec<RecordedEvent>>, HistoryError> {
         let range = format!("from {} to {}", request.from, request.to);
@@ -104,7 +104,7 @@ impl<S: EventLog> History<S> {
 
     async fn find(
         &self,
-        client: &HistoryClient,
+        client: &Actor,
         request: &EventsRequest,
         range: &str,
     ) -> Result<HistoryAnswer<Vec<RecordedEvent>>, HistoryError> {

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::reading::{Reading, TooLate};
 use super::{
-    Asked, ContinuationToken, History, HistoryAnswer, HistoryClient, HistoryContinuation, HistoryError,
-    HistoryLimit, HistoryScope, InvalidToken,
+    Asked, ContinuationToken, History, HistoryAnswer, HistoryContinuation, HistoryError, HistoryLimit,
+    HistoryScope, InvalidToken,
 };
 use crate::domain::SnapshotState;
 use crate::port::EventLog;
 use crate::runtime::folding::Folding;
 use crate::runtime::{AsOf, Loaded};
-use crate::vocabulary::{EventId, InvalidStreamId, ReadOptions, StoreError, StreamId, StreamVersion};
+use crate::vocabulary::{Actor, EventId, InvalidStreamId, ReadOptions, StoreError, StreamId, StreamVersion};
 
 /// Asks for the state of an aggregate as of a version or time.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl<S: EventLog> History<S> {
     /// See [`HistoryError`].
     pub async fn state<A: SnapshotState>(
         &self,
-        client: &HistoryClient,
+        client: &Actor,
         request: StateRequest<A>,
     ) -> Result<HistoryAnswer<Loaded<A>>, HistoryError> {
         let scope = HistoryScope::Stream(request.stream.clone());
@@ -70,7 +70,7 @@ impl<S: EventLog> History<S> {
 
     async fn fold<A: SnapshotState>(
         &self,
-        client: &HistoryClient,
+        client: &Actor,
         request: &StateRequest<A>,
         range: &str,
     ) -> Result<HistoryAnswer<Loaded<A>>, HistoryError> {
@@ -136,7 +136,7 @@ impl<S: EventLog> History<S> {
 
     fn go_on_from<A: SnapshotState>(
         &self,
-        client: &HistoryClient,
+        client: &Actor,
         signed: &str,
         request: &StateRequest<A>,
         folding: &Folding<A>,
