@@ -30,9 +30,9 @@ fn finds(case: &str, check: impl Fn(), set: impl Fn(bool)) {
     set(true);
     // Much of what is broken shows itself by never happening.
     be_patient_for(Duration::from_secs(3));
-    // What it prints is the finding, not a failure of this test.
-    let outcome = catch_unwind(AssertUnwindSafe(&check));
-    assert!(outcome.is_err(), "{case} did not notice the fault");
+    // What it prints is the finding, not a failure of this test. Whether two that are not kept apart meet is a matter of chance.
+    let is_noticed = (0..5).any(|_| catch_unwind(AssertUnwindSafe(&check)).is_err());
+    assert!(is_noticed, "{case} did not notice the fault");
 }
 
 fn feed(case: &str, check: impl Fn()) {

@@ -167,8 +167,8 @@ fn a_git_revision_tells_what_was_released() {
         schema["properties"]["cents"]["description"] = json!("what was paid");
     });
     let refused = copy.run(&["register", PAID]);
-    assert_eq!(refused.status.code(), Some(3));
-    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stdout).unwrap();
     assert!(
         told.contains("event/OrderPaid/1.0.0 was released with another content, by nexus.lock.json"),
         "{told}"

@@ -279,6 +279,12 @@ async fn what_is_released_refers_to_nothing_that_may_change() {
     assert!(error.to_string().contains("it refers to type/Money/1.0.0, a draft"), "{error}");
     registry.register(registration("type/Money/1.0.0", draft.document().clone())).await.unwrap();
     registry.register(registration("event/Paid/1.0.0", paid)).await.unwrap();
+    // What refers to itself is released with that.
+    let tree = order(json!({ "parts": { "items": { "$ref": "nexus:type/Tree/1.0.0" } } }));
+    let draft = Schema::draft("type/Tree/1.0.0".parse().unwrap(), at, mode, origin, tree.clone()).unwrap();
+    fs::create_dir_all(folder.path().join("type/Tree")).unwrap();
+    fs::write(folder.path().join("type/Tree/1.0.0.json"), draft.to_text()).unwrap();
+    registry.register(registration("type/Tree/1.0.0", tree)).await.unwrap();
 }
 
 #[tokio::test]

@@ -54,6 +54,14 @@ impl Home {
         }
     }
 
+    /// Whether there is a registry; one in a directory is made by its first schema.
+    pub(super) fn exists(&self) -> bool {
+        match self {
+            Self::Directory(path) => path.is_dir(),
+            Self::Glue(_) => true,
+        }
+    }
+
     /// The directory, which has to be there; `None` if it is none.
     pub(super) fn directory(&self) -> Result<Option<SchemaDirectory>, Failure> {
         match self {

@@ -9,7 +9,7 @@ use super::report::{ERROR, FINE};
 use super::{Exit, Failure};
 use crate::cause::with_cause;
 use crate::governed::parsed;
-use crate::registry::{RegisterError, Registered, Registration, SchemaRegistryExt};
+use crate::registry::{RegisterError, Registered, Registration, RegistryError, SchemaRegistryExt};
 use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId};
 
 pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write) -> Result<Exit, Failure> {
@@ -32,14 +32,22 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
         registration = registration.with_lock(lock);
     }
     if let Some(locked) = lock.as_ref().and_then(|lock| lock.schemas.get(&id.to_string())) {
-        let there = || registry.schemas.loaded().ok().and_then(|all| all.get(&id)?.digest().cloned());
-        let digest = released.as_ref().and_then(Schema::digest).cloned().or_else(there);
+        let digest = match &released {
+            Some(schema) => schema.digest().cloned(),
+            None if registry.schemas.exists() => {
+                registry.schemas.loaded()?.get(&id).and_then(|there| there.digest().cloned())
+            }
+            None => None,
+        };
         if digest.is_none_or(|digest| digest.as_str() != locked) {
             let lock = registry.lock_path();
-            return Err(Failure::Told(format!(
-                "{id} was released with another content, by {}: restore its file, or register a new version",
+            writeln!(
+                out,
+                "{ERROR}error[released-schema-altered]{ERROR:#}: {id} was released with another content, by {}",
                 lock.display()
-            )));
+            )?;
+            writeln!(out, "  to mend it: restore its file, or register a new version")?;
+            return Ok(Exit::Found);
         }
     }
     let registered = registry
@@ -77,6 +85,12 @@ pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write)
                 writeln!(out, "  --> {file} ({})", objection.pointer())?;
                 writeln!(out, "  to mend it: {}", objection.remedy())?;
             }
+            Ok(Exit::Found)
+        }
+        Err(
+            error @ (RegisterError::Document(_) | RegisterError::Registry(RegistryError::Unsupported { .. })),
+        ) => {
+            writeln!(out, "{ERROR}error[unsupported]{ERROR:#}: {}", with_cause(&error))?;
             Ok(Exit::Found)
         }
         Err(error) => Err(Failure::Told(with_cause(&error))),

@@ -140,6 +140,11 @@ impl Numbers {
 
     /// One that fits, or that there is none; and how many steps that took.
     pub(super) fn solve(&self) -> (Answer, u64) {
+        let (answer, steps) = self.searched();
+        (answer, steps + self.excluded.len() as u64 / 8)
+    }
+
+    fn searched(&self) -> (Answer, u64) {
         if let (Some(low), Some(high)) = (&self.low, &self.high)
             && (low.at > high.at || (low.at == high.at && (low.is_open || high.is_open)))
         {

@@ -17,7 +17,7 @@ type Dfa = dense::DFA<Vec<u32>>;
 /// The memory that an automaton may take, in bytes.
 const LARGEST: usize = 4 << 20;
 
-/// The memory that all automata of a comparison may take, in bytes.
+/// The memory that all automata may take at a time, in bytes.
 const ALL: usize = 64 << 20;
 
 /// How long a text is made.
@@ -49,6 +49,13 @@ pub(super) enum Answer {
 }
 
 impl Patterns {
+    /// For another search, which may need others.
+    pub(super) fn renew(&mut self) {
+        if self.taken > ALL / 2 {
+            *self = Self::default();
+        }
+    }
+
     fn automaton(&mut self, pattern: &str) -> Option<Rc<Dfa>> {
         if let Some(known) = self.automata.get(pattern) {
             return known.clone();

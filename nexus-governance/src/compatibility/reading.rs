@@ -119,8 +119,8 @@ impl<'a> Reader<'a> {
         let place = self.open(None, schema);
         let read = self.schema(schema, &place);
         if read.is_err() {
-            // What was left in the middle is no part of another schema.
-            self.seen.retain(|_, seen| matches!(seen, Seen::Done(..)));
+            // What was left in the middle is no part of another schema, nor what refers to it.
+            self.seen.clear();
         }
         let id = read?;
         self.is_bounded()?;

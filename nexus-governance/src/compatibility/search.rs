@@ -113,6 +113,7 @@ impl<'a> Search<'a> {
     /// For another search, which may take as many steps. What is known for certain stays known.
     pub(super) fn renew(&mut self) {
         self.steps = STEPS;
+        self.patterns.renew();
         self.known.retain(|_, outcome| !matches!(outcome, Outcome::Unknown(..)));
     }
 
@@ -292,7 +293,7 @@ impl<'a> Search<'a> {
     }
 
     /// The only values that it can be, where that is known.
-    fn candidates(&self, state: &State) -> Option<Vec<Value>> {
+    fn candidates(&mut self, state: &State) -> Option<Vec<Value>> {
         let listed = state.literals.iter().find_map(|literal| match literal {
             Literal::Test(id, true) => match self.arena.node(*id) {
                 Node::Values(values) => Some(values.clone()),
@@ -306,6 +307,7 @@ impl<'a> Search<'a> {
             _ => None,
         };
         let mut candidates = listed.or(all)?;
+        self.spend(candidates.len() as u64 / 8);
         candidates.retain(|value| Kind::of(value) == state.kind);
         Some(candidates)
     }

@@ -5,15 +5,19 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::Value;
 
 /// What JSON text says, if everybody reads the same in it: a member that is there twice means the first to some and the last to
-/// others.
+/// others, and serde_json takes an object with one member of a certain name for the JSON in that.
 pub(crate) fn parsed(text: &[u8]) -> Result<Value, serde_json::Error> {
     let value = serde_json::from_slice(text)?;
-    if members_of(&value) != members_in(text) {
+    let Seen { members, is_odd } = Seen::of(text);
+    if is_odd || members_of(&value) != members {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         Unambiguous.deserialize(&mut deserializer)?;
     }
     Ok(value)
 }
+
+/// How serde_json marks a text that stands for JSON.
+const RAW: &str = "$serde_json::private::RawValue";
 
 /// How many members its objects have.
 fn members_of(value: &Value) -> usize {
@@ -24,26 +28,43 @@ fn members_of(value: &Value) -> usize {
     }
 }
 
-/// How many members are written in a JSON text: each has a colon.
-fn members_in(text: &[u8]) -> usize {
-    let (mut count, mut bytes) = (0, text.iter());
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b':' => count += 1,
-            b'"' => {
-                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
-                    if *byte == b'\\' {
-                        bytes.next();
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    count
+/// What a look at a JSON text shows.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    /// How many members are written in it: each has a colon.
+    members: usize,
+    /// A name may be one that has a meaning of its own.
+    is_odd: bool,
 }
 
-/// Fails at a member that is there twice.
+impl Seen {
+    fn of(text: &[u8]) -> Self {
+        let mut seen = Self { members: 0, is_odd: false };
+        let mut at = 0;
+        while let Some(byte) = text.get(at) {
+            at += 1;
+            match byte {
+                b':' => seen.members += 1,
+                b'"' => {
+                    seen.is_odd |= text.get(at) == Some(&b'$');
+                    while let Some(byte) = text.get(at).filter(|byte| **byte != b'"') {
+                        if *byte == b'\\' {
+                            at += 1;
+                            // What is written so may be any character.
+                            seen.is_odd |= text.get(at) == Some(&b'u');
+                        }
+                        at += 1;
+                    }
+                    at += 1;
+                }
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
+/// Fails at a member that is there twice, or means something else.
 struct Unambiguous;
 
 impl<'de> DeserializeSeed<'de> for Unambiguous {
@@ -93,6 +114,9 @@ impl<'de> Visitor<'de> for Unambiguous {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
+            if name == RAW {
+                return Err(A::Error::custom(format!("field {name:?} has a meaning of its own")));
+            }
             if seen.contains(&name) {
                 return Err(A::Error::custom(format!("field {name:?} is there twice")));
             }
@@ -115,12 +139,19 @@ mod tests {
         assert!(error.to_string().starts_with("field \"b\" is there twice at line 1"), "{error}");
         assert!(parsed(br#"{"a":1,"\u0061":1}"#).is_err());
         assert!(parsed(b"{} {}").is_err());
+        for raw in ["$serde_json::private::RawValue", "\\u0024serde_json::private::RawValue"] {
+            let text = format!(r#"{{"a":{{"{raw}":"{{\"b\":1}}"}}}}"#);
+            let error = parsed(text.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("has a meaning of its own"), "{error}");
+        }
+        assert!(parsed(br#"{"$a":"\u00fc"}"#).is_ok());
     }
 
     #[test]
     fn members_are_counted_in_the_text() {
         let text = r#"{"a":[{"b:":":"},{"\"":{}}],"c\\":"\\"}"#;
-        assert_eq!(members_in(text.as_bytes()), 4);
+        assert_eq!(Seen::of(text.as_bytes()), Seen { members: 4, is_odd: false });
+        assert!(Seen::of(br#"{"a":"\u0024"}"#).is_odd && Seen::of(br#"{"$a":1}"#).is_odd);
         assert_eq!(members_of(&serde_json::from_str(text).unwrap()), 4);
     }
 }

@@ -64,8 +64,9 @@ impl SchemaDirectory {
                 Err(error) if error.kind() == ErrorKind::NotFound && folder.is_empty() => return Ok(files),
                 Err(error) => return Err(error),
             };
+            let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+            entries.sort_by_key(fs::DirEntry::file_name);
             for entry in entries {
-                let entry = entry?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 if name.starts_with('.') {
                     continue;

@@ -15,17 +15,20 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{RegistryError, RegistryRevision, SchemaRegistry, SchemaSet, SchemaSnapshot};
-use crate::schema::Schema;
+use crate::schema::{Schema, SchemaId};
 use history::{Entry, Key};
 
 /// A registry in the Glue Schema Registry of AWS (feature `glue`).
 ///
 /// The event `OrderPlaced` is the Glue schema `event.OrderPlaced`, and each of its registered versions is one version there, numbered
-/// from 1, with the document that [`Schema`] shows. Glue's own compatibility mode of it is `NONE`: what joins is judged here, as in every
-/// registry, since Glue shows no witness. Nothing is ever deleted or changed.
+/// from 1, with the document that [`Schema`] shows in `x-nexus-document` of a draft-07 schema, since Glue knows no newer draft. Glue's own
+/// compatibility mode of it is `NONE`: what joins is judged here, as in every registry, since Glue shows no witness. Nothing is ever
+/// deleted or changed, and must not be: a version that is missed makes the registry unreadable.
 ///
 /// Glue has no conditional write. So each version says, in `x-nexus-after`, which version its author had seen last, and one whose
 /// author had not seen the last that counts does not count, to any reader: of two that are registered at once the first wins.
+///
+/// It was tried on a stand-in; how the real Glue answers where that is silent is taken from its documentation.
 ///
 /// A registry holds nothing but what was written by this; other schemas in it are an error. A document takes 170,000 bytes at most
 /// (Glue's limit), and a name 255 characters, with `#` and two digits for each byte that is no letter, digit, `-`, `_` or `.`.
@@ -98,9 +101,9 @@ impl SchemaRegistry for SchemasInGlue {
             Ok::<_, RegistryError>((name, entries))
         });
         let mut histories = histories.buffer_unordered(CALLS);
-        let (mut schemas, mut last) = (SchemaSet::default(), BTreeMap::new());
+        let (mut schemas, mut last) = (SchemaSet::default(), Last::new());
         while let Some((name, entries)) = histories.try_next().await? {
-            for Entry { number, schema, .. } in entries {
+            for Entry { number, made, schema, .. } in entries {
                 let id = schema.id().clone();
                 if name::of(&id)? != name {
                     let source = format!("by its content it is {id}").into();
@@ -109,7 +112,7 @@ impl SchemaRegistry for SchemasInGlue {
                 if schemas.insert(*schema).is_some() {
                     return Err(RegistryError::Twice { id });
                 }
-                last.insert(name.clone(), number);
+                last.insert(name.clone(), (number, made));
             }
         }
         Ok(SchemaSnapshot { schemas, revision: revision(&last) })
@@ -121,9 +124,9 @@ impl SchemaRegistry for SchemasInGlue {
         }
         let name = name::of(schema.id())?;
         // The revision of another registry is none of ours.
-        let last: BTreeMap<String, i64> =
-            serde_json::from_str(after.as_str()).map_err(|_| RegistryError::Conflict)?;
-        let after = last.get(&name).copied().unwrap_or(0);
+        let last: Last = serde_json::from_str(after.as_str()).map_err(|_| RegistryError::Conflict)?;
+        let seen = last.get(&name);
+        let after = seen.map_or(0, |(number, _)| *number);
         let text = history::written(schema, after);
         if text.len() > LARGEST {
             let reason = format!("it takes {} bytes, and Glue {LARGEST} at most", text.len());
@@ -131,10 +134,10 @@ impl SchemaRegistry for SchemasInGlue {
         }
         let before = self.history(&name).await?;
         let is_there = before.iter().any(|entry| entry.schema.id() == schema.id());
-        if is_there || before.last().map_or(0, |entry| entry.number) != after {
+        if is_there || before.last().map(|entry| (entry.number, entry.made.clone())) != seen.cloned() {
             return Err(RegistryError::Conflict);
         }
-        let number = self.write(&name, &text).await?;
+        let number = self.write(schema.id(), &name, &text).await?;
         let status = self.settled(&name, number).await?.and_then(|version| version.status);
         if status == Some(SchemaVersionStatus::Failure) {
             let reason =
@@ -149,25 +152,30 @@ impl SchemaRegistry for SchemasInGlue {
 
 impl SchemasInGlue {
     /// Adds a version, and answers its number.
-    async fn write(&self, name: &str, text: &str) -> Result<i64, RegistryError> {
-        let attempted = || format!("register a version of {name} in the Glue registry {}", self.registry);
+    async fn write(&self, id: &SchemaId, name: &str, text: &str) -> Result<i64, RegistryError> {
+        let failed = |error| {
+            let attempted = format!("register a version of {name} in the Glue registry {}", self.registry);
+            call::unregistered(id, attempted, error)
+        };
         let create = self.client.create_schema().registry_id(self.registry_id()).schema_name(name);
         let create = create.data_format(DataFormat::Json).compatibility(Compatibility::None);
         match create.schema_definition(text).send().await {
             Ok(created) => return Ok(created.latest_schema_version.unwrap_or(1)),
             Err(error) if error.as_service_error().is_some_and(|of| of.is_already_exists_exception()) => {}
-            Err(error) => return Err(call::failed(attempted(), error)),
+            Err(error) => return Err(failed(error.into())),
         }
         // The same text again is the same version.
         let register = self.client.register_schema_version().schema_id(self.schema_id(name));
         let registered = register.schema_definition(text).send().await;
-        let registered = registered.map_err(|error| call::failed(attempted(), error))?;
+        let registered = registered.map_err(|error| failed(error.into()))?;
         Ok(registered.version_number.unwrap_or_default())
     }
 }
 
-/// By schema the number of its last version that counts.
-fn revision(last: &BTreeMap<String, i64>) -> RegistryRevision {
+/// By schema the number of its last version that counts, and when the schema was made.
+type Last = BTreeMap<String, (i64, Option<String>)>;
+
+fn revision(last: &Last) -> RegistryRevision {
     // Texts and numbers can always be written.
     RegistryRevision::new(serde_json::to_string(last).unwrap_or_default())
 }

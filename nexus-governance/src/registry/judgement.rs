@@ -106,7 +106,8 @@ impl SchemaSet {
         let mut referred = super::set::references(proposed.document())
             .into_iter()
             .filter_map(|uri| self.get(&SchemaId::from_uri(&uri)?.ok()?));
-        let draft = referred.find(|schema| proposed.is_released() && !schema.is_released())?;
+        let is_draft = |schema: &&Schema| !schema.is_released() && schema.id() != proposed.id();
+        let draft = referred.find(|schema| proposed.is_released() && is_draft(schema))?;
         Some(Objection::RefersToDraft { schema: draft.id().clone() })
     }
 

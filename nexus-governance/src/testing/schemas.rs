@@ -8,7 +8,7 @@ use nexus_core::{Clock, Shape, ShapeLock, StoredThing, SystemClock};
 use crate::cause::with_cause;
 use crate::locked::{self, closed, shapes};
 use crate::registry::{Objection, SchemaDirectory, SchemaSet};
-use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId, SchemaKind, SemanticVersion};
+use crate::schema::{Origin, Schema, SchemaId, SchemaKind, SemanticVersion};
 
 /// Compares the events and commands of your program with the schemas in a directory, and its persisted shapes with the lock file
 /// beside: one test of your crate, so that nothing is stored that others cannot read. Commit the directory and the file. It does
@@ -130,7 +130,11 @@ impl Change {
                 return;
             }
             Some((schema, Some(_))) => (schema.compatibility(), schema.id().version.next_minor()),
-            None => (CompatibilityMode::default(), SemanticVersion::first_of(version)),
+            None => {
+                let first = SemanticVersion::first_of(version);
+                let draft = all.versions(kind, name).find(|draft| draft.id().version == first);
+                (draft.map(Schema::compatibility).unwrap_or_default(), first)
+            }
         };
         let id = SchemaId::new(kind, name, next);
         let id = id.unwrap_or_else(|error| panic!("{kind} {name:?} has no schema: {error}"));

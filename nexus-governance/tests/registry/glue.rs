@@ -74,14 +74,13 @@ async fn a_version_is_a_version_at_glue() {
         (schema.data_format, schema.compatibility),
         (Some(DataFormat::Json), Some(Compatibility::None))
     );
-    let mut definitions = definitions(&client, &name, "event.Paid").await;
-    let after: Vec<Value> = definitions
-        .iter_mut()
-        .map(|of| of.as_object_mut().unwrap().remove("x-nexus-after").unwrap())
-        .collect();
-    assert_eq!(after, [json!(0), json!(1)]);
+    let definitions = definitions(&client, &name, "event.Paid").await;
+    let of = |name: &str| definitions.iter().map(|of| of[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("x-nexus-after"), [json!(0), json!(1)]);
+    assert_eq!(of("$schema"), [json!("http://json-schema.org/draft-07/schema#"), of("$schema")[0].clone()]);
     let registered = registry.load().await.unwrap().schemas;
-    assert_eq!(definitions, registered.iter().map(|schema| schema.document().clone()).collect::<Vec<_>>());
+    let documents: Vec<Value> = registered.iter().map(|schema| schema.document().clone()).collect();
+    assert_eq!(of("x-nexus-document"), documents);
 }
 
 #[tokio::test]
@@ -98,8 +97,7 @@ async fn of_two_that_saw_the_same_the_first_counts_to_every_reader() {
         "x-nexus": { "kind": "event", "name": "Paid", "version": "1.2.0", "created_at": "2026-11-26T09:30:00Z" }
     }));
     let late = late.unwrap().released();
-    let mut definition = late.document().clone();
-    definition["x-nexus-after"] = json!(1);
+    let definition = json!({ "x-nexus-after": 1, "x-nexus-document": late.document() });
     let id = SchemaId::builder().registry_name(&name).schema_name("event.Paid").build();
     let call = client().register_schema_version().schema_id(id).schema_definition(definition.to_string());
     call.send().await.unwrap();
@@ -111,6 +109,22 @@ async fn of_two_that_saw_the_same_the_first_counts_to_every_reader() {
     }
     registries[0].register(registration("event/Paid/1.3.0", json!({ "type": "object" }))).await.unwrap();
     assert_eq!(registries[1].load().await.unwrap().schemas.len(), 3);
+}
+
+#[tokio::test]
+async fn a_schema_that_was_made_anew_is_what_it_is_now() {
+    let (client, name) = (client(), name());
+    let registry = SchemasInGlue::new(client.clone(), &name);
+    registry.create().await.unwrap();
+    registry.register(registration("event/Paid/1.0.0", json!({ "type": "object" }))).await.unwrap();
+    let id = SchemaId::builder().registry_name(&name).schema_name("event.Paid").build();
+    client.delete_schema().schema_id(id).send().await.unwrap();
+    assert!(registry.load().await.unwrap().schemas.is_empty());
+    // A keyword of that name is one as any other.
+    let other = json!({ "type": "array", "x-nexus-after": 5 });
+    registry.register(registration("event/Paid/1.0.0", other)).await.unwrap();
+    let loaded = SchemasInGlue::new(client, &name).load().await.unwrap().schemas;
+    assert_eq!(loaded.iter().next().unwrap().document()["type"], "array");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-"""moto's server, with the one call of AWS Glue that it lacks and Nexus makes.
+"""moto's server, with what it lacks of AWS Glue and Nexus needs: one call, and when a schema was made.
 
 As `python serve.py -H 127.0.0.1 -p PORT`.
 """
@@ -9,7 +9,7 @@ from threading import Lock
 from moto.core.responses import ActionResult
 from moto.glue import glue_schema_registry_utils as limits
 from moto.glue.glue_schema_registry_utils import validate_registry_id
-from moto.glue.models import GlueBackend
+from moto.glue.models import FakeSchema, GlueBackend
 from moto.glue.responses import GlueResponse
 from moto.server import main
 
@@ -38,6 +38,9 @@ def list_schemas(self):
 
 
 GlueResponse.list_schemas = list_schemas
+
+schema_as_dict = FakeSchema.as_dict
+FakeSchema.as_dict = lambda schema: {**schema_as_dict(schema), "CreatedTime": str(schema.created_time)}
 
 # Glue numbers the versions of a schema one by one; threads of moto may give two the same number.
 LOCK = Lock()

@@ -1,13 +1,12 @@
 //! The versions of one schema, and which of them count.
 
-use std::cmp::Ordering;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use aws_sdk_glue::operation::get_schema_version::GetSchemaVersionOutput;
 use aws_sdk_glue::types::{SchemaStatus, SchemaVersionNumber, SchemaVersionStatus};
 use futures::{StreamExt, TryStreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CALLS, SchemasInGlue, call};
 use crate::registry::RegistryError;
@@ -20,35 +19,39 @@ pub(super) type Key = (String, Option<String>, i64);
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) number: i64,
+    /// When its schema was made.
+    pub(super) made: Option<String>,
     /// The last that its author had seen.
     pub(super) after: i64,
     pub(super) schema: Box<Schema>,
 }
 
-/// Where a version says what its author had seen.
+/// Where a version says what its author had seen, and where its document is.
 const AFTER: &str = "x-nexus-after";
+const DOCUMENT: &str = "x-nexus-document";
+
+/// The newest draft that Glue knows.
+const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
 /// How often a version is asked for that Glue has not settled, and how long after each time.
 const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The text of a version.
+/// The text of a version: a draft-07 schema, since Glue may look at what it is given, and that knows neither 2020-12 nor references to
+/// other schemas.
 pub(super) fn written(schema: &Schema, after: i64) -> String {
-    let mut document = schema.document().clone();
-    if let Value::Object(members) = &mut document {
-        members.insert(AFTER.into(), after.into());
-    }
-    document.to_string()
+    let (title, document) = (schema.id().to_string(), schema.document());
+    json!({ "$schema": DRAFT, "title": title, AFTER: after, DOCUMENT: document }).to_string()
 }
 
-fn read(number: i64, text: &str) -> Result<Entry, nexus_core::BoxError> {
-    let mut document: Value = serde_json::from_str(text)?;
-    let after = document.as_object_mut().and_then(|members| members.remove(AFTER));
-    let after = after.as_ref().and_then(Value::as_i64);
+fn read(number: i64, made: Option<String>, text: &str) -> Result<Entry, nexus_core::BoxError> {
+    let mut version: Value = serde_json::from_str(text)?;
+    let after = version.get(AFTER).and_then(Value::as_i64);
     let after = after.ok_or_else(|| format!("it was not written by Nexus: {AFTER:?} has to be a number"))?;
+    let document = version.get_mut(DOCUMENT).map(Value::take).unwrap_or_default();
     let schema = Box::new(Schema::from_document(document)?);
     if schema.is_released() {
-        Ok(Entry { number, after, schema })
+        Ok(Entry { number, made, after, schema })
     } else {
         Err(format!("{} is a draft", schema.id()).into())
     }
@@ -56,16 +59,15 @@ fn read(number: i64, text: &str) -> Result<Entry, nexus_core::BoxError> {
 
 /// Of all versions, by number, those whose authors had seen the last before that counts; or the number of one that is gone.
 fn counting(entries: Vec<Entry>) -> Result<Vec<Entry>, i64> {
-    let (mut last, mut counting) = (0, Vec::with_capacity(entries.len()));
+    let mut counting: Vec<Entry> = Vec::with_capacity(entries.len());
     for entry in entries {
-        match entry.after.cmp(&last) {
-            // Somebody else was first.
-            Ordering::Less => {}
-            Ordering::Equal => {
-                last = entry.number;
-                counting.push(entry);
-            }
-            Ordering::Greater => return Err(entry.after),
+        let has_counted = |number| number == 0 || counting.iter().any(|other| other.number == number);
+        if !has_counted(entry.after) {
+            return Err(entry.after);
+        }
+        // Otherwise somebody else was first.
+        if counting.last().map_or(0, |last| last.number) == entry.after {
+            counting.push(entry);
         }
     }
     Ok(counting)
@@ -115,7 +117,7 @@ impl SchemasInGlue {
         made: Option<String>,
         number: i64,
     ) -> Result<Option<Entry>, RegistryError> {
-        let key = (name.to_owned(), made, number);
+        let key = (name.to_owned(), made.clone(), number);
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Some(known.clone()));
         }
@@ -123,7 +125,7 @@ impl SchemasInGlue {
         if version.status != Some(SchemaVersionStatus::Available) {
             return Ok(None);
         }
-        let entry = read(number, version.schema_definition.as_deref().unwrap_or_default())
+        let entry = read(number, made, version.schema_definition.as_deref().unwrap_or_default())
             .map_err(|source| RegistryError::Corrupt { place: self.place(name, number), source })?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry.clone());
         Ok(Some(entry))
@@ -170,7 +172,7 @@ mod tests {
         let (mode, origin) = Default::default();
         let draft = Schema::draft(id, at, mode, origin, serde_json::json!({})).unwrap();
         let text = written(&draft.released(), after);
-        read(number, &text).unwrap()
+        read(number, None, &text).unwrap()
     }
 
     #[test]
@@ -183,12 +185,13 @@ mod tests {
         // What Glue refused leaves a hole.
         assert_eq!(numbers(&[(2, 0), (5, 2)]), Ok(vec![2, 5]));
         assert_eq!(numbers(&[(1, 0), (3, 2)]), Err(2));
+        assert_eq!(numbers(&[(1, 0), (3, 1), (4, 2)]), Err(2));
         assert_eq!(numbers(&[]), Ok(vec![]));
     }
 
     #[test]
     fn what_others_wrote_is_no_version() {
-        let refused = |text: &str| read(1, text).unwrap_err().to_string();
+        let refused = |text: &str| read(1, None, text).unwrap_err().to_string();
         assert!(refused("{}").contains("was not written by Nexus"));
         assert!(refused("{\"x-nexus-after\":0}").contains("x-nexus"));
         assert!(refused("[").contains("EOF"));
