@@ -250,14 +250,14 @@ impl Reader {
         let mut decoder = Decoder::default();
         let mut events: Vec<RecordedEvent> = Vec::with_capacity(count.min(1_024));
         let mut kinds = self.kinds.known();
-        let (mut bytes, mut is_loaded) = (0, false);
+        let mut bytes = 0;
         loop {
-            let mut is_unknown = false;
+            let mut unknown = None;
             let mut rows = query().fetch(&mut *connection);
             while let Some(row) = rows.try_next().await.map_err(failed)? {
                 let fields = Fields::of(&row, 0).map_err(|error| failed(sqlx::Error::Decode(error)))?;
-                is_unknown = !is_loaded && fields.kind().is_some_and(|kind| kinds.kind(kind).is_none());
-                if is_unknown {
+                unknown = fields.kind().filter(|kind| kinds.kind(*kind).is_none());
+                if unknown.is_some() {
                     break;
                 }
                 let event = decoder.event(&fields, &kinds, stream)?;
@@ -269,14 +269,19 @@ impl Reader {
                 }
             }
             drop(rows);
-            if !is_unknown {
+            let Some(unknown) = unknown else {
                 return Ok(if events.len() < count { Page::Last(events) } else { Page::More(events) });
-            }
+            };
             if !events.is_empty() {
                 return Ok(Page::More(events));
             }
-            // A new kind is rare: what is on its way is read and thrown away.
-            (kinds, is_loaded) = (self.kinds.loaded(connection).await?, true);
+            // A new kind is rare: what is on its way is read and thrown away. When it is read again there may be events of kinds that
+            // are newer still.
+            kinds = self.kinds.loaded(connection).await?;
+            if kinds.kind(unknown).is_none() {
+                let what = format!("kind {unknown} of events");
+                return Err(StoreError::corrupt(what, "it is not in the table of kinds"));
+            }
         }
     }
 }

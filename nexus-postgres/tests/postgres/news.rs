@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use nexus_core::{EventLog, Position};
+use futures::TryStreamExt;
+use nexus_core::{EventLog, EventStore, EventType, NewEvent, Payload, Position, Query, ReadOptions};
 use nexus_postgres::sqlx::{self, Connection, PgConnection};
 use nexus_postgres::{PostgresConfig, PostgresStore};
 use tokio::time::{Instant, timeout};
 
 use crate::proxy::{Lost, Proxy};
-use crate::support::{House, append, url};
+use crate::support::{House, append, batch, event, stream, url};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -122,4 +123,41 @@ fn a_store_ends_with_its_runtime() {
         drop(runtime);
         drop(store);
     }
+}
+
+/// A kind that is new to a reader makes it load the table of kinds, and by the time that it reads again there may be others.
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_are_new_all_the_time_are_known_to_who_reads() {
+    let house = House::new();
+    let (writer, id) = (house.open().await, stream("kinds"));
+    let writing = tokio::spawn({
+        let id = id.clone();
+        async move {
+            for number in 0..400 {
+                let kind = EventType::new(format!("Kind{number}")).expect("valid");
+                let new = NewEvent::new(event(1).id(), kind, Payload::from_json("{}").expect("JSON"));
+                let _ = writer.append(batch(&id, vec![new])).await.expect("stored");
+            }
+        }
+    });
+    let reading = (0..4).map(|_| {
+        let (config, id) = (house.config().max_connections(2), id.clone());
+        tokio::spawn(async move {
+            let mut last = 0;
+            while last < 400 {
+                // One that has seen nothing yet.
+                let reader = PostgresStore::open_with(config.clone()).await.expect("the store opens");
+                for _ in 0..20 {
+                    let events = reader.read(&id, ReadOptions::forwards());
+                    last = events.try_collect::<Vec<_>>().await.expect("read").len();
+                    let all = reader.read_all(Query::all(), ReadOptions::forwards());
+                    all.try_collect::<Vec<_>>().await.expect("read");
+                }
+            }
+        })
+    });
+    for reader in reading.collect::<Vec<_>>() {
+        reader.await.expect("it reads on");
+    }
+    writing.await.expect("it writes on");
 }
