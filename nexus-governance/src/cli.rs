@@ -8,6 +8,7 @@ mod finding;
 mod home;
 mod list;
 mod place;
+mod policy;
 mod register;
 mod report;
 mod repository;
@@ -46,14 +47,16 @@ enum Failure {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.color.write_global();
-    let Command::Schema { command, registry } = arguments.command;
     let mut out = anstream::stdout().lock();
-    let done = match command {
-        SchemaCommand::Check(options) => check::run(&registry, &options, &mut out),
-        SchemaCommand::Register(options) => register::run(&registry, &options, &mut out),
-        SchemaCommand::Diff(options) => diff::run(&registry, &options, &mut out),
-        SchemaCommand::Show(options) => show::run(&registry, &options, &mut out),
-        SchemaCommand::List(options) => list::run(&registry, &options, &mut out),
+    let done = match arguments.command {
+        Command::Policy { policies, command } => policy::run(&policies, &command, &mut out),
+        Command::Schema { registry, command } => match command {
+            SchemaCommand::Check(options) => check::run(&registry, &options, &mut out),
+            SchemaCommand::Register(options) => register::run(&registry, &options, &mut out),
+            SchemaCommand::Diff(options) => diff::run(&registry, &options, &mut out),
+            SchemaCommand::Show(options) => show::run(&registry, &options, &mut out),
+            SchemaCommand::List(options) => list::run(&registry, &options, &mut out),
+        },
     };
     let done = done.and_then(|exit| Ok(out.flush().map(|()| exit)?));
     let exit = done.unwrap_or_else(|failure| {

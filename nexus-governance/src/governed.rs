@@ -12,11 +12,9 @@ mod violation;
 
 pub(crate) use compiled::Compiled;
 pub use compiled::UnusableSchema;
-#[cfg(feature = "cli")]
 pub(crate) use document::parsed;
 pub use enforcement::Enforcement;
 pub use refusal::SchemaRefusal;
-pub use reloading::RunningReload;
 pub use schemas::{LoadError, Schemas};
 pub use store::Governed;
 pub use violation::Violation;

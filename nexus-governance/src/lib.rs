@@ -5,7 +5,9 @@
 //!   an event store ([`SchemasInStore`]). [`SchemaRegistryExt::register`] lets only join what goes together with what is there.
 //! - A [`Governed`] store refuses events that do not fit, and [`Schemas`] refuse commands, before anything is stored.
 //! - [`testing`] has what keeps schemas, types and upcasters together, as tests of your own crate.
-//! - The command `nexus-governance schema` (feature `cli`) checks a registry in CI, without compiling your program.
+//! - A [`PolicyEngine`] decides, by policies in Rego, about commands, appends, what is published, and questions about the past.
+//! - The command `nexus-governance` (feature `cli`) checks a registry in CI, without compiling your program (`schema`), and tests and
+//!   explains policies (`policy`).
 
 #![warn(missing_docs)]
 
@@ -18,7 +20,9 @@ mod governed;
 mod invalid;
 mod locked;
 mod pointer;
+mod policy;
 mod registry;
+mod reloading;
 mod schema;
 pub mod testing;
 mod validator;
@@ -27,5 +31,7 @@ pub use compatibility::{Verdict, Witness};
 pub use governed::*;
 pub use invalid::InvalidSchema;
 pub use locked::LockProblem;
+pub use policy::*;
 pub use registry::*;
+pub use reloading::RunningReload;
 pub use schema::*;

@@ -7,6 +7,8 @@ mod copy;
 #[cfg(feature = "glue")]
 #[path = "command/glue.rs"]
 mod glue;
+#[path = "command/policy.rs"]
+mod policy;
 
 use std::fs;
 use std::process::Command;

@@ -8,7 +8,7 @@ use super::home::Home;
 use crate::cause::with_cause;
 use crate::schema::{CompatibilityMode, SchemaId};
 
-/// Governs the schemas of events and commands.
+/// Governs schemas of events and commands, and policies.
 #[derive(Debug, Parser)]
 #[command(name = "nexus-governance", version, after_help = EXIT_CODES)]
 pub(super) struct Arguments {
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 
 const EXIT_CODES: &str = "Exit codes:
   0  all is well
-  1  something was found: a problem, an incompatible change, a schema that cannot be registered
+  1  something was found: a problem, an incompatible change, a schema that cannot be registered, a test that failed, a denial
   2  the command line is wrong
   3  it could not be done: a file or a git revision cannot be read";
 
@@ -34,6 +34,44 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: SchemaCommand,
     },
+    /// Policies in Rego.
+    #[command(after_help = EXIT_CODES)]
+    Policy {
+        /// The directory of the policies.
+        #[arg(long, global = true, default_value = "policies", value_name = "DIRECTORY")]
+        policies: PathBuf,
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Runs the rules named `test_…`, and tells which lines of the policies they have come by.
+    Test(TestPolicies),
+    /// Decides about an input.
+    Eval(Decided),
+    /// Decides about an input, and tells what each rule says of it.
+    Explain(Decided),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestPolicies {
+    /// How many of a hundred lines have to be covered.
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) coverage: Option<usize>,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Plain,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Decided {
+    /// A JSON file with the input: its "operation" is command, append, publish or history.
+    pub(super) input: PathBuf,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Plain,
 }
 
 /// Where the schemas are.

@@ -1,10 +1,11 @@
 use async_trait::async_trait;
 use nexus_core::{
-    AppendBatch, Appended, Capabilities, Commit, EventId, EventLog, EventStore, EventStream, EventType,
-    Position, Query, ReadOptions, StoreError, StreamId, StreamVersion,
+    AppendBatch, Appended, BoxError, Capabilities, Commit, EventId, EventLog, EventStore, EventStream,
+    EventType, NewEvent, Position, Query, ReadOptions, StoreError, StreamId, StreamVersion,
 };
 
 use super::{Enforcement, SchemaRefusal, Schemas};
+use crate::policy::{PolicyEngine, PolicyInput, PolicyRefusal};
 use crate::schema::SchemaKind;
 
 /// A store that takes only events which fit their registered schemas. It is a log where `S` is one.
@@ -13,18 +14,27 @@ use crate::schema::SchemaKind;
 /// fields; nothing is stored. What was stored before is read as it is, and an append that was stored before is answered as the
 /// store answers it, also where it would be refused by now.
 ///
-/// Events of categories that start with `$`, and those that make a command void, belong to Nexus itself and need no schema.
+/// Events of categories that start with `$`, and those that make a command void, belong to Nexus itself: they need no schema, and no
+/// policy decides about them.
 /// Whoever appends to the store in another way, such as in a transaction of a database, passes it by.
 #[derive(Clone, Debug)]
 pub struct Governed<S> {
     store: S,
     schemas: Schemas,
+    policies: Option<PolicyEngine>,
 }
 
 impl<S> Governed<S> {
     /// The store, governed by these schemas.
     pub fn new(store: S, schemas: Schemas) -> Self {
-        Self { store, schemas }
+        Self { store, schemas, policies: None }
+    }
+
+    /// The same, where policies (the package `nexus.append`) decide about each stream's events, too, once they fit: a
+    /// [`PolicyRefusal`](crate::PolicyRefusal) is the cause then.
+    #[must_use]
+    pub fn with_policies(self, policies: PolicyEngine) -> Self {
+        Self { policies: Some(policies), ..self }
     }
 
     /// The store itself.
@@ -37,7 +47,27 @@ impl<S> Governed<S> {
         &self.schemas
     }
 
-    fn check(&self, batch: &AppendBatch) -> Result<(), SchemaRefusal> {
+    fn check(&self, batch: &AppendBatch) -> Result<(), StoreError> {
+        let refused = |by: &str, source: BoxError| StoreError::Refused { by: by.to_owned(), source };
+        self.check_schemas(batch).map_err(|refusal| refused("its schema", refusal.into()))?;
+        self.check_policies(batch).map_err(|refusal| refused("a policy", refusal.into()))
+    }
+
+    fn check_policies(&self, batch: &AppendBatch) -> Result<(), PolicyRefusal> {
+        let Some(policies) = &self.policies else { return Ok(()) };
+        for part in batch.parts() {
+            let is_ours = part.stream().category().starts_with('$');
+            let is_void = |event: &NewEvent| event.event_type().as_str() == EventType::VOIDED;
+            if !is_ours && !part.events().iter().all(is_void) {
+                policies
+                    .decide(PolicyInput::append(part.stream(), part.events(), policies.now()))
+                    .into_result()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_schemas(&self, batch: &AppendBatch) -> Result<(), SchemaRefusal> {
         let mut compiled = None;
         for part in batch.parts() {
             let category = part.stream().category();
@@ -77,7 +107,7 @@ impl<S: EventStore> EventStore for Governed<S> {
         if let Err(refusal) = self.check(&batch)
             && !self.was_stored(&batch).await?
         {
-            return Err(StoreError::Refused { by: "its schema".to_owned(), source: refusal.into() });
+            return Err(refusal);
         }
         self.store.append(batch).await
     }

@@ -1,0 +1,36 @@
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Stop, eval, input};
+use crate::cli::Exit;
+use crate::cli::arguments::{Decided, Plain};
+use crate::cli::report::DIM;
+use crate::policy::{PolicyBundle, PolicyLimits, Prepared, explained};
+
+pub(super) fn run(
+    policies: &Path,
+    bundle: &PolicyBundle,
+    options: &Decided,
+    out: &mut impl Write,
+) -> Result<Exit, Stop> {
+    let (operation, input) = input(options)?;
+    let rules = explained(bundle, operation, &input)?;
+    let decision = Prepared::new(bundle, PolicyLimits::default())?.decide(operation, Ok(input));
+    match options.format {
+        Plain::Json => writeln!(out, "{:#}", json!({ "decision": decision, "rules": rules }))?,
+        Plain::Human => {
+            eval::told(&decision, out)?;
+            writeln!(out, "\nby {}", decision.bundle)?;
+            for rule in &rules {
+                let place = format!("{}:{}", policies.join(&rule.file).display(), rule.line);
+                match &rule.says {
+                    Some(said) => writeln!(out, "  {} at {place} says {said}", rule.rule)?,
+                    None => writeln!(out, "  {DIM}{} at {place} does not apply{DIM:#}", rule.rule)?,
+                }
+            }
+        }
+    }
+    Ok(eval::exit(&decision))
+}

@@ -1,0 +1,262 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
+use serde_json::Value as Json;
+
+use super::rego::{self, Module, Rule};
+use super::{
+    BundleDigest, BundleError, Decision, Denial, Operation, PolicyBundle, PolicyFault, PolicyLimits,
+};
+
+/// A bundle that is compiled.
+pub(crate) struct Prepared {
+    pub(crate) digest: BundleDigest,
+    #[cfg(feature = "cli")]
+    pub(crate) modules: Vec<Module>,
+    engine: Engine,
+    /// Engines that are at rest: to make one takes as long as to decide.
+    idle: Mutex<Vec<Engine>>,
+    limits: PolicyLimits,
+    decided: BTreeSet<Operation>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("digest", &self.digest).field("limits", &self.limits).finish()
+    }
+}
+
+/// The stack for compiling, in bytes: the parser goes as deep as expressions are nested.
+const STACK: usize = 64 << 20;
+
+/// The rule of each package that puts together what is decided. It is in the package itself: a reference to a rule of another would
+/// have all of its rules evaluated.
+const ENTRY: &str = "decision__";
+
+/// So many engines are kept at rest: as many as decide at the same time, on most machines.
+const IDLE: usize = 16;
+
+/// With so many steps the time is looked at.
+const STEPS: NonZeroU32 = NonZeroU32::new(4).unwrap();
+
+impl Prepared {
+    pub(crate) fn new(bundle: &PolicyBundle, limits: PolicyLimits) -> Result<Self, BundleError> {
+        let (engine, modules) = on_a_large_stack(|| compiled(bundle, limits))?;
+        let decided = Operation::ALL.into_iter().filter(|operation| decides(&modules, operation.as_str()));
+        Ok(Self {
+            digest: bundle.digest(),
+            engine,
+            idle: Mutex::default(),
+            limits,
+            decided: decided.collect(),
+            #[cfg(feature = "cli")]
+            modules,
+        })
+    }
+
+    /// What the policies decide.
+    pub(crate) fn decide(&self, operation: Operation, input: Result<Json, String>) -> Decision {
+        let evaluated = input.and_then(|input| {
+            if self.decided.contains(&operation) {
+                return self.evaluated(operation.as_str(), input);
+            }
+            Err(format!("no policy decides about it: there is no package nexus.{}", operation.as_str()))
+        });
+        let (denials, obligations) = evaluated.unwrap_or_else(|reason| {
+            let message = format!("policies cannot be evaluated for this {}: {reason}", operation.as_str());
+            (vec![Denial::new(message)], BTreeMap::new())
+        });
+        let obligations = if denials.is_empty() { obligations } else { BTreeMap::new() };
+        Decision { bundle: self.digest.clone(), denials, obligations }
+    }
+
+    /// What a rule says of an input; none where it says nothing, or cannot be evaluated.
+    #[cfg(feature = "cli")]
+    pub(crate) fn value(&self, package: &str, rule: &str, input: Json) -> Option<Json> {
+        let mut engine = self.engine.clone();
+        engine.set_input(input.into());
+        let results = engine.eval_query(format!("data.{package}.{rule}"), false).ok()?;
+        serde_json::to_value(&results.result.first()?.expressions.first()?.value).ok()
+    }
+
+    fn evaluated(&self, package: &str, input: Json) -> Result<(Vec<Denial>, BTreeMap<String, Json>), String> {
+        let size = size(&input, self.limits.input);
+        if size > self.limits.input {
+            return Err(format!("the input has more than {} bytes, which is the limit", self.limits.input));
+        }
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let resting = idle().pop();
+        let mut engine = resting.unwrap_or_else(|| self.engine.clone());
+        engine.set_input(input.into());
+        let decision = engine.eval_rule(format!("data.nexus.{package}.{ENTRY}"));
+        let decision = decision.map_err(|error| PolicyFault::of_engine(&error, "policies").to_string())?;
+        // One that failed is not used again.
+        engine.set_input(Value::Undefined);
+        let mut idle = idle();
+        if idle.len() < IDLE {
+            idle.push(engine);
+        }
+        drop(idle);
+        let decision = serde_json::to_value(&decision).map_err(|error| error.to_string())?;
+        let mut denials =
+            decision.get("deny").map_or_else(|| Ok(Vec::new()), |found| denials(found, package))?;
+        // Where it does not say what is allowed, what is not denied is.
+        if denials.is_empty() && decision.get("allow").is_some_and(|allow| *allow != Json::Bool(true)) {
+            denials.push(Denial::new(format!("no rule of nexus.{package} allows it")));
+        }
+        let obligations = match decision.get("obligations") {
+            None => BTreeMap::new(),
+            Some(Json::Object(obligations)) => obligations.clone().into_iter().collect(),
+            Some(_) => return Err(format!("obligations of nexus.{package} have to be an object")),
+        };
+        Ok((denials, obligations))
+    }
+}
+
+/// Whether a package has rules that decide.
+fn decides(modules: &[Module], package: &str) -> bool {
+    ["allow", "deny"].iter().any(|name| definitions(modules, package, name).next().is_some())
+}
+
+fn definitions<'a>(modules: &'a [Module], package: &str, name: &'a str) -> impl Iterator<Item = &'a Rule> {
+    let package = format!("nexus.{package}");
+    let within = modules.iter().filter(move |module| module.package == package);
+    within.flat_map(|module| &module.rules).filter(move |rule| rule.name == name)
+}
+
+fn compiled(bundle: &PolicyBundle, limits: PolicyLimits) -> Result<(Engine, Vec<Module>), BundleError> {
+    let mut engine = engine(limits)?;
+    let faults: Vec<PolicyFault> =
+        bundle.policies().filter_map(|(path, text)| added(&mut engine, path, text)).collect();
+    if !faults.is_empty() {
+        return Err(BundleError::Invalid { faults });
+    }
+    let modules = checked(&engine)?;
+    let decided: Vec<Operation> =
+        Operation::ALL.into_iter().filter(|operation| decides(&modules, operation.as_str())).collect();
+    for operation in &decided {
+        let text = entry(&modules, operation.as_str());
+        let path = format!("{}.decision", operation.as_str());
+        if let Some(fault) = added(&mut engine, &path, &text) {
+            return Err(fault.into());
+        }
+    }
+    let data = Value::from(bundle.data()?);
+    engine.add_data(data).map_err(|error| PolicyFault::of_engine(&error, "data"))?;
+    // What is wrong with a rule is found before it is needed, and each evaluation finds it compiled.
+    engine.set_input(Value::Undefined);
+    if let Some(first) = decided.first() {
+        let entry = format!("data.nexus.{}.{ENTRY}", first.as_str());
+        let compiled = engine.compile_with_entrypoint(&entry.into());
+        compiled.map_err(|error| PolicyFault::of_engine(&error, "policies"))?;
+    }
+    Ok((engine, modules))
+}
+
+/// An engine without policies.
+pub(crate) fn engine(limits: PolicyLimits) -> Result<Engine, BundleError> {
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    engine.set_execution_timer_config(ExecutionTimerConfig { limit: limits.time, check_interval: STEPS });
+    rego::bound(&mut engine, limits).map_err(|error| PolicyFault::of_engine(&error, "policies"))?;
+    Ok(engine)
+}
+
+/// Adds a policy, or answers what is wrong with it.
+pub(crate) fn added(engine: &mut Engine, path: &str, text: &str) -> Option<PolicyFault> {
+    if let Err(fault) = rego::check_nesting(path, text) {
+        return Some(fault);
+    }
+    let added = engine.add_policy(path.to_owned(), text.to_owned());
+    added.err().map(|error| PolicyFault::of_engine(&error, path))
+}
+
+/// The modules of an engine, if nothing stands against them.
+pub(crate) fn checked(engine: &Engine) -> Result<Vec<Module>, BundleError> {
+    let unreadable = |error: String| PolicyFault::new("policies", (1, 1), error);
+    let written = engine.get_ast_as_json().map_err(|error| unreadable(error.to_string()))?;
+    // Expressions may be nested deeper than JSON is read by default.
+    let mut deserializer = serde_json::Deserializer::from_str(&written);
+    deserializer.disable_recursion_limit();
+    let written = serde::Deserialize::deserialize(&mut deserializer);
+    let written: Json = written.map_err(|error| unreadable(error.to_string()))?;
+    let modules = Module::all(&written);
+    let faults = rego::faults(&modules);
+    if faults.is_empty() { Ok(modules) } else { Err(BundleError::Invalid { faults }) }
+}
+
+/// The rule that puts together what a package decides, of what it has.
+fn entry(modules: &[Module], package: &str) -> String {
+    let (mut rules, mut members) = (String::new(), Vec::new());
+    for (name, undefined) in [("deny", "[]"), ("allow", "false"), ("obligations", "{}")] {
+        let mut definitions = definitions(modules, package, name).peekable();
+        if definitions.peek().is_none() {
+            continue;
+        }
+        if definitions.all(|rule| rule.is_partial) {
+            members.push(format!("\"{name}\": {name}"));
+        } else {
+            rules.push_str(&format!("{name}__ := part if {{ part := {name} }} else := {undefined}\n"));
+            members.push(format!("\"{name}\": {name}__"));
+        }
+    }
+    format!("package nexus.{package}\n{rules}{ENTRY} := {{{}}}\n", members.join(", "))
+}
+
+fn denials(found: &Json, package: &str) -> Result<Vec<Denial>, String> {
+    let wrong = |found: &Json| {
+        format!(
+            "deny of nexus.{package} has {found}: expected texts, or objects with \"message\" and \"remedy\", such as \
+             deny contains {{\"message\": \"…\", \"remedy\": \"…\"}} if {{ … }}"
+        )
+    };
+    match found {
+        Json::Bool(false) => Ok(Vec::new()),
+        Json::Bool(true) => Ok(vec![Denial::new(format!("nexus.{package} denies it"))]),
+        Json::Array(members) => members.iter().map(|of| denial(of).ok_or_else(|| wrong(of))).collect(),
+        other => denial(other).map(|denial| vec![denial]).ok_or_else(|| wrong(other)),
+    }
+}
+
+fn denial(of: &Json) -> Option<Denial> {
+    match of {
+        Json::String(message) => Some(Denial::new(message)),
+        Json::Object(members) => {
+            let denial = Denial::new(members.get("message")?.as_str()?);
+            match members.get("remedy") {
+                None => Some(denial),
+                Some(remedy) => Some(denial.with_remedy(remedy.as_str()?)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// About how many bytes a value has, at least up to a limit.
+fn size(value: &Json, most: usize) -> usize {
+    let within = |sum: usize, value: &Json| if sum > most { sum } else { sum + size(value, most - sum) };
+    match value {
+        Json::String(text) => text.len() + 2,
+        Json::Array(items) => items.iter().fold(2, within),
+        Json::Object(members) => {
+            members.iter().fold(2, |sum, (name, value)| within(sum + name.len() + 3, value))
+        }
+        _ => 8,
+    }
+}
+
+/// Runs it in a thread of its own.
+fn on_a_large_stack<T: Send>(run: impl FnOnce() -> Result<T, BundleError> + Send) -> Result<T, BundleError> {
+    let failed = |error: std::io::Error| {
+        PolicyFault::new("policies", (1, 1), format!("no thread could be started: {error}"))
+    };
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let handle = builder.spawn_scoped(scope, run).map_err(failed)?;
+        handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

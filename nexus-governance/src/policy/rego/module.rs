@@ -1,0 +1,287 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::Value;
+
+/// A policy file, as far as it is looked at before it is evaluated.
+#[derive(Clone, Debug)]
+pub(crate) struct Module {
+    pub(crate) file: String,
+    /// Such as `nexus.command`.
+    pub(crate) package: String,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// One definition of a rule; a rule may have several.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// Within its package; of `a["b"]`, `a`.
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    /// Where it is in the text, in bytes.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "the command explains decisions by it"))]
+    pub(crate) range: Range<usize>,
+    /// Whether it adds a member to a set or an object, which are there without any, too.
+    pub(crate) is_partial: bool,
+    /// What it refers to, by whole paths such as `data.nexus.command.deny` and `sprintf`, and where.
+    pub(crate) references: BTreeMap<String, (usize, usize)>,
+    /// Functions that it calls, and where.
+    pub(crate) calls: Vec<Call>,
+    /// How deep its expressions are nested.
+    pub(crate) depth: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) function: String,
+    pub(crate) place: (usize, usize),
+    /// Its first argument, where that is a text in quotes.
+    pub(crate) text: Option<String>,
+}
+
+impl Rule {
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.line, self.column)
+    }
+}
+
+impl Module {
+    /// Those of an engine, as it writes them down.
+    pub(crate) fn all(written: &Value) -> Vec<Self> {
+        written.as_array().into_iter().flatten().filter_map(Self::of).collect()
+    }
+
+    fn of(written: &Value) -> Option<Self> {
+        let (source, ast) = (&written["source"], &written["ast"]);
+        let file = source["file"].as_str()?.to_owned();
+        let text = source["contents"].as_str()?;
+        let package = path(&ast["package"]["refr"])?.join(".");
+        let imports = imports(&ast["imports"], text);
+        let written = ast["rules"].as_array()?;
+        let names: BTreeSet<String> = written.iter().filter_map(|rule| Some(head(rule)?.0)).collect();
+        let within = Within { package: &package, imports: &imports, names: &names };
+        let rules = written.iter().filter_map(|rule| within.rule(rule)).collect();
+        Some(Self { file, package, rules })
+    }
+}
+
+/// What names mean in a module.
+struct Within<'a> {
+    package: &'a str,
+    imports: &'a BTreeMap<String, String>,
+    names: &'a BTreeSet<String>,
+}
+
+/// The name of a rule, and what is written about it.
+fn head(rule: &Value) -> Option<(String, &Value)> {
+    let (kind, of) = rule.as_object()?.iter().next()?;
+    let refr = if kind == "Default" {
+        &of["refr"]
+    } else {
+        let (_, head) = of["head"].as_object()?.iter().next()?;
+        &head["refr"]
+    };
+    Some((path(refr)?.into_iter().next()?, of))
+}
+
+impl Within<'_> {
+    fn rule(&self, rule: &Value) -> Option<Rule> {
+        let (name, of) = head(rule)?;
+        let place = place(&of["span"])?;
+        let is_partial = of["head"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .any(|(kind, head)| kind == "Set" || (kind == "Compr" && head["refr"].get("Var").is_none()));
+        let at = |name: &str| usize::try_from(of["span"][name].as_u64()?).ok();
+        let range = at("start")?..at("end")?;
+        let mut locals = BTreeSet::new();
+        declared(of, &mut locals);
+        let mut found = Found { locals, references: BTreeMap::new(), calls: Vec::new() };
+        // What a rule is called is no reference to it.
+        let head = of["head"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, head)| head.as_object().into_iter().flatten());
+        let parts = head
+            .filter(|(part, _)| *part != "refr")
+            .map(|(_, part)| part)
+            .chain([&of["bodies"], &of["value"]]);
+        let depth = parts.map(|part| self.walk(part, 0, &mut found)).max().unwrap_or(0);
+        let (line, column) = place;
+        let Found { references, calls, .. } = found;
+        Some(Rule { name, line, column, range, is_partial, references, calls, depth })
+    }
+
+    /// Notes what an expression refers to, and answers how deep it is.
+    fn walk(&self, value: &Value, depth: usize, found: &mut Found) -> usize {
+        match value {
+            Value::Array(items) => {
+                items.iter().map(|item| self.walk(item, depth, found)).max().unwrap_or(depth)
+            }
+            Value::Object(members) => {
+                let mut deepest = depth;
+                for (kind, of) in members {
+                    let is_expression = of.get("eidx").is_some();
+                    match kind.as_str() {
+                        "span" => continue,
+                        "Call" => {
+                            if let (Some(path), Some(place)) = (path(&of["fcn"]), place(&of["span"])) {
+                                let function = self.meant(path);
+                                let text = of["params"][0]["String"]["value"].as_str();
+                                let text = text.or(of["params"][0]["RawString"]["value"].as_str());
+                                found.calls.push(Call { function, place, text: text.map(str::to_owned) });
+                            }
+                        }
+                        "Var" | "RefDot" | "RefBrack" => {
+                            deepest = deepest.max(self.reference(kind, of, depth, found));
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    let below = self.walk(of, depth + usize::from(is_expression), found);
+                    deepest = deepest.max(below);
+                }
+                deepest
+            }
+            _ => depth,
+        }
+    }
+
+    /// Notes a reference as a whole, and what its brackets refer to.
+    fn reference(&self, kind: &str, of: &Value, depth: usize, found: &mut Found) -> usize {
+        if let (Some(path), Some(place)) = (path_of(kind, of), place(&of["span"]))
+            && !found.locals.contains(&path[0])
+        {
+            found.references.entry(self.meant(path)).or_insert(place);
+        }
+        let (mut deepest, mut of, mut kind) = (depth, of, kind);
+        while matches!(kind, "RefDot" | "RefBrack") {
+            deepest = deepest.max(self.walk(&of["index"], depth + 1, found));
+            let Some((below, refr)) = of["refr"].as_object().and_then(|refr| refr.iter().next()) else {
+                break;
+            };
+            (kind, of) = (below.as_str(), refr);
+        }
+        if kind == "Var" { deepest } else { deepest.max(self.walk(of, depth + 1, found)) }
+    }
+
+    /// The whole path of what is written in short.
+    fn meant(&self, mut path: Vec<String>) -> String {
+        if let Some(imported) = self.imports.get(&path[0]) {
+            path[0].clone_from(imported);
+        } else if self.names.contains(&path[0]) {
+            path[0] = format!("data.{}.{}", self.package, path[0]);
+        }
+        path.join(".")
+    }
+}
+
+struct Found {
+    locals: BTreeSet<String>,
+    references: BTreeMap<String, (usize, usize)>,
+    calls: Vec<Call>,
+}
+
+/// The names that a rule gives itself: arguments, `some`, `every`, `:=`.
+fn declared(value: &Value, locals: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| declared(item, locals)),
+        Value::Object(members) => {
+            for (kind, of) in members {
+                match kind.as_str() {
+                    "Func" => variables(&of["args"], locals),
+                    "SomeVars" => named(&of["vars"], locals),
+                    "SomeIn" => {
+                        variables(&of["key"], locals);
+                        variables(&of["value"], locals);
+                    }
+                    "Every" => {
+                        named(&of["key"], locals);
+                        named(&of["value"], locals);
+                    }
+                    "AssignExpr" => variables(&of["lhs"], locals),
+                    _ => {}
+                }
+                declared(of, locals);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn variables(value: &Value, locals: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| variables(item, locals)),
+        Value::Object(members) => {
+            for (kind, of) in members {
+                if kind == "Var" {
+                    locals.extend(of["value"].as_str().map(str::to_owned));
+                }
+                variables(of, locals);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Names that are written with a place: `[span, "name"]`.
+fn named(value: &Value, locals: &mut BTreeSet<String>) {
+    match value {
+        Value::String(name) => {
+            locals.insert(name.clone());
+        }
+        Value::Array(items) => items.iter().for_each(|item| named(item, locals)),
+        Value::Object(members) => members.values().for_each(|of| named(of, locals)),
+        _ => {}
+    }
+}
+
+fn imports(written: &Value, text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for import in written.as_array().into_iter().flatten() {
+        let Some(path) = path(&import["refr"]) else { continue };
+        let alias = text_of(&import["as"], text).map(str::to_owned);
+        if let Some(name) = alias.or_else(|| path.last().cloned()) {
+            found.insert(name, path.join("."));
+        }
+    }
+    found
+}
+
+fn text_of<'t>(span: &Value, text: &'t str) -> Option<&'t str> {
+    let at = |name: &str| usize::try_from(span[name].as_u64()?).ok();
+    text.get(at("start")?..at("end")?)
+}
+
+fn place(span: &Value) -> Option<(usize, usize)> {
+    let at = |name: &str| usize::try_from(span[name].as_u64()?).ok();
+    Some((at("line")?, at("col")?))
+}
+
+/// The parts of `a.b["c"]`, as far as they are fixed.
+fn path(expression: &Value) -> Option<Vec<String>> {
+    let (kind, of) = expression.as_object()?.iter().next()?;
+    path_of(kind, of)
+}
+
+fn path_of(kind: &str, of: &Value) -> Option<Vec<String>> {
+    match kind {
+        "Var" => Some(vec![of["value"].as_str()?.to_owned()]),
+        "RefDot" => {
+            let mut parts = path(&of["refr"])?;
+            parts.push(of["field"][1].as_str()?.to_owned());
+            Some(parts)
+        }
+        "RefBrack" => {
+            let mut parts = path(&of["refr"])?;
+            if let Some(index) = of["index"]["String"]["value"].as_str() {
+                parts.push(index.to_owned());
+            }
+            Some(parts)
+        }
+        _ => None,
+    }
+}
