@@ -10,7 +10,7 @@ use nexus_core::{
     DocumentTx, EventLog, Every, MemoryProjections, MemorySnapshots, MemoryStore, Projections,
     ReadModelStore, Repository, SnapshotStore, Snapshots, StateCache,
 };
-use nexus_governance::{Governed, SchemaDirectory, Schemas};
+use nexus_governance::{DecisionLog, Governed, PolicyEngine, PolicyLimits, SchemaDirectory, Schemas};
 use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
 use nexus_sqlite::{SqliteProjections, SqliteSnapshots, SqliteStore};
 
@@ -25,15 +25,19 @@ pub type ReadModelsAt = Arc<dyn ReadModelStore<DocumentTx>>;
 /// The schemas of all events and commands.
 pub const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas");
 
-/// The orders, and what is made of them.
+/// Who may do what.
+pub const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+
+/// The orders, what is made of them, and who may do what.
 #[derive(Clone, Debug)]
 pub struct Shop {
     pub orders: Repository<Store>,
+    pub policies: PolicyEngine,
     pub read_models: ReadModelsAt,
 }
 
 impl Shop {
-    /// Events in this store, if they fit their schemas, read models and snapshots in those; states that were used lately are
+    /// Events in this store, if they fit their schemas and policies allow them, read models and snapshots in those; states that were used lately are
     /// kept in memory.
     async fn new(
         store: Store,
@@ -42,11 +46,17 @@ impl Shop {
     ) -> anyhow::Result<Self> {
         let schemas =
             Schemas::load(SchemaDirectory::new(SCHEMAS)).await.context("could not load the schemas")?;
-        let store: Store = Arc::new(Governed::new(store, schemas.clone()));
+        let policies = PolicyEngine::load(POLICIES, PolicyLimits::default()).await;
+        let policies = policies.context("could not load the policies")?.with_log(DecisionLog::Off);
+        let store: Store = Arc::new(Governed::new(store, schemas.clone()).with_policies(policies.clone()));
         let snapshots = Snapshots::new(snapshots).of::<Order>(Every::default())?;
         let cache = StateCache::default().of::<Order>(10_000);
-        let orders = Repository::new(store).with_guard(schemas).with_snapshots(snapshots).with_cache(cache);
-        Ok(Self { orders, read_models })
+        let orders = Repository::new(store)
+            .with_guard(schemas)
+            .with_guard(policies.clone())
+            .with_snapshots(snapshots)
+            .with_cache(cache);
+        Ok(Self { orders, policies, read_models })
     }
 
     /// All projections, wherever they run.

@@ -1,28 +1,20 @@
 //! `order events`: what happened to all orders in a range of time.
 
-use nexus_core::{
-    Actor, Aggregate, Category, EventsRequest, History, HistoryKey, Repository, RoleAccess, Timestamp,
-};
+use nexus_core::{Actor, Aggregate, Category, EventsRequest, History, HistoryKey, Timestamp};
 
-use crate::address::Store;
+use crate::address::{Shop, Store};
 use crate::history::{as_value, print_event};
 use crate::order::Order;
 
-/// The past, as a clerk at this computer may ask for it.
-pub fn past(orders: &Repository<Store>) -> anyhow::Result<(History<Store>, Actor)> {
-    let access = RoleAccess::default().category("clerk", Category::new(Order::CATEGORY)?);
+/// The past, as a clerk at this computer may ask for it, by `policies/history.rego`.
+pub fn past(shop: &Shop) -> anyhow::Result<(History<Store>, Actor)> {
     let client = Actor::new("command line").role("clerk");
-    Ok((History::new(orders.clone(), access, HistoryKey::random()?), client))
+    Ok((History::new(shop.orders.clone(), shop.policies.clone(), HistoryKey::random()?), client))
 }
 
 /// Prints the events of the range, portion by portion.
-pub async fn events(
-    orders: &Repository<Store>,
-    from: Timestamp,
-    to: Timestamp,
-    as_json: bool,
-) -> anyhow::Result<()> {
-    let (history, clerk) = past(orders)?;
+pub async fn events(shop: &Shop, from: Timestamp, to: Timestamp, as_json: bool) -> anyhow::Result<()> {
+    let (history, clerk) = past(shop)?;
     let range = EventsRequest::between(from, to).category(Category::new(Order::CATEGORY)?);
     let mut request = range.clone();
     let mut count = 0;

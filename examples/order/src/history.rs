@@ -6,11 +6,11 @@ use anyhow::ensure;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use nexus_core::{
-    Aggregate, AsOf, EventStore, Loaded, ReadOptions, RecordedEvent, Repository, StateRequest, StreamVersion,
+    Aggregate, AsOf, EventStore, Loaded, ReadOptions, RecordedEvent, StateRequest, StreamVersion,
 };
 use serde_json::json;
 
-use crate::address::Store;
+use crate::address::Shop;
 use crate::events::past;
 use crate::order::{Order, OrderId};
 use crate::show::print_order;
@@ -36,12 +36,8 @@ impl FromStr for Point {
 }
 
 /// Prints the events of the order up to that point, and the state they lead to.
-pub async fn history(
-    orders: &Repository<Store>,
-    id: &OrderId,
-    as_of: Option<Point>,
-    as_json: bool,
-) -> anyhow::Result<()> {
+pub async fn history(shop: &Shop, id: &OrderId, as_of: Option<Point>, as_json: bool) -> anyhow::Result<()> {
+    let orders = &shop.orders;
     let options = as_of.map_or_else(ReadOptions::forwards, |Point(as_of)| as_of.options());
     let events: Vec<RecordedEvent> = orders.store().read(&Order::stream(id)?, options).try_collect().await?;
     if events.is_empty() {
@@ -50,7 +46,7 @@ pub async fn history(
     }
 
     let as_of = as_of.map_or(AsOf::Version(StreamVersion::LAST), |Point(as_of)| as_of);
-    let Loaded { state: order, version } = state(orders, id, as_of).await?;
+    let Loaded { state: order, version } = state(shop, id, as_of).await?;
     if as_json {
         let events = events.iter().map(as_value).collect::<Result<Vec<_>, _>>()?;
         println!("{}", json!({ "id": id, "version": version, "order": order, "events": events }));
@@ -68,8 +64,8 @@ pub async fn history(
 }
 
 /// The order as it was then, portion by portion.
-async fn state(orders: &Repository<Store>, id: &OrderId, as_of: AsOf) -> anyhow::Result<Loaded<Order>> {
-    let (history, clerk) = past(orders)?;
+async fn state(shop: &Shop, id: &OrderId, as_of: AsOf) -> anyhow::Result<Loaded<Order>> {
+    let (history, clerk) = past(shop)?;
     let mut request = StateRequest::of(id, as_of)?;
     loop {
         let answer = history.state(&clerk, request).await?;
@@ -83,8 +79,11 @@ async fn state(orders: &Repository<Store>, id: &OrderId, as_of: AsOf) -> anyhow:
 /// One event, for a person.
 pub fn print_event(event: &RecordedEvent) {
     let by = event.metadata().actor().map(|actor| format!("  by {actor}")).unwrap_or_default();
+    // By which policies its command was allowed; eight digits tell them apart.
+    let policy = event.metadata().extra("policy").and_then(|policy| policy.as_str()?.strip_prefix("sha256:"));
+    let policy = policy.map(|digest| format!("  policy {digest:.8}")).unwrap_or_default();
     println!(
-        "{:>4}  {}  {:<18} {}{by}",
+        "{:>4}  {}  {:<18} {}{by}{policy}",
         event.version(),
         event.recorded_at().strftime("%Y-%m-%d %H:%M:%S%.6f"),
         event.event_type(),

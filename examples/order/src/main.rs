@@ -152,11 +152,10 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
             order::show::show(&common.store.open_existing().await?.orders, &id, common.json).await
         }
         Some(Action::History { id, as_of, common }) => {
-            order::history::history(&common.store.open_existing().await?.orders, &id, as_of, common.json)
-                .await
+            order::history::history(&common.store.open_existing().await?, &id, as_of, common.json).await
         }
         Some(Action::Events { from, to, common }) => {
-            order::events::events(&common.store.open_existing().await?.orders, from, to, common.json).await
+            order::events::events(&common.store.open_existing().await?, from, to, common.json).await
         }
         Some(Action::Stats { common }) => {
             order::stats::stats(&common.store.open_existing().await?.orders, common.json).await

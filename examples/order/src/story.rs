@@ -11,11 +11,12 @@ use futures::TryStreamExt;
 use futures::future::join_all;
 use jiff::civil::date;
 use nexus_core::{
-    Aggregate, AppendBatch, AsOf, Category, Collection, Command, CommandHandler, CommandId, CommandOptions,
-    DocumentTx, DocumentsExt, DomainEvent, EventId, EventStore, EventType, ExecuteError, ExpectedVersion,
-    KeyRange, LetterState, Loaded, NewEvent, Outcome, Payload, Projection, ProjectionError, ProjectionName,
-    ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent, Repository, RetrySchedule, SnapshotState,
-    StoreError, StreamVersion, Timestamp, async_trait,
+    Actor, Aggregate, AppendBatch, AsOf, Category, Collection, Command, CommandHandler, CommandId,
+    CommandOptions, CommandRefusal, DocumentTx, DocumentsExt, DomainEvent, EventId, EventStore, EventType,
+    ExecuteError, ExpectedVersion, KeyRange, LetterState, Loaded, NewEvent, Outcome, Payload, Projection,
+    ProjectionError, ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent,
+    Repository, RepositoryError, RetrySchedule, SnapshotState, StoreError, StreamVersion, Timestamp,
+    async_trait,
 };
 
 use nexus_governance::SchemaRefusal;
@@ -179,12 +180,42 @@ async fn an_order_is_called_off(orders: &Repository<Store>) -> anyhow::Result<()
     say(&id, "carla orders", orders, Place { customer: "carla".into(), ordered_on: date(1997, 2, 3), lines })
         .await?;
     say(&id, "pays", orders, Pay { cents: 1_899 }).await?;
-    refuse(&id, "a refund before that", orders, Refund { cents: 1_899, reason: "asked".into() }).await?;
+    refuse_by(
+        &manager(),
+        &id,
+        "a refund before that",
+        orders,
+        Refund { cents: 1_899, reason: "asked".into() },
+    )
+    .await?;
     say(&id, "cancels", orders, Cancel { reason: "found it cheaper".into() }).await?;
-    say(&id, "and gets her money back", orders, Refund { cents: 1_899, reason: "cancelled".into() }).await?;
-    refuse(&id, "a second refund", orders, Refund { cents: 1_899, reason: "again".into() }).await?;
+    who_may_give_it_back(orders, &id).await?;
+    refuse_by(&manager(), &id, "a second refund", orders, Refund { cents: 1_899, reason: "again".into() })
+        .await?;
     let kept = orders.load::<Order>(&id).await?.state.kept_cents();
     println!("  the shop keeps {}", dollars(kept));
+    Ok(())
+}
+
+fn manager() -> Actor {
+    Actor::new("grace").role("manager")
+}
+
+/// Policies in `policies/` say how much whom may refund.
+async fn who_may_give_it_back(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
+    let refund = || Refund { cents: 1_899, reason: "cancelled".into() };
+    let by = |actor: Actor| CommandOptions::default().actor(actor);
+    let clerk = Actor::new("henry").role("clerk");
+    match orders.execute_with::<Order, _>(id, refund(), by(clerk)).await {
+        Err(ExecuteError::Failed(RepositoryError::Guarded(CommandRefusal::Refused { by, source }))) => {
+            println!("  henry, a clerk, is about to give her the money back: refused by {by}, {source}");
+        }
+        other => anyhow::bail!("a clerk's refund was answered with {other:?}"),
+    }
+    let receipt = orders.execute_with::<Order, _>(id, refund(), by(manager())).await?;
+    println!("  grace, a manager, does: {}", told(&receipt));
+    let last = orders.store().read(&Order::stream(id)?, ReadOptions::backwards()).try_next().await?;
+    last.iter().for_each(print_event);
     Ok(())
 }
 
@@ -350,7 +381,23 @@ where
     C: Command,
     Order: CommandHandler<C, Rejection = Refused>,
 {
-    match orders.execute::<Order, C>(id, command).await {
+    refuse_by(&Actor::new("somebody"), id, what, orders, command).await
+}
+
+/// The same, whoever sends it.
+async fn refuse_by<C>(
+    actor: &Actor,
+    id: &OrderId,
+    what: &str,
+    orders: &Repository<Store>,
+    command: C,
+) -> anyhow::Result<()>
+where
+    C: Command,
+    Order: CommandHandler<C, Rejection = Refused>,
+{
+    let options = CommandOptions::default().actor(actor.clone());
+    match orders.execute_with::<Order, C>(id, command, options).await {
         Err(ExecuteError::Rejected(refused)) => {
             println!("  {what} is refused: {refused}");
             Ok(())

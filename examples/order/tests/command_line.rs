@@ -79,6 +79,8 @@ fn the_story_is_told() {
         "version 1 of OrderShipped is upcast to version 2",
         "order 902, delivered (version 3)",
         "sent with post in 1 parcel",
+        "refused by a policy, henry may refund at most 1000 cents (to mend it: ask one of: manager)",
+        "{\"cents\":1899,\"reason\":\"cancelled\"}  by grace  policy ",
         "a snapshot of version 1000 has",
         "the order is at version 1001",
         "order 1007  completed    3 of 3 steps done",

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use nexus_core::{
-    Actor, Aggregate, AsOf, Category, Collection, EventLog, EventStore, EventsRequest, History, HistoryKey,
-    HistoryLimits, KeyRange, ManualClock, Payload, ProjectionName, Query, ReadOptions, RecordedEvent,
-    Repository, RetrySchedule, RoleAccess, SagaId, SagaRunner, SagaState, Snapshot, SnapshotState,
-    StateShape, StreamVersion, Timestamp,
+    Actor, Aggregate, AsOf, Category, Collection, CommandOptions, EventLog, EventStore, EventsRequest,
+    History, HistoryKey, HistoryLimits, KeyRange, ManualClock, Payload, ProjectionName, Query, ReadOptions,
+    RecordedEvent, Repository, RetrySchedule, RoleAccess, SagaId, SagaRunner, SagaState, Snapshot,
+    SnapshotState, StateShape, StreamVersion, Timestamp,
 };
 use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use order::address::{Address, Shop};
@@ -135,7 +135,8 @@ async fn what_the_first_release_stored_is_read_as_todays(shop: &Shop, address: &
     let monk: Option<Spend> = shop.projections().document(&name, &customers, "monk").await.expect("read");
     assert_eq!(monk.map(|spend| (spend.orders, spend.cents)), Some((1, 1_299)), "{address}");
     let refund = Refund { cents: 299, reason: "scratched".into() };
-    let receipt = shop.orders.execute::<Order, _>(&id, refund).await.expect("refunded");
+    let clerk = CommandOptions::default().actor(Actor::new("ada").role("clerk"));
+    let receipt = shop.orders.execute_with::<Order, _>(&id, refund, clerk).await.expect("refunded");
     assert_eq!(receipt.version.map(StreamVersion::get), Some(4), "{address}");
 }
 

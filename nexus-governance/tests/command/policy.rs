@@ -110,6 +110,13 @@ fn tests_are_run_and_what_they_miss_is_told() {
 }
 
 #[test]
+fn the_policies_of_the_example_are_covered_by_their_tests() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/order/policies");
+    let told = Policies::new().told(&["test", "--policies", example, "--coverage", "100"], 0);
+    assert!(told.ends_with("passed, 100 % of the lines covered\n"), "{told}");
+}
+
+#[test]
 fn an_input_is_decided_and_explained() {
     let policies = Policies::new();
     policies.refund("clerk", 5_000);
