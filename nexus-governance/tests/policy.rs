@@ -105,6 +105,20 @@ fn everything_is_in_the_input_that_is_documented() {
 }
 
 #[test]
+fn what_would_be_forgotten_or_is_no_decision_is_refused_or_denied() {
+    let refused = |command: &str| PolicyEngine::new(bundle(command)).unwrap_err().to_string();
+    let hint = "deny contains {\"message\": \"bad\", \"remedy\": i.hint} if { some i in input.payload.items; i.bad }";
+    assert!(refused(hint).contains("deny adds what may not be there"), "{}", refused(hint));
+    assert!(refused("deny(x) if x.payload").contains("deny is no function"));
+    for rule in ["obligations.path := \"s\" if input.payload.x", "allow.x if input.payload.x"] {
+        assert!(!decided(&format!("deny contains \"no\"\n{rule}")).is_allowed(), "{rule}");
+    }
+    let policies = engine("deny contains \"over\" if input.payload.cents > 1000");
+    let hidden = r#"{"cents":5000,"x":{"$serde_json::private::Number":"abc"}}"#;
+    assert!(!policies.decide(refund(hidden)).is_allowed());
+}
+
+#[test]
 fn what_is_not_known_is_not_there() {
     let nobody = engine(
         "deny contains \"nobody\" if not input.actor\ndeny contains \"nowhere\" if not input.aggregate.id",
@@ -134,7 +148,7 @@ fn data_and_other_packages_take_part() {
 #[test]
 fn what_cannot_be_evaluated_is_denied() {
     let denied = |command: &str| decided(command).into_result().unwrap_err().to_string();
-    let division = denied("deny contains 1 / (input.payload.cents - 1177)");
+    let division = denied("deny contains x if x := 1 / (input.payload.cents - 1177)");
     assert!(
         division.starts_with("policies cannot be evaluated for this command: command.rego:2:"),
         "{division}"
@@ -184,7 +198,8 @@ fn what_is_wrong_is_told_with_file_line_and_column() {
         "command.rego:4:36: time.now_ns cannot be called: the same input is decided alike: use input.time"
     );
     assert!(
-        told("deny contains sprintf(input.a, [1])").contains("sprintf takes its format as a text in quotes")
+        told("deny contains x if x := sprintf(input.a, [1])")
+            .contains("sprintf takes its format as a text in quotes")
     );
     let unknown = told("deny contains nothing.of_that_kind(1)");
     assert!(unknown.starts_with("command.rego:2:"), "{unknown}");

@@ -46,9 +46,10 @@ obligations["review"] := true if input.payload.cents > 5000
 
 const APPEND: &str = r#"package nexus.append
 
-deny contains sprintf("%v is no more", [event.type]) if {
+deny contains sprintf("%v is no more", [kind]) if {
 	some event in input.events
-	event.type in data.limits.retired
+	kind := event.type
+	kind in data.limits.retired
 }
 
 deny contains "an order has at most 100 lines" if {

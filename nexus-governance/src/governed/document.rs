@@ -16,6 +16,9 @@ pub(crate) fn parsed(text: &[u8]) -> Result<Value, serde_json::Error> {
     Ok(value)
 }
 
+/// How serde_json marks a number; readers that understand the mark take the object for one.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// How serde_json marks a text that stands for JSON.
 const RAW: &str = "$serde_json::private::RawValue";
 
@@ -114,7 +117,7 @@ impl<'de> Visitor<'de> for Unambiguous {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
-            if name == RAW {
+            if name == RAW || name == NUMBER {
                 return Err(A::Error::custom(format!("field {name:?} has a meaning of its own")));
             }
             if seen.contains(&name) {

@@ -102,6 +102,9 @@ impl Prepared {
         }
         drop(idle);
         let decision = serde_json::to_value(&decision).map_err(|error| error.to_string())?;
+        if !decision.is_object() {
+            return Err(format!("the rules of nexus.{package} do not come to a decision"));
+        }
         let mut denials =
             decision.get("deny").map_or_else(|| Ok(Vec::new()), |found| denials(found, package))?;
         // Where it does not say what is allowed, what is not denied is.
@@ -197,7 +200,7 @@ fn entry(modules: &[Module], package: &str) -> String {
         if definitions.peek().is_none() {
             continue;
         }
-        if definitions.all(|rule| rule.is_partial) {
+        if name == "deny" && definitions.all(|rule| rule.is_partial) {
             members.push(format!("\"{name}\": {name}"));
         } else {
             rules.push_str(&format!("{name}__ := part if {{ part := {name} }} else := {undefined}\n"));

@@ -85,7 +85,7 @@ fn batch(category: &str, kind: &str, id: u8) -> AppendBatch {
 
 #[tokio::test]
 async fn an_append_is_refused_by_type_and_payload_and_what_is_ours_is_exempt() {
-    let append = "package nexus.append\ndeny contains sprintf(\"%v is no more\", [event.type]) if {\n some event in input.events\n event.type == \"Paid\"\n event.payload.cents == 5\n input.event_types == [\"Paid\"]\n input.aggregate.category == \"order\" }";
+    let append = "package nexus.append\ndeny contains sprintf(\"%v is no more\", [kind]) if {\n some event in input.events\n kind := event.type\n kind == \"Paid\"\n event.payload.cents == 5\n input.event_types == [\"Paid\"]\n input.aggregate.category == \"order\" }";
     let policies = PolicyEngine::new(PolicyBundle::default().with("append.rego", append)).unwrap();
     let backend = MemoryStore::new();
     let store = lax(backend.clone()).await.with_policies(policies.clone());

@@ -68,7 +68,7 @@ fn what_grows_without_end_is_denied() {
 #[test]
 fn what_refers_to_itself_is_refused() {
     let told = refused("f(x) := f(x + 1)\ndeny contains x if x := f(1)");
-    assert_eq!(told, "command.rego:2:9: f refers to itself by way of data.nexus.command.f");
+    assert_eq!(told, "command.rego:2:10: f refers to itself by way of data.nexus.command.f");
     assert!(refused("a := b\nb := a\ndeny contains a").contains("refers to itself"));
     assert!(refused("deny contains x if x := data.nexus.command.deny").contains("refers to itself"));
     assert!(refused("deny contains x if x := data.nexus").contains("refers to itself"));

@@ -28,6 +28,15 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<PolicyFault> {
     let mut known: HashMap<&str, bool> = HashMap::new();
     for module in modules {
         for rule in &module.rules {
+            if rule.is_function && ["deny", "allow", "obligations"].contains(&rule.name.as_str()) {
+                let message = format!("{} is no function: what is decided about is the input", rule.name);
+                faults.push(PolicyFault::new(&module.file, rule.place(), message));
+            }
+            if rule.is_fragile {
+                let message =
+                    format!("{} adds what may not be there: give it a name in the body first", rule.name);
+                faults.push(PolicyFault::new(&module.file, rule.place(), message));
+            }
             for call in &rule.calls {
                 let function = call.function.as_str();
                 let is_known = *known

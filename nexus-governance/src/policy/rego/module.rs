@@ -24,6 +24,10 @@ pub(crate) struct Rule {
     pub(crate) range: Range<usize>,
     /// Whether it adds a member to a set or an object, which are there without any, too.
     pub(crate) is_partial: bool,
+    /// Whether it is a function.
+    pub(crate) is_function: bool,
+    /// Whether what it adds may not be there: the engine would forget what was added before.
+    pub(crate) is_fragile: bool,
     /// What it refers to, by whole paths such as `data.nexus.command.deny` and `sprintf`, and where.
     pub(crate) references: BTreeMap<String, (usize, usize)>,
     /// Functions that it calls, and where.
@@ -89,11 +93,12 @@ impl Within<'_> {
     fn rule(&self, rule: &Value) -> Option<Rule> {
         let (name, of) = head(rule)?;
         let place = place(&of["span"])?;
-        let is_partial = of["head"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .any(|(kind, head)| kind == "Set" || (kind == "Compr" && head["refr"].get("Var").is_none()));
+        let head_of = |kind: &str| of["head"].get(kind);
+        let is_plain = |head: &Value| head["refr"].get("Var").is_some();
+        let is_partial = head_of("Set").is_some_and(is_plain);
+        let is_function = head_of("Func").is_some();
+        let adds = head_of("Set").or_else(|| head_of("Compr").filter(|head| !is_plain(head)));
+        let is_fragile = adds.is_some_and(|head| refers(&head["key"]) || refers(&head["assign"]));
         let at = |name: &str| usize::try_from(of["span"][name].as_u64()?).ok();
         let range = at("start")?..at("end")?;
         let mut locals = BTreeSet::new();
@@ -112,7 +117,18 @@ impl Within<'_> {
         let depth = parts.map(|part| self.walk(part, 0, &mut found)).max().unwrap_or(0);
         let (line, column) = place;
         let Found { references, calls, .. } = found;
-        Some(Rule { name, line, column, range, is_partial, references, calls, depth })
+        Some(Rule {
+            name,
+            line,
+            column,
+            range,
+            is_partial,
+            is_function,
+            is_fragile,
+            references,
+            calls,
+            depth,
+        })
     }
 
     /// Notes what an expression refers to, and answers how deep it is.
@@ -130,6 +146,8 @@ impl Within<'_> {
                         "Call" => {
                             if let (Some(path), Some(place)) = (path(&of["fcn"]), place(&of["span"])) {
                                 let function = self.meant(path);
+                                // Whatever else is called so.
+                                found.references.entry(function.clone()).or_insert(place);
                                 let text = of["params"][0]["String"]["value"].as_str();
                                 let text = text.or(of["params"][0]["RawString"]["value"].as_str());
                                 found.calls.push(Call { function, place, text: text.map(str::to_owned) });
@@ -183,6 +201,17 @@ struct Found {
     locals: BTreeSet<String>,
     references: BTreeMap<String, (usize, usize)>,
     calls: Vec<Call>,
+}
+
+/// Whether a value has a reference in it, which may lead nowhere.
+fn refers(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(refers),
+        Value::Object(members) => members.iter().any(|(kind, of)| {
+            matches!(kind.as_str(), "RefDot" | "RefBrack") || (kind != "fcn" && refers(of))
+        }),
+        _ => false,
+    }
 }
 
 /// The names that a rule gives itself: arguments, `some`, `every`, `:=`.
