@@ -4,6 +4,7 @@ mod against;
 mod arguments;
 mod check;
 mod diff;
+mod document;
 mod finding;
 mod home;
 mod list;

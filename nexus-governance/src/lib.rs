@@ -16,6 +16,7 @@ mod cause;
 #[doc(hidden)]
 pub mod cli;
 mod compatibility;
+mod folder;
 mod governed;
 mod invalid;
 mod locked;
@@ -24,6 +25,7 @@ mod policy;
 mod registry;
 mod reloading;
 mod schema;
+mod stack;
 pub mod testing;
 mod validator;
 

@@ -11,8 +11,6 @@ mod register;
 mod set;
 
 pub use directory::SchemaDirectory;
-#[cfg(feature = "cli")]
-pub(crate) use directory::SchemaFile;
 #[cfg(feature = "glue")]
 pub use in_glue::SchemasInGlue;
 pub use in_store::SchemasInStore;

@@ -7,6 +7,9 @@
 //! The policies are three rules of `deny` with limits as data, and obligations; they are shown beside the engine alone, asked the same rule
 //! on an input that is made already.
 
+#[path = "../order_placed.rs"]
+mod order_placed;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -19,7 +22,7 @@ use nexus_governance::{
     PolicyBundle, PolicyEngine, PolicyInput, Registration, SchemaKind, SchemaRegistryExt, Schemas,
     SchemasInStore,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 const ROUNDS: usize = 9;
 const TIMES: u32 = 20_000;
@@ -125,13 +128,9 @@ fn commands(policies: &PolicyEngine) -> anyhow::Result<()> {
 
 async fn appends(policies: &PolicyEngine) -> anyhow::Result<()> {
     let registry = std::sync::Arc::new(SchemasInStore::new(MemoryStore::new()));
-    registry.register(Registration::new("event/OrderPlaced/1.0.0".parse()?, order_placed())).await?;
+    registry.register(Registration::new("event/OrderPlaced/1.0.0".parse()?, order_placed::schema())).await?;
     let schemas = Schemas::load(registry).await?;
-    let line = |sku: &str| json!({ "sku": sku, "units": 2, "total_cents": 2354 });
-    let payload = Payload::of(&json!({
-        "customer": "ada", "ordered_on": "1997-01-12",
-        "lines": [line("kind-of-blue"), line("giant-steps"), line("blue-train")],
-    }))?;
+    let payload = Payload::of(&order_placed::event())?;
     let (stream, id) = (StreamId::new("order", 42)?, EventId::from_bytes([7; 16]));
     let metadata = Metadata::default().with_command(CommandId::from_bytes([7; 16])).with_actor("ada");
     let events = [NewEvent::new(id, EventType::new("OrderPlaced")?, payload.clone()).with_metadata(metadata)];
@@ -144,26 +143,4 @@ async fn appends(policies: &PolicyEngine) -> anyhow::Result<()> {
         payload.len()
     );
     Ok(())
-}
-
-fn order_placed() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "customer": { "type": "string", "minLength": 1 },
-            "ordered_on": { "type": "string", "format": "date" },
-            "lines": { "type": "array", "items": {
-                "type": "object",
-                "properties": {
-                    "sku": { "type": "string", "pattern": "^[a-z0-9-]+$" },
-                    "units": { "type": "integer", "minimum": 1 },
-                    "total_cents": { "type": "integer", "minimum": 0 },
-                },
-                "required": ["sku", "units", "total_cents"],
-                "additionalProperties": false,
-            } },
-        },
-        "required": ["customer", "ordered_on", "lines"],
-        "additionalProperties": false,
-    })
 }

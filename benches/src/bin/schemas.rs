@@ -6,6 +6,9 @@
 //!
 //! Validation is shown beside the validator alone, on a document that is parsed already, and beside parsing alone.
 
+#[path = "../order_placed.rs"]
+mod order_placed;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -38,39 +41,12 @@ fn median(mut run: impl FnMut() -> Duration) -> Duration {
     all[ROUNDS / 2]
 }
 
-fn order_placed() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "customer": { "type": "string", "minLength": 1 },
-            "ordered_on": { "type": "string", "format": "date" },
-            "lines": { "type": "array", "items": {
-                "type": "object",
-                "properties": {
-                    "sku": { "type": "string", "pattern": "^[a-z0-9-]+$" },
-                    "units": { "type": "integer", "minimum": 1 },
-                    "total_cents": { "type": "integer", "minimum": 0 },
-                },
-                "required": ["sku", "units", "total_cents"],
-                "additionalProperties": false,
-            } },
-        },
-        "required": ["customer", "ordered_on", "lines"],
-        "additionalProperties": false,
-    })
-}
-
-/// An event of 3 lines, 233 bytes.
 async fn validation() -> anyhow::Result<()> {
     const TIMES: u32 = 100_000;
     let registry = std::sync::Arc::new(SchemasInStore::new(MemoryStore::new()));
-    registry.register(Registration::new("event/OrderPlaced/1.0.0".parse()?, order_placed())).await?;
+    registry.register(Registration::new("event/OrderPlaced/1.0.0".parse()?, order_placed::schema())).await?;
     let schemas = Schemas::load(registry).await?;
-    let line = |sku: &str| json!({ "sku": sku, "units": 2, "total_cents": 2354 });
-    let event = json!({
-        "customer": "ada", "ordered_on": "1997-01-12",
-        "lines": [line("kind-of-blue"), line("giant-steps"), line("blue-train")],
-    });
+    let event = order_placed::event();
     let payload = Payload::of(&event)?;
     let per_call = |total: Duration| total.as_secs_f64() * 1e6 / f64::from(TIMES);
     let governed = median(|| {
@@ -82,7 +58,7 @@ async fn validation() -> anyhow::Result<()> {
         started.elapsed()
     });
     ensure!(schemas.validate(SchemaKind::Event, "OrderPlaced", 1, &payload).is_ok(), "it fits");
-    let validator = jsonschema::options().should_validate_formats(true).build(&order_placed())?;
+    let validator = jsonschema::options().should_validate_formats(true).build(&order_placed::schema())?;
     let raw = median(|| {
         let started = Instant::now();
         for _ in 0..TIMES {

@@ -1,6 +1,7 @@
 //! `order` without a subcommand: the life of some orders on a fresh embedded store, told step by step.
 
 mod fulfilment;
+mod refunds;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +13,10 @@ use futures::future::join_all;
 use jiff::civil::date;
 use nexus_core::{
     Actor, Aggregate, AppendBatch, AsOf, Category, Collection, Command, CommandHandler, CommandId,
-    CommandOptions, CommandRefusal, DocumentTx, DocumentsExt, DomainEvent, EventId, EventStore, EventType,
-    ExecuteError, ExpectedVersion, KeyRange, LetterState, Loaded, NewEvent, Outcome, Payload, Projection,
-    ProjectionError, ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent,
-    Repository, RepositoryError, RetrySchedule, SnapshotState, StoreError, StreamVersion, Timestamp,
-    async_trait,
+    CommandOptions, DocumentTx, DocumentsExt, DomainEvent, EventId, EventStore, EventType, ExecuteError,
+    ExpectedVersion, KeyRange, LetterState, Loaded, NewEvent, Outcome, Payload, Projection, ProjectionError,
+    ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent, Repository, RetrySchedule,
+    SnapshotState, StoreError, StreamVersion, Timestamp, async_trait,
 };
 
 use nexus_governance::SchemaRefusal;
@@ -25,7 +25,7 @@ use crate::address::{Address, Shop, Store};
 use crate::first_release;
 use crate::history::print_event;
 use crate::order::{
-    AddLine, Cancel, Deliver, Line, Order, OrderEvent, OrderId, Pay, Place, Refund, Refused, RemoveLine, Ship,
+    AddLine, Cancel, Deliver, Line, Order, OrderEvent, OrderId, Pay, Place, Refused, RemoveLine, Ship,
 };
 use crate::read_models::{CustomerSpend, Listed, OrderList, ReadModels, Spend};
 use crate::show::{dollars, print_order};
@@ -46,7 +46,7 @@ pub async fn tell() -> anyhow::Result<()> {
     conflicts_are_retried(&orders).await?;
     a_command_has_one_effect(&orders, &id).await?;
     the_past_can_be_asked(&orders, &id).await?;
-    an_order_is_called_off(&orders).await?;
+    refunds::an_order_is_called_off(&orders).await?;
     what_was_stored_before_is_read_today(&orders).await?;
     a_long_history_has_a_snapshot(&orders).await?;
     read_models_follow(&shop).await?;
@@ -170,52 +170,6 @@ async fn the_past_can_be_asked(orders: &Repository<Store>, id: &OrderId) -> anyh
     print_order(id, version, &state);
     let Loaded { state, version } = orders.load::<Order>(id).await?;
     print_order(id, version, &state);
-    Ok(())
-}
-
-async fn an_order_is_called_off(orders: &Repository<Store>) -> anyhow::Result<()> {
-    chapter("An order is called off");
-    let id: OrderId = "1003".parse()?;
-    let lines = vec![Line::new("bitches-brew", 1, 1_899)];
-    say(&id, "carla orders", orders, Place { customer: "carla".into(), ordered_on: date(1997, 2, 3), lines })
-        .await?;
-    say(&id, "pays", orders, Pay { cents: 1_899 }).await?;
-    refuse_by(
-        &manager(),
-        &id,
-        "a refund before that",
-        orders,
-        Refund { cents: 1_899, reason: "asked".into() },
-    )
-    .await?;
-    say(&id, "cancels", orders, Cancel { reason: "found it cheaper".into() }).await?;
-    who_may_give_it_back(orders, &id).await?;
-    refuse_by(&manager(), &id, "a second refund", orders, Refund { cents: 1_899, reason: "again".into() })
-        .await?;
-    let kept = orders.load::<Order>(&id).await?.state.kept_cents();
-    println!("  the shop keeps {}", dollars(kept));
-    Ok(())
-}
-
-fn manager() -> Actor {
-    Actor::new("grace").role("manager")
-}
-
-/// Policies in `policies/` say how much whom may refund.
-async fn who_may_give_it_back(orders: &Repository<Store>, id: &OrderId) -> anyhow::Result<()> {
-    let refund = || Refund { cents: 1_899, reason: "cancelled".into() };
-    let by = |actor: Actor| CommandOptions::default().actor(actor);
-    let clerk = Actor::new("henry").role("clerk");
-    match orders.execute_with::<Order, _>(id, refund(), by(clerk)).await {
-        Err(ExecuteError::Failed(RepositoryError::Guarded(CommandRefusal::Refused { by, source }))) => {
-            println!("  henry, a clerk, is about to give her the money back: refused by {by}, {source}");
-        }
-        other => anyhow::bail!("a clerk's refund was answered with {other:?}"),
-    }
-    let receipt = orders.execute_with::<Order, _>(id, refund(), by(manager())).await?;
-    println!("  grace, a manager, does: {}", told(&receipt));
-    let last = orders.store().read(&Order::stream(id)?, ReadOptions::backwards()).try_next().await?;
-    last.iter().for_each(print_event);
     Ok(())
 }
 

@@ -4,7 +4,6 @@ mod eval;
 mod explain;
 mod test;
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,9 +11,8 @@ use serde_json::Value;
 
 use super::arguments::{Decided, PolicyCommand};
 use super::report::{DIM, ERROR};
-use super::{Exit, Failure};
+use super::{Exit, Failure, document};
 use crate::cause::with_cause;
-use crate::governed::parsed;
 use crate::policy::{BundleError, Operation, PolicyBundle};
 
 pub(super) fn run(policies: &Path, command: &PolicyCommand, out: &mut impl Write) -> Result<Exit, Failure> {
@@ -69,10 +67,7 @@ impl<E: Into<Failure>> From<E> for Stop {
 /// The input to decide about, and which operation it is.
 fn input(options: &Decided) -> Result<(Operation, Value), Failure> {
     let file = options.input.display();
-    let text = fs::read_to_string(&options.input)
-        .map_err(|error| Failure::Told(format!("{file} cannot be read: {error}")))?;
-    let input =
-        parsed(text.as_bytes()).map_err(|error| Failure::Told(format!("{file} is no JSON: {error}")))?;
+    let input = document::read(&options.input)?;
     let named = input.get("operation").and_then(Value::as_str);
     let operation = Operation::ALL.into_iter().find(|operation| Some(operation.as_str()) == named);
     let names = || Operation::ALL.map(Operation::as_str).join(", ");

@@ -6,18 +6,14 @@ use serde_json::Value;
 
 use super::arguments::{Register, Registry};
 use super::report::{ERROR, FINE};
-use super::{Exit, Failure};
+use super::{Exit, Failure, document};
 use crate::cause::with_cause;
-use crate::governed::parsed;
 use crate::registry::{RegisterError, Registered, Registration, RegistryError, SchemaRegistryExt};
 use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId};
 
 pub(super) fn run(registry: &Registry, options: &Register, out: &mut impl Write) -> Result<Exit, Failure> {
     let file = options.file.display();
-    let text = fs::read_to_string(&options.file)
-        .map_err(|error| Failure::Told(format!("{file} cannot be read: {error}")))?;
-    let document =
-        parsed(text.as_bytes()).map_err(|error| Failure::Told(format!("{file} is no JSON: {error}")))?;
+    let document = document::read(&options.file)?;
     let released = released(&document, options);
     let (id, mut registration) = match &released {
         Some(schema) => (schema.id().clone(), Registration::of(schema)),

@@ -9,6 +9,7 @@ use super::patterns::Patterns;
 use super::reading::{Reader, Unreadable};
 use super::search::{Outcome, Search};
 use crate::invalid::{self, InvalidSchema};
+use crate::stack::on_a_large_stack;
 
 /// Whether every document that one schema accepts is accepted by another.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +112,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn verdicts(&self, pairs: &[(&Side<'_>, &Side<'_>)]) -> Vec<Result<Verdict, Unreadable>> {
-        let searched = on_a_large_stack(|| self.search(pairs)).unwrap_or_else(|error| {
+        let searched = on_a_large_stack(STACK, || self.search(pairs)).unwrap_or_else(|error| {
             let none = Outcome::unknown(&format!("no thread could be started: {error}"));
             pairs.iter().map(|_| Ok(none.clone())).collect()
         });
@@ -170,14 +171,7 @@ impl<'a> Comparison<'a> {
 
 /// Whether a schema can be taken apart.
 pub(crate) fn read(schema: &Value, references: &HashMap<String, Value>) -> Result<(), Unreadable> {
-    let read = on_a_large_stack(|| Reader::new(&mut Arena::new(), references).read(schema).map(|_| ()));
+    let read =
+        on_a_large_stack(STACK, || Reader::new(&mut Arena::new(), references).read(schema).map(|_| ()));
     read.unwrap_or(Err(Unreadable::TooDeep))
-}
-
-/// Runs it in a thread of its own.
-fn on_a_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> std::io::Result<T> {
-    std::thread::scope(|scope| {
-        let handle = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run)?;
-        handle.join().map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
-    })
 }

@@ -1,6 +1,5 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{BundleError, PolicyFault};
+use crate::folder::{self, FoundFile, Unreadable};
 
 /// Policies and the data they decide by, as they are written.
 ///
@@ -56,38 +56,15 @@ impl PolicyBundle {
     /// # Errors
     /// It cannot be read.
     pub fn from_directory(path: impl AsRef<Path>) -> Result<Self, BundleError> {
-        let root = path.as_ref();
-        let (mut bundle, mut left, mut seen) = (Self::default(), vec![String::new()], HashSet::new());
-        while let Some(folder) = left.pop() {
-            let there = if folder.is_empty() { root.to_owned() } else { root.join(&folder) };
-            let unreadable = |source: std::io::Error| BundleError::Unreadable {
-                path: there.clone(),
-                source: source.into(),
-            };
-            for entry in fs::read_dir(&there).map_err(unreadable)? {
-                let entry = entry.map_err(unreadable)?;
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                if name.starts_with('.') {
-                    continue;
-                }
-                let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if fs::metadata(entry.path()).is_ok_and(|of| of.is_dir()) {
-                    // Symbolic links may lead in a circle.
-                    if seen.insert(fs::canonicalize(entry.path()).map_err(unreadable)?) {
-                        left.push(path);
-                    }
-                } else if path.ends_with(".rego") || path.ends_with(".json") {
-                    let unreadable = |source: std::io::Error| BundleError::Unreadable {
-                        path: entry.path(),
-                        source: source.into(),
-                    };
-                    let bytes = fs::read(entry.path()).map_err(unreadable)?;
-                    let text = String::from_utf8(bytes).map_err(|error| {
-                        PolicyFault::new(&path, (1, 1), format!("it is no text: {error}"))
-                    })?;
-                    bundle.files.insert(path, text);
-                }
-            }
+        let unreadable =
+            |Unreadable { path, source }| BundleError::Unreadable { path, source: source.into() };
+        let mut bundle = Self::default();
+        for FoundFile { path, bytes } in
+            folder::files(path.as_ref(), &[".rego", ".json"]).map_err(unreadable)?
+        {
+            let text = String::from_utf8(bytes)
+                .map_err(|error| PolicyFault::new(&path, (1, 1), format!("it is no text: {error}")))?;
+            bundle.files.insert(path, text);
         }
         Ok(bundle)
     }

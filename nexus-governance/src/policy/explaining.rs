@@ -2,6 +2,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::prepared::Prepared;
+use super::rego::DECIDING;
 use super::{BundleError, Operation, PolicyBundle, PolicyLimits};
 
 /// What one definition of a rule has to do with a decision.
@@ -14,9 +15,6 @@ pub(crate) struct Explained {
     /// What it says of the input; none where it does not apply.
     pub(crate) says: Option<Json>,
 }
-
-/// The names of the rules that decide.
-const DECIDING: [&str; 3] = ["deny", "allow", "obligations"];
 
 /// Asks each definition of the rules that decide by itself, as if there were no others of its name.
 pub(crate) fn explained(

@@ -7,10 +7,11 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde_json::Value as Json;
 
-use super::rego::{self, Module, Rule};
+use super::rego::{self, DECIDING, Module, Rule};
 use super::{
     BundleDigest, BundleError, Decision, Denial, Operation, PolicyBundle, PolicyFault, PolicyLimits,
 };
+use crate::stack::on_a_large_stack;
 
 /// A bundle that is compiled.
 pub(crate) struct Prepared {
@@ -45,14 +46,36 @@ const STEPS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 impl Prepared {
     pub(crate) fn new(bundle: &PolicyBundle, limits: PolicyLimits) -> Result<Self, BundleError> {
-        let (engine, modules) = on_a_large_stack(|| compiled(bundle, limits))?;
+        on_a_large_stack(STACK, || Self::compiled(bundle, limits)).unwrap_or_else(|error| {
+            let message = format!("no thread could be started: {error}");
+            Err(PolicyFault::new("policies", (1, 1), message).into())
+        })
+    }
+
+    fn compiled(bundle: &PolicyBundle, limits: PolicyLimits) -> Result<Self, BundleError> {
+        let (mut engine, modules) = loaded(bundle, bundle.policies(), limits)?;
         let decided = Operation::ALL.into_iter().filter(|operation| decides(&modules, operation.as_str()));
+        let decided: BTreeSet<Operation> = decided.collect();
+        for operation in &decided {
+            let text = entry(&modules, operation.as_str());
+            let path = format!("{}.decision", operation.as_str());
+            if let Some(fault) = added(&mut engine, &path, &text) {
+                return Err(fault.into());
+            }
+        }
+        // What is wrong with a rule is found before it is needed, and each evaluation finds it compiled.
+        engine.set_input(Value::Undefined);
+        if let Some(first) = decided.first() {
+            let entry = format!("data.nexus.{}.{ENTRY}", first.as_str());
+            let compiled = engine.compile_with_entrypoint(&entry.into());
+            compiled.map_err(|error| PolicyFault::of_engine(&error, "policies"))?;
+        }
         Ok(Self {
             digest: bundle.digest(),
             engine,
             idle: Mutex::default(),
             limits,
-            decided: decided.collect(),
+            decided,
             #[cfg(feature = "cli")]
             modules,
         })
@@ -131,37 +154,26 @@ fn definitions<'a>(modules: &'a [Module], package: &str, name: &'a str) -> impl 
     within.flat_map(|module| &module.rules).filter(move |rule| rule.name == name)
 }
 
-fn compiled(bundle: &PolicyBundle, limits: PolicyLimits) -> Result<(Engine, Vec<Module>), BundleError> {
+/// An engine with these policies of a bundle and its data, if nothing stands against them.
+pub(crate) fn loaded<'a>(
+    bundle: &PolicyBundle,
+    policies: impl Iterator<Item = (&'a str, &'a str)>,
+    limits: PolicyLimits,
+) -> Result<(Engine, Vec<Module>), BundleError> {
     let mut engine = engine(limits)?;
     let faults: Vec<PolicyFault> =
-        bundle.policies().filter_map(|(path, text)| added(&mut engine, path, text)).collect();
+        policies.filter_map(|(path, text)| added(&mut engine, path, text)).collect();
     if !faults.is_empty() {
         return Err(BundleError::Invalid { faults });
     }
     let modules = checked(&engine)?;
-    let decided: Vec<Operation> =
-        Operation::ALL.into_iter().filter(|operation| decides(&modules, operation.as_str())).collect();
-    for operation in &decided {
-        let text = entry(&modules, operation.as_str());
-        let path = format!("{}.decision", operation.as_str());
-        if let Some(fault) = added(&mut engine, &path, &text) {
-            return Err(fault.into());
-        }
-    }
     let data = Value::from(bundle.data()?);
     engine.add_data(data).map_err(|error| PolicyFault::of_engine(&error, "data"))?;
-    // What is wrong with a rule is found before it is needed, and each evaluation finds it compiled.
-    engine.set_input(Value::Undefined);
-    if let Some(first) = decided.first() {
-        let entry = format!("data.nexus.{}.{ENTRY}", first.as_str());
-        let compiled = engine.compile_with_entrypoint(&entry.into());
-        compiled.map_err(|error| PolicyFault::of_engine(&error, "policies"))?;
-    }
     Ok((engine, modules))
 }
 
 /// An engine without policies.
-pub(crate) fn engine(limits: PolicyLimits) -> Result<Engine, BundleError> {
+fn engine(limits: PolicyLimits) -> Result<Engine, BundleError> {
     let mut engine = Engine::new();
     engine.set_strict_builtin_errors(true);
     engine.set_execution_timer_config(ExecutionTimerConfig { limit: limits.time, check_interval: STEPS });
@@ -170,7 +182,7 @@ pub(crate) fn engine(limits: PolicyLimits) -> Result<Engine, BundleError> {
 }
 
 /// Adds a policy, or answers what is wrong with it.
-pub(crate) fn added(engine: &mut Engine, path: &str, text: &str) -> Option<PolicyFault> {
+fn added(engine: &mut Engine, path: &str, text: &str) -> Option<PolicyFault> {
     if let Err(fault) = rego::check_nesting(path, text) {
         return Some(fault);
     }
@@ -179,7 +191,7 @@ pub(crate) fn added(engine: &mut Engine, path: &str, text: &str) -> Option<Polic
 }
 
 /// The modules of an engine, if nothing stands against them.
-pub(crate) fn checked(engine: &Engine) -> Result<Vec<Module>, BundleError> {
+fn checked(engine: &Engine) -> Result<Vec<Module>, BundleError> {
     let unreadable = |error: String| PolicyFault::new("policies", (1, 1), error);
     let written = engine.get_ast_as_json().map_err(|error| unreadable(error.to_string()))?;
     // Expressions may be nested deeper than JSON is read by default.
@@ -195,7 +207,7 @@ pub(crate) fn checked(engine: &Engine) -> Result<Vec<Module>, BundleError> {
 /// The rule that puts together what a package decides, of what it has.
 fn entry(modules: &[Module], package: &str) -> String {
     let (mut rules, mut members) = (String::new(), Vec::new());
-    for (name, undefined) in [("deny", "[]"), ("allow", "false"), ("obligations", "{}")] {
+    for (name, undefined) in DECIDING.into_iter().zip(["[]", "false", "{}"]) {
         let mut definitions = definitions(modules, package, name).peekable();
         if definitions.peek().is_none() {
             continue;
@@ -250,16 +262,4 @@ fn size(value: &Json, most: usize) -> usize {
         }
         _ => 8,
     }
-}
-
-/// Runs it in a thread of its own.
-fn on_a_large_stack<T: Send>(run: impl FnOnce() -> Result<T, BundleError> + Send) -> Result<T, BundleError> {
-    let failed = |error: std::io::Error| {
-        PolicyFault::new("policies", (1, 1), format!("no thread could be started: {error}"))
-    };
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().stack_size(STACK);
-        let handle = builder.spawn_scoped(scope, run).map_err(failed)?;
-        handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }

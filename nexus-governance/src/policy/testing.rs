@@ -3,7 +3,7 @@ use std::time::Duration;
 use regorus::Value;
 use serde::Serialize;
 
-use super::prepared::{added, checked, engine};
+use super::prepared::loaded;
 use super::{BundleError, PolicyBundle, PolicyFault, PolicyLimits};
 
 /// How long one test may take.
@@ -39,18 +39,7 @@ pub(crate) struct Covered {
 /// Runs all tests, each with what is told of the input and data by `with`.
 pub(crate) fn tested(bundle: &PolicyBundle) -> Result<Tested, BundleError> {
     let limits = PolicyLimits { time: PATIENCE, ..PolicyLimits::default() };
-    let mut engine = engine(limits)?;
-    let faults: Vec<PolicyFault> = bundle
-        .policies()
-        .chain(bundle.tests())
-        .filter_map(|(path, text)| added(&mut engine, path, text))
-        .collect();
-    if !faults.is_empty() {
-        return Err(BundleError::Invalid { faults });
-    }
-    let modules = checked(&engine)?;
-    let data = Value::from(bundle.data()?);
-    engine.add_data(data).map_err(|error| PolicyFault::of_engine(&error, "data"))?;
+    let (mut engine, modules) = loaded(bundle, bundle.policies().chain(bundle.tests()), limits)?;
     engine.set_enable_coverage(true);
     engine.set_input(Value::new_object());
     let mut tests: Vec<Test> = Vec::new();

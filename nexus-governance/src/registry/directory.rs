@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{RegistryError, RegistryRevision, SchemaRegistry, SchemaSet, SchemaSnapshot};
+use crate::folder::{self, FoundFile, Unreadable};
 use crate::schema::{Schema, SchemaId};
 
 /// A registry in a directory of JSON files, which are reviewed and merged like code.
@@ -18,14 +18,6 @@ use crate::schema::{Schema, SchemaId};
 #[derive(Clone, Debug)]
 pub struct SchemaDirectory {
     path: PathBuf,
-}
-
-/// A file that may hold a schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SchemaFile {
-    /// Its path within the directory, with `/` between its parts.
-    pub(crate) path: String,
-    pub(crate) bytes: Vec<u8>,
 }
 
 impl SchemaDirectory {
@@ -54,37 +46,18 @@ impl SchemaDirectory {
     }
 
     /// All JSON files, by path.
-    pub(crate) fn files(&self) -> io::Result<Vec<SchemaFile>> {
-        let (mut files, mut left) = (Vec::new(), vec![String::new()]);
-        // Symbolic links may lead in a circle.
-        let mut seen = HashSet::new();
-        while let Some(folder) = left.pop() {
-            let entries = match fs::read_dir(self.path.join(&folder)) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == ErrorKind::NotFound && folder.is_empty() => return Ok(files),
-                Err(error) => return Err(error),
-            };
-            let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
-            entries.sort_by_key(fs::DirEntry::file_name);
-            for entry in entries {
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                if name.starts_with('.') {
-                    continue;
-                }
-                let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if fs::metadata(entry.path()).is_ok_and(|of| of.is_dir()) {
-                    if seen.insert(fs::canonicalize(entry.path())?) {
-                        left.push(path);
-                    }
-                } else if Path::new(&path).extension().is_some_and(|extension| extension == "json") {
-                    let bytes = fs::read(entry.path())
-                        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
-                    files.push(SchemaFile { path, bytes });
-                }
+    pub(crate) fn files(&self) -> io::Result<Vec<FoundFile>> {
+        match folder::files(&self.path, &[".json"]) {
+            Ok(files) => Ok(files),
+            Err(Unreadable { path, source }) if path == self.path => match source.kind() {
+                ErrorKind::NotFound => Ok(Vec::new()),
+                _ => Err(source),
+            },
+            Err(Unreadable { path, source }) => {
+                let path = path.strip_prefix(&self.path).unwrap_or(&path).display();
+                Err(io::Error::new(source.kind(), format!("{path}: {source}")))
             }
         }
-        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Ok(files)
     }
 
     pub(crate) fn load_now(&self) -> Result<SchemaSnapshot, RegistryError> {

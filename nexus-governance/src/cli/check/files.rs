@@ -6,8 +6,9 @@ use crate::cli::Failure;
 use crate::cli::finding::Finding;
 use crate::cli::home::Home;
 use crate::cli::place::Place;
+use crate::folder::FoundFile;
 use crate::governed::parsed;
-use crate::registry::{SchemaDirectory, SchemaFile, SchemaSet};
+use crate::registry::{SchemaDirectory, SchemaSet};
 use crate::schema::{InvalidSchemaDocument, Schema, SchemaId};
 
 /// What is in a registry, with the texts that findings point into.
@@ -37,7 +38,7 @@ impl Read {
             Failure::Told(format!("{} cannot be read: {error}", directory.path().display()))
         })?;
         let mut read = Self::default();
-        for SchemaFile { path, bytes } in files {
+        for FoundFile { path, bytes } in files {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             match schema_of(&path, &bytes) {
                 Ok(schema) => {

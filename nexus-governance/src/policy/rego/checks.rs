@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use regorus::Engine;
 
-use super::Module;
 use super::module::Rule;
+use super::{DECIDING, Module};
 use crate::policy::PolicyFault;
 
 /// How deep the expressions of a rule, and of all that it leads to, may be: evaluating them goes as deep.
@@ -28,7 +28,7 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<PolicyFault> {
     let mut known: HashMap<&str, bool> = HashMap::new();
     for module in modules {
         for rule in &module.rules {
-            if rule.is_function && ["deny", "allow", "obligations"].contains(&rule.name.as_str()) {
+            if rule.is_function && DECIDING.contains(&rule.name.as_str()) {
                 let message = format!("{} is no function: what is decided about is the input", rule.name);
                 faults.push(PolicyFault::new(&module.file, rule.place(), message));
             }
