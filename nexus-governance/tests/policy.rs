@@ -119,6 +119,30 @@ fn what_would_be_forgotten_or_is_no_decision_is_refused_or_denied() {
 }
 
 #[test]
+fn ordinary_rego_is_taken_as_it_is() {
+    for command in [
+        // Names that a rule gives itself, which other rules have, too.
+        "x := [1]\ndeny contains \"no\" if { some x; x = input.payload.cents; x > 1000 }",
+        "x := 1\nx2 contains y if { some y; y = x }\ndeny contains \"no\" if { every x in [1, 2] { x > 0 } }",
+        "deny contains \"no\" if ok\nok if { every i, ok in [1] { ok > i } }",
+        // Rules of one name that lead to each other.
+        "of.a := 1\nof.b := 2 if of.a == 1\ndeny contains \"no\" if of.b == 2",
+        "limits[\"a\"] := 1\nlimits[\"b\"] := 2 if limits.a == 1\ndeny contains \"no\" if limits.b == 2",
+    ] {
+        assert_eq!(decided(command).denials, [denial("no", None)], "{command}");
+    }
+    let refused = |command: &str| PolicyEngine::new(bundle(command)).unwrap_err().to_string();
+    for (command, expected) in [
+        ("of.a := of.b\nof.b := of.a\ndeny := []", "refers to itself"),
+        ("of.a := of[input.payload.x].y\ndeny := []", "refers to itself"),
+        ("found[time.now_ns()] := 1\ndeny := []", "time.now_ns cannot be called"),
+        ("f(x) := x if x > 2\nmore contains f(1)\ndeny := []", "more adds what may not be there"),
+    ] {
+        assert!(refused(command).contains(expected), "{command}: {}", refused(command));
+    }
+}
+
+#[test]
 fn what_is_not_known_is_not_there() {
     let nobody = engine(
         "deny contains \"nobody\" if not input.actor\ndeny contains \"nowhere\" if not input.aggregate.id",

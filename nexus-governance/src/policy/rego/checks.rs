@@ -92,7 +92,7 @@ impl<'a> Graph<'a> {
         let mut rules: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for module in modules {
             for rule in &module.rules {
-                let path = format!("data.{}.{}", module.package, rule.name);
+                let path = format!("data.{}.{}", module.package, rule.path);
                 rules.entry(path).or_default().push((module, rule));
             }
         }

@@ -17,6 +17,8 @@ pub(crate) struct Module {
 pub(crate) struct Rule {
     /// Within its package; of `a["b"]`, `a`.
     pub(crate) name: String,
+    /// Within its package, as far as it is fixed: of `a["b"][c]`, `a.b`.
+    pub(crate) path: String,
     pub(crate) line: usize,
     pub(crate) column: usize,
     /// Where it is in the text, in bytes.
@@ -63,8 +65,9 @@ impl Module {
         let package = path(&ast["package"]["refr"])?.join(".");
         let imports = imports(&ast["imports"], text);
         let written = ast["rules"].as_array()?;
-        let names: BTreeSet<String> = written.iter().filter_map(|rule| Some(head(rule)?.0)).collect();
-        let within = Within { package: &package, imports: &imports, names: &names };
+        let names: BTreeSet<String> =
+            written.iter().filter_map(|rule| head(rule)?.0.into_iter().next()).collect();
+        let within = Within { package: &package, imports: &imports, names: &names, text };
         let rules = written.iter().filter_map(|rule| within.rule(rule)).collect();
         Some(Self { file, package, rules })
     }
@@ -75,10 +78,11 @@ struct Within<'a> {
     package: &'a str,
     imports: &'a BTreeMap<String, String>,
     names: &'a BTreeSet<String>,
+    text: &'a str,
 }
 
-/// The name of a rule, and what is written about it.
-fn head(rule: &Value) -> Option<(String, &Value)> {
+/// The path of a rule, and what is written about it.
+fn head(rule: &Value) -> Option<(Vec<String>, &Value)> {
     let (kind, of) = rule.as_object()?.iter().next()?;
     let refr = if kind == "Default" {
         &of["refr"]
@@ -86,23 +90,25 @@ fn head(rule: &Value) -> Option<(String, &Value)> {
         let (_, head) = of["head"].as_object()?.iter().next()?;
         &head["refr"]
     };
-    Some((path(refr)?.into_iter().next()?, of))
+    Some((path(refr)?, of))
 }
 
 impl Within<'_> {
     fn rule(&self, rule: &Value) -> Option<Rule> {
-        let (name, of) = head(rule)?;
+        let (path, of) = head(rule)?;
+        let name = path.first()?.clone();
         let place = place(&of["span"])?;
         let head_of = |kind: &str| of["head"].get(kind);
         let is_plain = |head: &Value| head["refr"].get("Var").is_some();
         let is_partial = head_of("Set").is_some_and(is_plain);
         let is_function = head_of("Func").is_some();
         let adds = head_of("Set").or_else(|| head_of("Compr").filter(|head| !is_plain(head)));
-        let is_fragile = adds.is_some_and(|head| refers(&head["key"]) || refers(&head["assign"]));
+        let is_fragile =
+            adds.is_some_and(|head| self.may_miss(&head["key"]) || self.may_miss(&head["assign"]));
         let at = |name: &str| usize::try_from(of["span"][name].as_u64()?).ok();
         let range = at("start")?..at("end")?;
         let mut locals = BTreeSet::new();
-        declared(of, &mut locals);
+        declared(of, self.text, &mut locals);
         let mut found = Found { locals, references: BTreeMap::new(), calls: Vec::new() };
         // What a rule is called is no reference to it.
         let head = of["head"]
@@ -115,10 +121,13 @@ impl Within<'_> {
             .map(|(_, part)| part)
             .chain([&of["bodies"], &of["value"]]);
         let depth = parts.map(|part| self.walk(part, 0, &mut found)).max().unwrap_or(0);
+        let heads = of["head"].as_object().into_iter().flatten().map(|(_, head)| &head["refr"]);
+        let depth = heads.map(|refr| self.brackets(refr, &mut found)).max().unwrap_or(0).max(depth);
         let (line, column) = place;
         let Found { references, calls, .. } = found;
         Some(Rule {
             name,
+            path: path.join("."),
             line,
             column,
             range,
@@ -168,6 +177,29 @@ impl Within<'_> {
         }
     }
 
+    /// Notes what the brackets of a rule's name refer to.
+    fn brackets(&self, refr: &Value, found: &mut Found) -> usize {
+        let Some((_, of)) = refr.as_object().and_then(|refr| refr.iter().next()) else { return 0 };
+        let index = self.walk(&of["index"], 1, found);
+        if of.get("refr").is_some() { index.max(self.brackets(&of["refr"], found)) } else { index }
+    }
+
+    /// Whether a value has something in it that may not be there: a reference, or what a function of ours answers.
+    fn may_miss(&self, value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(|item| self.may_miss(item)),
+            Value::Object(members) => members.iter().any(|(kind, of)| match kind.as_str() {
+                "RefDot" | "RefBrack" => true,
+                "Call" => {
+                    let is_ours = |path: Vec<String>| self.meant(path).starts_with("data.");
+                    path(&of["fcn"]).is_some_and(is_ours) || self.may_miss(&of["params"])
+                }
+                _ => self.may_miss(of),
+            }),
+            _ => false,
+        }
+    }
+
     /// Notes a reference as a whole, and what its brackets refer to.
     fn reference(&self, kind: &str, of: &Value, depth: usize, found: &mut Found) -> usize {
         if let (Some(path), Some(place)) = (path_of(kind, of), place(&of["span"]))
@@ -203,38 +235,27 @@ struct Found {
     calls: Vec<Call>,
 }
 
-/// Whether a value has a reference in it, which may lead nowhere.
-fn refers(value: &Value) -> bool {
-    match value {
-        Value::Array(items) => items.iter().any(refers),
-        Value::Object(members) => members.iter().any(|(kind, of)| {
-            matches!(kind.as_str(), "RefDot" | "RefBrack") || (kind != "fcn" && refers(of))
-        }),
-        _ => false,
-    }
-}
-
 /// The names that a rule gives itself: arguments, `some`, `every`, `:=`.
-fn declared(value: &Value, locals: &mut BTreeSet<String>) {
+fn declared(value: &Value, text: &str, locals: &mut BTreeSet<String>) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| declared(item, locals)),
+        Value::Array(items) => items.iter().for_each(|item| declared(item, text, locals)),
         Value::Object(members) => {
             for (kind, of) in members {
                 match kind.as_str() {
                     "Func" => variables(&of["args"], locals),
-                    "SomeVars" => named(&of["vars"], locals),
+                    "SomeVars" => named(&of["vars"], text, locals),
                     "SomeIn" => {
                         variables(&of["key"], locals);
                         variables(&of["value"], locals);
                     }
                     "Every" => {
-                        named(&of["key"], locals);
-                        named(&of["value"], locals);
+                        named(&of["key"], text, locals);
+                        named(&of["value"], text, locals);
                     }
                     "AssignExpr" => variables(&of["lhs"], locals),
                     _ => {}
                 }
-                declared(of, locals);
+                declared(of, text, locals);
             }
         }
         _ => {}
@@ -256,15 +277,11 @@ fn variables(value: &Value, locals: &mut BTreeSet<String>) {
     }
 }
 
-/// Names that are written with a place: `[span, "name"]`.
-fn named(value: &Value, locals: &mut BTreeSet<String>) {
+/// Names that are written as their place in the text.
+fn named(value: &Value, text: &str, locals: &mut BTreeSet<String>) {
     match value {
-        Value::String(name) => {
-            locals.insert(name.clone());
-        }
-        Value::Array(items) => items.iter().for_each(|item| named(item, locals)),
-        Value::Object(members) => members.values().for_each(|of| named(of, locals)),
-        _ => {}
+        Value::Array(items) => items.iter().for_each(|item| named(item, text, locals)),
+        place => locals.extend(text_of(place, text).map(str::to_owned)),
     }
 }
 
@@ -290,27 +307,33 @@ fn place(span: &Value) -> Option<(usize, usize)> {
     Some((at("line")?, at("col")?))
 }
 
-/// The parts of `a.b["c"]`, as far as they are fixed.
+/// The parts of `a.b["c"]`, as far as they are fixed: of `a[b].c`, `a`.
 fn path(expression: &Value) -> Option<Vec<String>> {
     let (kind, of) = expression.as_object()?.iter().next()?;
     path_of(kind, of)
 }
 
 fn path_of(kind: &str, of: &Value) -> Option<Vec<String>> {
-    match kind {
-        "Var" => Some(vec![of["value"].as_str()?.to_owned()]),
-        "RefDot" => {
-            let mut parts = path(&of["refr"])?;
-            parts.push(of["field"][1].as_str()?.to_owned());
-            Some(parts)
+    Some(fixed(kind, of)?.0)
+}
+
+/// The parts that are fixed, and whether these are all.
+fn fixed(kind: &str, of: &Value) -> Option<(Vec<String>, bool)> {
+    let below = || {
+        let (kind, of) = of["refr"].as_object()?.iter().next()?;
+        fixed(kind, of)
+    };
+    let part = match kind {
+        "Var" => return Some((vec![of["value"].as_str()?.to_owned()], true)),
+        "RefDot" => of["field"][1].as_str(),
+        "RefBrack" => of["index"]["String"]["value"].as_str(),
+        _ => return None,
+    };
+    Some(match (below()?, part) {
+        ((mut parts, true), Some(part)) => {
+            parts.push(part.to_owned());
+            (parts, true)
         }
-        "RefBrack" => {
-            let mut parts = path(&of["refr"])?;
-            if let Some(index) = of["index"]["String"]["value"].as_str() {
-                parts.push(index.to_owned());
-            }
-            Some(parts)
-        }
-        _ => None,
-    }
+        ((parts, _), _) => (parts, false),
+    })
 }
