@@ -14,7 +14,7 @@ use nexus_governance::{DecisionLog, Governed, PolicyEngine, PolicyLimits, Schema
 use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
 use nexus_sqlite::{SqliteProjections, SqliteSnapshots, SqliteStore};
 
-use crate::order::Order;
+use order_commands::order::Order;
 
 /// Any store with a total order: the program does not know which.
 pub type Store = Arc<dyn EventLog>;

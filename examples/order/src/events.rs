@@ -4,7 +4,7 @@ use nexus_core::{Actor, Aggregate, Category, EventsRequest, History, HistoryKey,
 
 use crate::address::{Shop, Store};
 use crate::history::{as_value, print_event};
-use crate::order::Order;
+use order_commands::order::Order;
 
 /// The past, as a clerk at this computer may ask for it, by `policies/history.rego`.
 pub fn past(shop: &Shop) -> anyhow::Result<(History<Store>, Actor)> {

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::address::Shop;
 use crate::events::past;
-use crate::order::{Order, OrderId};
 use crate::show::print_order;
+use order_commands::order::{Order, OrderId};
 
 /// A version, or a time.
 #[derive(Clone, Copy, Debug)]

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 
 use self::lines::{Lines, ReadLine};
 use crate::address::{Shop, Store};
-use crate::order::{Deliver, Order, Pay, Place, Refused, Ship};
 use crate::read_models::ReadModels;
 use crate::show::{dollars, thousands};
 use crate::stats::Stats;
+use order_commands::order::{Deliver, Order, Pay, Place, Refused, Ship};
 
 /// So many purchases are under way at once.
 const AT_ONCE: usize = 64;

@@ -1,18 +1,15 @@
-//! Customers order CDs: the domain, and what the command line does with it.
+//! Customers order CDs: what the command line does with the shop.
 //!
-//! Read [`order`] first: it is all that a user of Nexus has to write.
+//! The shop itself is three crates. Read `order-commands` first: it is all that a user of Nexus has to write. Its events, which both sides
+//! share, are in `order-events`, and what is made of them to be looked at in `order-views`.
 
 pub mod address;
 pub mod deadletters;
 pub mod events;
 pub mod first_release;
-pub mod fulfilment;
 pub mod history;
 pub mod import;
-pub mod inventory;
 pub mod list;
-pub mod order;
-pub mod payment;
 pub mod read_models;
 pub mod rebuild;
 pub mod sagas;

@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::address::Shop;
-use crate::read_models::{CustomerSpend, DailyRevenue, Day, Listed, OrderList, ReadModels, Spend};
+use crate::read_models::ReadModels;
 use crate::show::{dollars, thousands};
+use order_views::{CustomerSpend, DailyRevenue, Day, Listed, OrderList, Spend};
 
 /// Which part of a read model is shown.
 #[derive(Debug, clap::Args)]

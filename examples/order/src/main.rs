@@ -8,7 +8,7 @@ use nexus_core::{ProjectionName, Timestamp};
 use order::address::Address;
 use order::history::Point;
 use order::list::Part;
-use order::order::OrderId;
+use order_commands::order::OrderId;
 
 /// Customers order CDs. Without a subcommand, tells a story on a fresh store.
 #[derive(Debug, Parser)]

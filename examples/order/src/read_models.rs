@@ -1,34 +1,12 @@
-//! What the shop wants to know at a glance, kept up to date by projections.
-
-mod customer_spend;
-mod daily_revenue;
-mod order_list;
-
-pub use customer_spend::{CustomerSpend, Spend};
-pub use daily_revenue::{DailyRevenue, Day};
-pub use order_list::{Listed, OrderList};
+//! The read models, kept up to date by their projections.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use nexus_core::{
-    Category, DocumentTx, EventLog, Projection, ProjectionName, ProjectionRunner, Query, RunningProjection,
-};
-use serde::{Deserialize, Serialize};
+use nexus_core::{DocumentTx, EventLog, Projection, ProjectionName, ProjectionRunner, RunningProjection};
+use order_views::{CustomerSpend, DailyRevenue, OrderList};
 
 use crate::address::Shop;
-
-/// Read models are made of orders, and nothing else.
-fn orders() -> Query {
-    Category::new("order").map_or_else(|_| Query::all(), |orders| Query::categories([orders]))
-}
-
-/// What later events of an order do not say again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Known {
-    customer: String,
-    day: String,
-}
 
 /// All read models at work.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nexus_core::{DocumentTx, Position, Projection, ProjectionName, ProjectionRunner, Rebuild, SwitchWhen};
 
 use crate::address::Shop;
-use crate::read_models::{CustomerSpend, DailyRevenue, OrderList, ReadModels};
+use crate::read_models::ReadModels;
 use crate::show::thousands;
+use order_views::{CustomerSpend, DailyRevenue, OrderList};
 
 /// Rebuilds, compares, and switches: always, or only when nothing differs.
 pub async fn rebuild(shop: &Shop, name: &ProjectionName, only_if_equal: bool) -> anyhow::Result<()> {

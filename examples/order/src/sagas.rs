@@ -9,8 +9,8 @@ use nexus_core::{
 use serde_json::json;
 
 use crate::address::Shop;
-use crate::fulfilment::Fulfilment;
-use crate::order::OrderId;
+use order_commands::fulfilment::Fulfilment;
+use order_commands::order::OrderId;
 
 /// How often it is looked whether all have come to rest.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -5,7 +5,7 @@ use nexus_core::{Loaded, Repository, StreamVersion};
 use serde_json::json;
 
 use crate::address::Store;
-use crate::order::{Order, OrderId};
+use order_commands::order::{Order, OrderId};
 
 /// Prints the order, or fails where there is none.
 pub async fn show(orders: &Repository<Store>, id: &OrderId, as_json: bool) -> anyhow::Result<()> {

@@ -7,8 +7,8 @@ use nexus_core::{Category, DomainEvent, EventLog, Query, ReadOptions, Repository
 use serde::Serialize;
 
 use crate::address::Store;
-use crate::order::{OrderEvent, State};
 use crate::show::{dollars, thousands};
+use order_commands::order::{OrderEvent, State};
 
 /// Counts over all orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

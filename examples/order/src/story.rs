@@ -24,12 +24,13 @@ use nexus_governance::SchemaRefusal;
 use crate::address::{Address, Shop, Store};
 use crate::first_release;
 use crate::history::print_event;
-use crate::order::{
-    AddLine, Cancel, Deliver, Line, Order, OrderEvent, OrderId, Pay, Place, Refused, RemoveLine, Ship,
-};
-use crate::read_models::{CustomerSpend, Listed, OrderList, ReadModels, Spend};
+use crate::read_models::ReadModels;
 use crate::show::{dollars, print_order};
 use crate::stats::Stats;
+use order_commands::order::{
+    AddLine, Cancel, Deliver, Line, Order, OrderEvent, OrderId, Pay, Place, Refused, RemoveLine, Ship,
+};
+use order_views::{CustomerSpend, Listed, OrderList, Spend};
 
 /// Tells the story; fails where anything does not go as told.
 pub async fn tell() -> anyhow::Result<()> {

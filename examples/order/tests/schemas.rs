@@ -3,11 +3,11 @@
 use nexus_core::ShapeLock;
 use nexus_governance::testing::{check_schemas, check_upcasts};
 use order::address::SCHEMAS;
-use order::inventory::{InventoryEvent, Receive, Release, Reserve};
-use order::order::{
+use order_commands::inventory::{InventoryEvent, Receive, Release, Reserve};
+use order_commands::order::{
     AddLine, Cancel, CheckOut, Deliver, Dispatch, Order, OrderEvent, Pay, Place, Refund, RemoveLine, Ship,
 };
-use order::payment::{Charge, Dispute, GiveBack, PaymentEvent};
+use order_commands::payment::{Charge, Dispute, GiveBack, PaymentEvent};
 
 #[test]
 fn schemas_are_registered_and_shapes_are_locked() {

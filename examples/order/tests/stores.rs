@@ -15,12 +15,15 @@ use nexus_core::{
 };
 use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use order::address::{Address, Shop};
-use order::fulfilment::{Fulfilment, WAREHOUSE};
-use order::inventory::{Inventory, Receive};
-use order::order::{AddLine, Cancel, CheckOut, Line, Order, OrderId, Place, Refund, RemoveLine, Sku, State};
-use order::payment::{Dispute, Payment};
-use order::read_models::{CustomerSpend, DailyRevenue, OrderList, ReadModels, Spend};
+use order::read_models::ReadModels;
 use order::stats::Stats;
+use order_commands::fulfilment::{Fulfilment, WAREHOUSE};
+use order_commands::inventory::{Inventory, Receive};
+use order_commands::order::{
+    AddLine, Cancel, CheckOut, Line, Order, OrderId, Place, Refund, RemoveLine, Sku, State,
+};
+use order_commands::payment::{Dispute, Payment};
+use order_views::{CustomerSpend, DailyRevenue, OrderList, Spend};
 
 /// A database of its own, which goes away with this.
 struct Database {

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn it_is_drawn_in_the_readme() {
         let drawn = SagaOutline::of::<Fulfilment>().mermaid();
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!("../../../../README.md");
         assert!(readme.contains(&drawn), "README.md should have:\n{drawn}");
     }
 }

@@ -1,18 +1,11 @@
 //! The aggregate: what can happen to an order, what can be asked of it, and the rules of the shop.
 
 mod command;
-mod event;
-mod former;
 mod handle;
-mod id;
-mod line;
 mod refusal;
 
 pub use command::{AddLine, Cancel, CheckOut, Deliver, Dispatch, Pay, Place, Refund, RemoveLine, Ship};
-pub use event::OrderEvent;
-pub use former::{Settled, ShippedV1, Viewed};
-pub use id::{InvalidOrderId, OrderId};
-pub use line::{Line, Sku};
+pub use order_events::{InvalidOrderId, Line, OrderEvent, OrderId, Sku, State};
 pub use refusal::Refused;
 
 use jiff::civil::Date;
@@ -45,36 +38,6 @@ pub struct Order {
     pub refunded_cents: u64,
     pub carrier: Option<String>,
     pub parcels: u32,
-}
-
-/// How far an order has come.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Not placed yet.
-    #[default]
-    None,
-    Placed,
-    Paid,
-    Shipped,
-    Delivered,
-    Cancelled,
-}
-
-impl State {
-    /// The word for it in a sentence and in a table.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "not placed",
-            Self::Placed => "placed",
-            Self::Paid => "paid",
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 impl Order {

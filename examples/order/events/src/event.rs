@@ -3,7 +3,7 @@ use nexus_core::DomainEvent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Line, Settled, ShippedV1, Viewed};
+use crate::{Line, Settled, ShippedV1, Viewed};
 
 /// What can happen to an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, DomainEvent)]

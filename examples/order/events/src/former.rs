@@ -4,7 +4,7 @@ use nexus_core::{EventKind, RecordedEvent, Upcast};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::OrderEvent;
+use crate::OrderEvent;
 
 /// An order was one parcel, however many CDs it had.
 #[derive(Debug, Deserialize, JsonSchema)]

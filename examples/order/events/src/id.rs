@@ -16,7 +16,7 @@ pub struct InvalidOrderId(String);
 
 impl OrderId {
     /// The id of an order that was found to exist.
-    pub(crate) fn known(id: &str) -> Self {
+    pub fn known(id: &str) -> Self {
         Self(id.to_owned())
     }
 }

@@ -2,7 +2,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use nexus_core::{CommandId, Timestamp};
 
-use crate::order::{InvalidOrderId, Line, OrderId};
+use order_commands::order::{InvalidOrderId, Line, OrderId};
 
 /// One line of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -7,11 +7,11 @@ use nexus_core::{RetrySchedule, SagaId, SagaRunner, SagaState, Sagas};
 
 use super::chapter;
 use crate::address::Shop;
-use crate::fulfilment::{Fulfilment, WAREHOUSE};
-use crate::inventory::{Inventory, Receive};
-use crate::order::{Cancel, CheckOut, Line, Order, OrderId, Place, Sku};
-use crate::payment::{Dispute, Payment};
 use crate::sagas;
+use order_commands::fulfilment::{Fulfilment, WAREHOUSE};
+use order_commands::inventory::{Inventory, Receive};
+use order_commands::order::{Cancel, CheckOut, Line, Order, OrderId, Place, Sku};
+use order_commands::payment::{Dispute, Payment};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

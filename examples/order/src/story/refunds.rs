@@ -10,8 +10,8 @@ use nexus_core::{
 use super::{chapter, refuse_by, say, told};
 use crate::address::Store;
 use crate::history::print_event;
-use crate::order::{Cancel, Line, Order, OrderId, Pay, Place, Refund};
 use crate::show::dollars;
+use order_commands::order::{Cancel, Line, Order, OrderId, Pay, Place, Refund};
 
 pub(super) async fn an_order_is_called_off(orders: &Repository<Store>) -> anyhow::Result<()> {
     chapter("An order is called off");

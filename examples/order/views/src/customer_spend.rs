@@ -2,10 +2,10 @@ use nexus_core::{
     Collection, DocumentTx, DocumentsExt, DomainEvent, Projection, ProjectionError, Query, RecordedEvent,
     async_trait,
 };
+use order_events::OrderEvent;
 use serde::{Deserialize, Serialize};
 
-use super::Known;
-use crate::order::OrderEvent;
+use crate::Known;
 
 /// What each customer has ordered, and paid.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl Projection<DocumentTx> for CustomerSpend {
     }
 
     fn query(&self) -> Query {
-        super::orders()
+        crate::orders()
     }
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {

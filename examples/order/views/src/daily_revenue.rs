@@ -2,10 +2,10 @@ use nexus_core::{
     Collection, DocumentTx, DocumentsExt, DomainEvent, Projection, ProjectionError, Query, RecordedEvent,
     async_trait,
 };
+use order_events::OrderEvent;
 use serde::{Deserialize, Serialize};
 
-use super::Known;
-use crate::order::OrderEvent;
+use crate::Known;
 
 /// What the orders of each day have come to.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Projection<DocumentTx> for DailyRevenue {
     }
 
     fn query(&self) -> Query {
-        super::orders()
+        crate::orders()
     }
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {

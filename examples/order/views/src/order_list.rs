@@ -2,9 +2,8 @@ use nexus_core::{
     Collection, DocumentTx, DocumentsExt, DomainEvent, Projection, ProjectionError, Query, RecordedEvent,
     async_trait,
 };
+use order_events::{Line, OrderEvent, State};
 use serde::{Deserialize, Serialize};
-
-use crate::order::{Line, OrderEvent, State};
 
 /// All orders, by id: what a clerk's screen shows.
 #[derive(Clone, Debug)]
@@ -68,7 +67,7 @@ impl Projection<DocumentTx> for OrderList {
     }
 
     fn query(&self) -> Query {
-        super::orders()
+        crate::orders()
     }
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
