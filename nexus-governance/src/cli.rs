@@ -1,27 +1,25 @@
 //! The command `nexus-governance`.
 
 mod against;
+mod architecture;
 mod arguments;
 mod check;
-mod diff;
 mod document;
 mod finding;
 mod home;
-mod list;
 mod place;
 mod policy;
-mod register;
 mod report;
 mod repository;
 mod sarif;
-mod show;
+mod schema;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, SchemaCommand};
+use arguments::{Arguments, Command};
 
 /// What a program of this command answers its shell with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +49,9 @@ pub fn main() -> ExitCode {
     let mut out = anstream::stdout().lock();
     let done = match arguments.command {
         Command::Policy { policies, command } => policy::run(&policies, &command, &mut out),
-        Command::Schema { registry, command } => match command {
-            SchemaCommand::Check(options) => check::run(&registry, &options, &mut out),
-            SchemaCommand::Register(options) => register::run(&registry, &options, &mut out),
-            SchemaCommand::Diff(options) => diff::run(&registry, &options, &mut out),
-            SchemaCommand::Show(options) => show::run(&registry, &options, &mut out),
-            SchemaCommand::List(options) => list::run(&registry, &options, &mut out),
-        },
+        Command::Check(options) => check::run(&options, &mut out),
+        Command::Architecture(options) => architecture::run(&options, &mut out),
+        Command::Schema { registry, command } => schema::run(&registry, &command, &mut out),
     };
     let done = done.and_then(|exit| Ok(out.flush().map(|()| exit)?));
     let exit = done.unwrap_or_else(|failure| {

@@ -11,6 +11,8 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "cli")]
+mod architecture;
 mod cause;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -12,6 +12,7 @@ mod limits;
 mod prepared;
 mod rego;
 mod reloading;
+mod starter;
 #[cfg(feature = "cli")]
 mod testing;
 
@@ -25,6 +26,6 @@ pub use limits::PolicyLimits;
 #[cfg(feature = "cli")]
 pub(crate) use self::{
     explaining::explained,
-    prepared::Prepared,
-    testing::{Tested, tested},
+    prepared::{Prepared, loaded},
+    testing::{Test, Tested, tested},
 };

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[path = "command/architecture.rs"]
+mod architecture;
 #[path = "command/copy.rs"]
 mod copy;
 #[cfg(feature = "glue")]
 #[path = "command/glue.rs"]
 mod glue;
+#[path = "command/planted.rs"]
+mod planted;
 #[path = "command/policy.rs"]
 mod policy;
 

@@ -8,7 +8,7 @@ use super::home::Home;
 use crate::cause::with_cause;
 use crate::schema::{CompatibilityMode, SchemaId};
 
-/// Governs schemas of events and commands, and policies.
+/// Governs schemas of events and commands, policies, and the architecture of a workspace.
 #[derive(Debug, Parser)]
 #[command(name = "nexus-governance", version, after_help = EXIT_CODES)]
 pub(super) struct Arguments {
@@ -22,10 +22,16 @@ const EXIT_CODES: &str = "Exit codes:
   0  all is well
   1  something was found: a problem, an incompatible change, a schema that cannot be registered, a test that failed, a denial
   2  the command line is wrong
-  3  it could not be done: a file or a git revision cannot be read";
+  3  it could not be done: a directory is missing, or a git revision cannot be read";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Checks schemas, policies with their tests, and the architecture at once.
+    #[command(after_help = EXIT_CODES)]
+    Check(CheckAll),
+    /// Checks how the crates of a Cargo workspace hang together, and what their source does.
+    #[command(after_help = EXIT_CODES)]
+    Architecture(Architecture),
     /// Schemas of events and commands.
     #[command(after_help = EXIT_CODES)]
     Schema {
@@ -45,8 +51,64 @@ pub(super) enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+pub(super) struct CheckAll {
+    #[command(flatten)]
+    pub(super) registry: Registry,
+    /// The directory of the policies.
+    #[arg(long, default_value = "policies", value_name = "DIRECTORY")]
+    pub(super) policies: PathBuf,
+    #[command(flatten)]
+    pub(super) cargo: Cargo,
+    /// A git revision, such as `main`, or a registry of AWS Glue, such as `glue:orders`: what was released there must be here,
+    /// unaltered, and only what is new since is compared with earlier versions.
+    #[arg(long, value_name = "REVISION")]
+    pub(super) against: Option<String>,
+    /// How the findings are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Architecture {
+    /// The directory of the registry; or a registry of AWS Glue, such as `glue:orders`.
+    #[arg(long, default_value = "schemas", value_name = "DIRECTORY", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(Home::from(text)))]
+    pub(super) schemas: Home,
+    /// The directory of the policies; where their package nexus.architecture is missing, that of the starter bundle is taken.
+    #[arg(long, default_value = "policies", value_name = "DIRECTORY")]
+    pub(super) policies: PathBuf,
+    #[command(flatten)]
+    pub(super) cargo: Cargo,
+    /// Shows what is known of the workspace, which is the input of the policies, and judges nothing.
+    #[arg(long)]
+    pub(super) facts: bool,
+    /// How the findings are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Which workspace.
+#[derive(Debug, Args)]
+pub(super) struct Cargo {
+    /// The manifest of the workspace, or of one of its crates.
+    #[arg(long, default_value = "Cargo.toml", value_name = "FILE")]
+    pub(super) manifest_path: PathBuf,
+    /// The file with what is let pass, each with its reason; unless given, `nexus.exceptions.json` beside the manifest, where there is one.
+    #[arg(long, value_name = "FILE")]
+    exceptions: Option<PathBuf>,
+}
+
+impl Cargo {
+    /// Where the exceptions are, or would be.
+    pub(super) fn exceptions(&self) -> PathBuf {
+        self.exceptions.clone().unwrap_or_else(|| self.manifest_path.with_file_name("nexus.exceptions.json"))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
+    /// Writes the starter bundle into the directory: policies to begin with, their data and their tests.
+    Init,
     /// Runs the rules named `test_…`, and tells which lines of the policies they have come by.
     Test(TestPolicies),
     /// Decides about an input.

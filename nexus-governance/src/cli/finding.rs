@@ -1,16 +1,19 @@
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::place::{self, Place};
+use crate::architecture::{Fault, Violation};
+use crate::policy::PolicyFault;
 
 /// Something that is to be said about a file.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) level: Level,
     /// A name that does not change, for programs.
-    pub(super) rule: &'static str,
+    pub(super) rule: Cow<'static, str>,
     /// The schema it is about, such as `event/OrderPlaced/1.0.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schema: Option<String>,
@@ -39,13 +42,13 @@ impl Finding {
     pub(super) fn at(
         file: &Path,
         place: Place,
-        rule: &'static str,
+        rule: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
         Self {
             level: Level::Error,
-            rule,
+            rule: rule.into(),
             schema: None,
             file: file.to_owned(),
             line: place.line,
@@ -55,6 +58,25 @@ impl Finding {
             remedy: remedy.into(),
             witness: None,
         }
+    }
+
+    /// What the architecture is found wanting in.
+    pub(super) fn of_violation(violation: Violation) -> Self {
+        let Violation { at, rule, message, remedy } = violation;
+        let place = Place { line: at.line, column: at.column };
+        Self::at(Path::new(&at.file), place, rule, message, remedy)
+    }
+
+    /// What could not be read.
+    pub(super) fn of_fault(fault: Fault) -> Self {
+        let Fault { at, rule, message, remedy } = fault;
+        Self::at(Path::new(&at.file), Place { line: at.line, column: at.column }, rule, message, remedy)
+    }
+
+    /// What is wrong with a policy of a directory.
+    pub(super) fn of_policy(directory: &Path, fault: PolicyFault) -> Self {
+        let PolicyFault { file, line, column, message } = fault;
+        Self::at(&directory.join(file), Place { line, column }, "invalid-policy", message, "mend the policy")
     }
 
     /// Where the pointer leads in the text of the file.

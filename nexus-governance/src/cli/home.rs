@@ -46,6 +46,13 @@ impl Home {
         PathBuf::from(self.to_string()).join(SchemaDirectory::place(id))
     }
 
+    /// The schema that a file is for, by its place.
+    pub(super) fn id_of(&self, file: &Path) -> Option<SchemaId> {
+        let place = file.strip_prefix(self.to_string()).ok()?;
+        let place = place.to_str()?.replace('\\', "/");
+        place.strip_suffix(".json")?.parse().ok()
+    }
+
     /// A file beside a directory; otherwise one that is here.
     pub(super) fn beside(&self, file: &str) -> PathBuf {
         match self {

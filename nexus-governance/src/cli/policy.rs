@@ -1,7 +1,9 @@
 //! `nexus-governance policy`.
 
+mod check;
 mod eval;
 mod explain;
+mod init;
 mod test;
 
 use std::io::Write;
@@ -15,7 +17,12 @@ use super::{Exit, Failure, document};
 use crate::cause::with_cause;
 use crate::policy::{BundleError, Operation, PolicyBundle};
 
+pub(super) use check::checked;
+
 pub(super) fn run(policies: &Path, command: &PolicyCommand, out: &mut impl Write) -> Result<Exit, Failure> {
+    if let PolicyCommand::Init = command {
+        return init::run(policies, out);
+    }
     let done = PolicyBundle::from_directory(policies).map_err(Stop::Bundle).and_then(|bundle| {
         if bundle.is_empty() {
             let path = policies.display();
@@ -23,6 +30,7 @@ pub(super) fn run(policies: &Path, command: &PolicyCommand, out: &mut impl Write
             return Err(Failure::Told(told).into());
         }
         match command {
+            PolicyCommand::Init => Ok(Exit::Fine),
             PolicyCommand::Test(options) => test::run(policies, &bundle, options, out),
             PolicyCommand::Eval(options) => eval::run(&bundle, options, out),
             PolicyCommand::Explain(options) => explain::run(policies, &bundle, options, out),
@@ -31,19 +39,22 @@ pub(super) fn run(policies: &Path, command: &PolicyCommand, out: &mut impl Write
     match done {
         Ok(exit) => Ok(exit),
         Err(Stop::Failure(failure)) => Err(failure),
-        Err(Stop::Bundle(BundleError::Invalid { faults })) => {
-            for fault in faults {
-                writeln!(out, "{ERROR}error[invalid-policy]{ERROR:#}: {}", fault.message)?;
-                let file = policies.join(&fault.file);
-                writeln!(out, "  {DIM}-->{DIM:#} {}:{}:{}", file.display(), fault.line, fault.column)?;
-            }
-            Ok(Exit::Found)
-        }
-        Err(Stop::Bundle(error)) => Err(Failure::Told(format!(
-            "{}: name the directory of policies with --policies",
-            with_cause(&error)
-        ))),
+        Err(Stop::Bundle(error)) => told(error, policies, out),
     }
+}
+
+/// Tells what is wrong with policies.
+pub(super) fn told(error: BundleError, policies: &Path, out: &mut impl Write) -> Result<Exit, Failure> {
+    let BundleError::Invalid { faults } = error else {
+        let error = with_cause(&error);
+        return Err(Failure::Told(format!("{error}: name the directory of policies with --policies")));
+    };
+    for fault in faults {
+        writeln!(out, "{ERROR}error[invalid-policy]{ERROR:#}: {}", fault.message)?;
+        let file = policies.join(&fault.file);
+        writeln!(out, "  {DIM}-->{DIM:#} {}:{}:{}", file.display(), fault.line, fault.column)?;
+    }
+    Ok(Exit::Found)
 }
 
 /// Why it ended early.

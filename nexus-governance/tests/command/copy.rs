@@ -5,15 +5,33 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The schemas and the lock file of the example, to be broken.
+/// The schemas and the lock file of the example, or all of it, to be broken.
 pub(crate) struct Copy(TempDir);
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/order");
 
 impl Copy {
     pub(crate) fn new() -> Self {
         let copy = Self(tempfile::tempdir().unwrap());
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/order");
+        let example = Path::new(EXAMPLE);
         copied(&example.join("schemas"), &copy.path("schemas"));
         fs::copy(example.join("nexus.lock.json"), copy.path("nexus.lock.json")).unwrap();
+        copy
+    }
+
+    /// The whole example, as a workspace of its own.
+    pub(crate) fn whole() -> Self {
+        let copy = Self(tempfile::tempdir().unwrap());
+        copied(Path::new(EXAMPLE), copy.0.path());
+        let workspace = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).unwrap();
+        let shared = workspace.find("[workspace.package]").unwrap()..workspace.find("[profile.dev]").unwrap();
+        let paths = format!("path = \"{}/../", env!("CARGO_MANIFEST_DIR"));
+        let shared = workspace[shared]
+            .replace("path = \"examples/order/", "path = \"./")
+            .replace("path = \"nexus", &format!("{paths}nexus"));
+        let members = "[workspace]\nmembers = [\"commands\", \"events\", \"views\"]\n";
+        let manifest = format!("{}\n{members}\n{shared}", copy.text("Cargo.toml"));
+        copy.write("Cargo.toml", &manifest);
         copy
     }
 
@@ -47,6 +65,19 @@ impl Copy {
         self.write(&format!("schemas/{to}.json"), &format!("{schema:#}"));
     }
 
+    /// One more crate of the workspace, with this manifest behind its name.
+    pub(crate) fn add_crate(&self, name: &str, manifest: &str) {
+        self.write(&format!("{name}/Cargo.toml"), &format!("[package]\nname = \"{name}\"\n{manifest}"));
+        self.write(&format!("{name}/src/lib.rs"), "");
+        self.replace("Cargo.toml", "members = [", &format!("members = [\"{name}\", "));
+    }
+
+    /// All of the example at once.
+    pub(crate) fn governance(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-governance"));
+        command.args(arguments).current_dir(self.0.path()).output().unwrap()
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
@@ -68,7 +99,12 @@ impl Copy {
 
     /// All that `check` finds: rule, file, the line's text from the column on, and pointer.
     pub(crate) fn findings(&self, arguments: &[&str]) -> Vec<Found> {
-        let output = self.run(&[&["check", "--format", "json"], arguments].concat());
+        self.found(&[&["schema", "check"], arguments].concat())
+    }
+
+    /// All that a command finds.
+    pub(crate) fn found(&self, arguments: &[&str]) -> Vec<Found> {
+        let output = self.governance(&[arguments, &["--format", "json"]].concat());
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         let findings = report["findings"].as_array().unwrap();
         let errors = findings.iter().filter(|finding| finding["level"] == "error").count();
@@ -95,8 +131,15 @@ impl Copy {
     }
 
     /// The only finding there is.
+    #[track_caller]
     pub(crate) fn finding(&self, arguments: &[&str]) -> Found {
-        let mut findings = self.findings(arguments);
+        self.only(&[&["schema", "check"], arguments].concat())
+    }
+
+    /// The only finding of a command.
+    #[track_caller]
+    pub(crate) fn only(&self, arguments: &[&str]) -> Found {
+        let mut findings = self.found(arguments);
         assert_eq!(findings.len(), 1, "{findings:#?}");
         findings.remove(0)
     }

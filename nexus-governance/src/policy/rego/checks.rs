@@ -42,12 +42,11 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<PolicyFault> {
                 let is_known = *known
                     .entry(function)
                     .or_insert_with(|| graph.rules.contains_key(function) || is_built_in(function));
-                if !is_known {
-                    let message = format!("there is no function {function}");
-                    faults.push(PolicyFault::new(&module.file, call.place, message));
-                }
                 if let Some((name, why)) = REFUSED.iter().find(|(name, _)| *name == call.function) {
                     let message = format!("{name} cannot be called: {why}");
+                    faults.push(PolicyFault::new(&module.file, call.place, message));
+                } else if !is_known {
+                    let message = format!("there is no function {function}");
                     faults.push(PolicyFault::new(&module.file, call.place, message));
                 }
                 if call.function == "sprintf" && call.text.is_none() {

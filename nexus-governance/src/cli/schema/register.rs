@@ -4,10 +4,10 @@ use std::io::Write;
 use nexus_core::{Clock, SystemClock};
 use serde_json::Value;
 
-use super::arguments::{Register, Registry};
-use super::report::{ERROR, FINE};
-use super::{Exit, Failure, document};
 use crate::cause::with_cause;
+use crate::cli::arguments::{Register, Registry};
+use crate::cli::report::{ERROR, FINE};
+use crate::cli::{Exit, Failure, document};
 use crate::registry::{RegisterError, Registered, Registration, RegistryError, SchemaRegistryExt};
 use crate::schema::{CompatibilityMode, Origin, Schema, SchemaId};
 

@@ -1,7 +1,7 @@
 use std::io::Write;
 
-use super::arguments::{Registry, Show};
-use super::{Exit, Failure};
+use crate::cli::arguments::{Registry, Show};
+use crate::cli::{Exit, Failure};
 use crate::schema::{SchemaId, SchemaKind};
 
 pub(super) fn run(registry: &Registry, options: &Show, out: &mut impl Write) -> Result<Exit, Failure> {

@@ -2,9 +2,9 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::arguments::{Diff, Plain, Registry};
-use super::report::{ERROR, FINE, NOTE};
-use super::{Exit, Failure};
+use crate::cli::arguments::{Diff, Plain, Registry};
+use crate::cli::report::{ERROR, FINE, NOTE};
+use crate::cli::{Exit, Failure};
 use crate::compatibility::{Comparison, Side, Verdict};
 use crate::schema::SchemaId;
 

@@ -2,9 +2,9 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::arguments::{List, Plain, Registry};
-use super::report::DIM;
-use super::{Exit, Failure};
+use crate::cli::arguments::{List, Plain, Registry};
+use crate::cli::report::DIM;
+use crate::cli::{Exit, Failure};
 use crate::schema::Schema;
 
 pub(super) fn run(registry: &Registry, options: &List, out: &mut impl Write) -> Result<Exit, Failure> {

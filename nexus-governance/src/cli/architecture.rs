@@ -1,0 +1,129 @@
+//! `nexus-governance architecture`.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::arguments::{Architecture, Cargo};
+use super::finding::Finding;
+use super::place::Place;
+use super::report::{Report, counted};
+use super::{Exit, Failure};
+use crate::architecture::{
+    Applied, Exceptions, Facts, Fault, PACKAGE, Unreadable, Violation, Workspace, Wrong, judged,
+    speaks_of_architecture,
+};
+use crate::policy::{BundleError, PolicyBundle};
+use crate::registry::SchemaSet;
+use crate::schema::SchemaId;
+use crate::stack::on_a_large_stack;
+
+pub(super) fn run(options: &Architecture, out: &mut impl Write) -> Result<Exit, Failure> {
+    let schemas = options.schemas.loaded()?;
+    if options.facts {
+        let (facts, _) = match Workspace::read(&options.cargo.manifest_path) {
+            Ok(workspace) => facts(&workspace, (&schemas, &[]))?,
+            Err(error) => return Err(Failure::Told(error.to_string())),
+        };
+        writeln!(out, "{:#}", serde_json::to_value(&facts).unwrap_or_default())?;
+        return Ok(Exit::Fine);
+    }
+    let policies = match PolicyBundle::from_directory(&options.policies) {
+        Ok(bundle) => Some(bundle),
+        Err(BundleError::Unreadable { .. }) if !options.policies.exists() => None,
+        Err(error) => return super::policy::told(error, &options.policies, out),
+    };
+    let mut report = Report::default();
+    checked(&options.cargo, (&schemas, &[]), (&options.policies, policies.as_ref()), &mut report)?;
+    report.written(options.format, out)
+}
+
+/// The stack for reading source, in bytes: the parser goes as deep as expressions are nested.
+const STACK: usize = 256 << 20;
+
+fn facts(workspace: &Workspace, schemas: (&SchemaSet, &[SchemaId])) -> Result<(Facts, Vec<Fault>), Failure> {
+    on_a_large_stack(STACK, || Facts::of(workspace, schemas))
+        .map_err(|error| Failure::Told(format!("no thread could be started: {error}")))
+}
+
+/// Has policies judge a workspace, where schemas that are broken count as registered: those in the directory, or where they say nothing of it, those of the starter bundle.
+pub(super) fn checked(
+    cargo: &Cargo,
+    schemas: (&SchemaSet, &[SchemaId]),
+    (directory, policies): (&Path, Option<&PolicyBundle>),
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let workspace = match Workspace::read(&cargo.manifest_path) {
+        Ok(workspace) => workspace,
+        Err(Unreadable::Told(reason)) => return Err(Failure::Told(reason)),
+        Err(Unreadable::Broken(fault)) => {
+            report.findings.push(Finding::of_fault(fault));
+            return Ok(());
+        }
+    };
+    let (facts, faults) = facts(&workspace, schemas)?;
+    let is_sound = faults.is_empty();
+    report.findings.extend(faults.into_iter().map(Finding::of_fault));
+    if workspace.len() == 0 && is_sound {
+        let message = "no crate of the workspace says what it is";
+        let remedy = "add [package.metadata.nexus] to their manifests, with service = \"…\" and side = \"command\", \"query\" or \"shared\"";
+        report.findings.push(Finding::at(&cargo.manifest_path, Place::START, "undeclared", message, remedy));
+    }
+    let bundle = match policies.filter(|bundle| speaks_of_architecture(bundle)) {
+        Some(bundle) => bundle.clone(),
+        None => {
+            let there = directory.display();
+            report
+                .remarks
+                .push(format!("the rules are those of the starter bundle: {there} has no package {PACKAGE}"));
+            PolicyBundle::starter_with_data_of(policies)
+        }
+    };
+    let violations = match judged(&bundle, &facts) {
+        Ok(violations) => violations,
+        Err(BundleError::Invalid { faults }) => {
+            let faults = faults.into_iter().map(|fault| Finding::of_policy(directory, fault));
+            report.findings.extend(faults);
+            Vec::new()
+        }
+        Err(error) => return Err(Failure::Told(error.to_string())),
+    };
+    excepted(cargo, violations, report);
+    let (crates, services) = (workspace.len(), workspace.services().len());
+    let declarations = facts.declarations();
+    report.counts.extend([("crates", crates), ("services", services), ("files", facts.files)]);
+    report.counts.push(("declarations", declarations));
+    report.summary.push(format!(
+        "{} of {}, {}, {} of events and commands",
+        counted(crates, "crate"),
+        counted(services, "service"),
+        counted(facts.files, "file"),
+        counted(declarations, "type"),
+    ));
+    if workspace.silent > 0 {
+        let silent = counted(workspace.silent, "crate");
+        report
+            .remarks
+            .push(format!("{silent} of the workspace without [package.metadata.nexus]: not looked at"));
+    }
+    Ok(())
+}
+
+/// Reports violations but for those that are let pass, which are listed.
+fn excepted(cargo: &Cargo, violations: Vec<Violation>, report: &mut Report) {
+    let path = cargo.exceptions();
+    let exceptions = Exceptions::read(&path).unwrap_or_else(|fault| {
+        report.findings.push(Finding::of_fault(fault));
+        Exceptions::default()
+    });
+    let Applied { standing, excepted, wrong } = exceptions.applied(violations);
+    report.findings.extend(standing.into_iter().map(Finding::of_violation));
+    for Wrong { index, rule, message } in wrong {
+        let remedy = match rule {
+            "unused-exception" => "remove it",
+            _ => "write why it may be, and who says so",
+        };
+        let finding = Finding::at(&path, Place::START, rule, message, remedy);
+        report.findings.push(finding.pointing(exceptions.text(), &format!("/{index}")));
+    }
+    report.exceptions = Some(excepted);
+}
