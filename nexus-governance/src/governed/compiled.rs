@@ -72,6 +72,19 @@ impl Compiled {
         Ok(Self { revision, schemas, events, commands })
     }
 
+    fn newest(&self, kind: SchemaKind, name: &str, version: u32) -> Option<&Newest> {
+        let validators = match kind {
+            SchemaKind::Event => &self.events,
+            SchemaKind::Command | SchemaKind::Type => &self.commands,
+        };
+        validators.get(name).and_then(|versions| versions.get(&version))
+    }
+
+    /// Whether events of this type and version have a schema.
+    pub(crate) fn has_event(&self, name: &str, version: u32) -> bool {
+        self.newest(SchemaKind::Event, name, version).is_some()
+    }
+
     /// Whether the payload fits.
     pub(crate) fn check(
         &self,
@@ -80,11 +93,7 @@ impl Compiled {
         version: u32,
         payload: &Payload,
     ) -> Result<(), SchemaRefusal> {
-        let validators = match kind {
-            SchemaKind::Event => &self.events,
-            SchemaKind::Command | SchemaKind::Type => &self.commands,
-        };
-        let Some(newest) = validators.get(name).and_then(|versions| versions.get(&version)) else {
+        let Some(newest) = self.newest(kind, name, version) else {
             let released = self.schemas.versions(kind, name).filter(|schema| schema.is_released());
             let registered = released.map(|schema| schema.id().version).collect();
             return Err(SchemaRefusal::Unregistered { kind, name: name.to_owned(), version, registered });

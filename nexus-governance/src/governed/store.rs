@@ -55,13 +55,15 @@ impl<S> Governed<S> {
 
     fn check_policies(&self, batch: &AppendBatch) -> Result<(), PolicyRefusal> {
         let Some(policies) = &self.policies else { return Ok(()) };
+        // All of a batch is judged by the same policies and schemas.
+        let (judging, schemas) = (policies.current(), self.schemas.current());
         for part in batch.parts() {
             let is_ours = part.stream().category().starts_with('$');
             let is_void = |event: &NewEvent| event.event_type().as_str() == EventType::VOIDED;
             if !is_ours && !part.events().iter().all(is_void) {
-                policies
-                    .decide(PolicyInput::append(part.stream(), part.events(), policies.now()))
-                    .into_result()?;
+                let input = PolicyInput::append(part.stream(), part.events(), policies.now());
+                let input = input.registered(|name, version| schemas.has_event(name, version));
+                policies.decide_by(&judging, input).into_result()?;
             }
         }
         Ok(())

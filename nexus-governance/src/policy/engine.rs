@@ -134,9 +134,14 @@ impl PolicyEngine {
 
     /// What the policies decide about something.
     pub fn decide(&self, input: PolicyInput) -> Decision {
+        self.decide_by(&self.current(), input)
+    }
+
+    /// What these policies decide, whichever are loaded by now.
+    pub(crate) fn decide_by(&self, policies: &Prepared, input: PolicyInput) -> Decision {
         let logged = (self.log != DecisionLog::Off).then(|| input.told());
         let (operation, input) = input.into_parts();
-        let decision = self.current().decide(operation, input);
+        let decision = policies.decide(operation, input);
         self.tell(operation, logged, &decision);
         decision
     }
@@ -145,7 +150,7 @@ impl PolicyEngine {
         self.clock.now()
     }
 
-    pub(super) fn current(&self) -> Arc<Prepared> {
+    pub(crate) fn current(&self) -> Arc<Prepared> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 /// | `event_types` | `[]` | each, once | one | `[]` |
 /// | `payload` | the command | see `events` | of the event | |
 /// | `metadata` | what its events will carry | of the first event | of the event | |
-/// | besides | `command` with `name` and `version` | `events`, each with `type`, `version`, `payload`, `tags` | `event` with `type`, `version`, `tags`, and `position` where the store has one | |
+/// | besides | `command` with `name` and `version` | `events`, each with `type`, `version`, `payload`, `tags`, and in a [`Governed`](crate::Governed) store `is_registered`: whether it has a schema | `event` with `type`, `version`, `tags`, and `position` where the store has one | |
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyInput {
     operation: Operation,
@@ -102,6 +102,17 @@ impl PolicyInput {
             input.set("metadata", metadata(first.metadata()));
         }
         input
+    }
+
+    /// With what is known of the schemas of the events, by type and version.
+    pub(crate) fn registered(mut self, has_schema: impl Fn(&str, u32) -> bool) -> Self {
+        for event in self.members.get_mut("events").and_then(Value::as_array_mut).into_iter().flatten() {
+            let version = event["version"].as_u64().and_then(|version| u32::try_from(version).ok());
+            let has_schema =
+                event["type"].as_str().zip(version).is_some_and(|(name, version)| has_schema(name, version));
+            event["is_registered"] = json!(has_schema);
+        }
+        self
     }
 
     /// A stored event that is to be published.

@@ -10,7 +10,8 @@ use nexus_core::{
     RepositoryError, StoreError, StreamId,
 };
 use nexus_governance::{
-    Enforcement, Governed, PolicyBundle, PolicyEngine, PolicyInput, PolicyRefusal, Schemas, SchemasInStore,
+    Enforcement, Governed, PolicyBundle, PolicyEngine, PolicyInput, PolicyRefusal, SchemaDirectory, Schemas,
+    SchemasInStore,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -95,6 +96,14 @@ async fn an_append_is_refused_by_type_and_payload_and_what_is_ours_is_exempt() {
     };
     assert_eq!((by.as_str(), source.to_string().as_str()), ("a policy", "Paid is no more"));
     let _ = store.append(batch("order", "Refunded", 2)).await.unwrap();
+    let unregistered = "package nexus.append\ndeny contains \"has none\" if { some event in input.events; not event.is_registered }";
+    let strict = PolicyEngine::new(PolicyBundle::default().with("append.rego", unregistered)).unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/order/schemas");
+    let schemas = Schemas::load(SchemaDirectory::new(example)).await.unwrap();
+    let lax_schemas = schemas.with_enforcement(Enforcement::Off);
+    let strict = Governed::new(MemoryStore::new(), lax_schemas).with_policies(strict);
+    let _ = strict.append(batch("order", "OrderPaid", 1)).await.unwrap();
+    assert!(strict.append(batch("order", "Unheard", 2)).await.is_err());
     let denies = PolicyBundle::default().with("append.rego", "package nexus.append\ndeny contains \"no\"");
     let store = lax(backend).await.with_policies(PolicyEngine::new(denies).unwrap());
     assert!(store.append(batch("order", "Paid", 1)).await.is_err());
