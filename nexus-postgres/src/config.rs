@@ -37,6 +37,7 @@ pub struct PostgresConfig {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) inline: InlineProjections,
     pub(crate) removed: Vec<String>,
+    pub(crate) read_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +92,7 @@ impl PostgresConfig {
             clock: Arc::new(SystemClock),
             inline: InlineProjections::default(),
             removed: Vec::new(),
+            read_only: false,
         }
     }
 
@@ -124,6 +126,15 @@ impl PostgresConfig {
     #[must_use]
     pub fn without_migration(self) -> Self {
         Self { migrates: false, ..self }
+    }
+
+    /// Opens the store to read it and nothing else, for tools that look at what is there: no schema is made, tables that are not up to
+    /// date are left so ([`OpenError::Outdated`](crate::OpenError::Outdated)), inline projections take no part, and an append is refused as
+    /// [`StoreError::Unsupported`](nexus_core::StoreError::Unsupported).
+    /// Transactions on connections of the store's own pool are read-only to the server, too (`default_transaction_read_only`).
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { migrates: false, read_only: true, ..self }
     }
 
     /// How many connections the store's own pool has at most: 10 unless told otherwise.
@@ -201,6 +212,11 @@ impl PostgresConfig {
                 // A plan made while a table is small is kept while it grows: it must not go through the table, nor sort what
                 // an index has in order, as plans over bitmaps do.
                 let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
+                let options = if self.read_only {
+                    options.options([("default_transaction_read_only", "on")])
+                } else {
+                    options
+                };
                 let most = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
                 Connections::own(options, most, self.acquire_timeout, retry, self.answer_timeout).map_err(
                     |error| OpenError::Unavailable { schema: self.schema.clone(), source: error.into() },

@@ -45,6 +45,7 @@ struct Shared {
     writer: Arc<Writer>,
     news: Arc<News>,
     documents: DocumentStatements,
+    read_only: bool,
 }
 
 impl PostgresStore {
@@ -77,7 +78,10 @@ impl PostgresStore {
         });
         // So that whoever appends in a transaction needs no other connection.
         Self::know_kinds(&connections, &kinds, &config.schema).await?;
-        config.inline.settle(&connections, &reader, &schema, &config.removed).await?;
+        if !config.read_only {
+            config.inline.settle(&connections, &reader, &schema, &config.removed).await?;
+        }
+        let read_only = config.read_only;
         let news = Arc::new(News::new(&schema, connections.clone(), Arc::clone(&bound)));
         let parts = Parts {
             connections: connections.clone(),
@@ -90,7 +94,16 @@ impl PostgresStore {
         };
         let writer = Arc::new(Writer::new(&schema, parts));
         let documents = DocumentStatements::new(&schema);
-        Ok(Self { shared: Arc::new(Shared { schema, connections, reader, writer, news, documents }) })
+        Ok(Self {
+            shared: Arc::new(Shared { schema, connections, reader, writer, news, documents, read_only }),
+        })
+    }
+
+    fn is_for_writing(&self) -> Result<(), StoreError> {
+        if self.shared.read_only {
+            return Err(StoreError::Unsupported { what: "appends to a store that was opened for reading" });
+        }
+        Ok(())
     }
 
     async fn know_kinds(
@@ -149,6 +162,7 @@ impl PostgresStore {
         transaction: &mut Transaction<'_, Postgres>,
         batch: AppendBatch,
     ) -> Result<Appended, StoreError> {
+        self.is_for_writing()?;
         self.capabilities().check(&batch)?;
         let writer = &self.shared.writer;
         if !writer.inline.is_empty() {
@@ -217,6 +231,7 @@ impl fmt::Debug for PostgresStore {
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
+        self.is_for_writing()?;
         self.capabilities().check(&batch)?;
         self.shared.writer.append(batch).await
     }

@@ -51,6 +51,7 @@ pub struct SqliteConfig {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) inline: InlineProjections,
     pub(crate) removed: Vec<String>,
+    pub(crate) read_only: bool,
 }
 
 impl SqliteConfig {
@@ -66,6 +67,7 @@ impl SqliteConfig {
             clock: Arc::new(SystemClock),
             inline: InlineProjections::default(),
             removed: Vec::new(),
+            read_only: false,
         }
     }
 
@@ -136,6 +138,14 @@ impl SqliteConfig {
     pub fn without_inline(mut self, name: impl Into<String>) -> Self {
         self.removed.push(name.into());
         self
+    }
+
+    /// Opens the store to read it and nothing else, for tools that look at what is there: a file that is not there is not made, tables that are not up to
+    /// date are left so ([`OpenError::Outdated`](crate::OpenError::Outdated)), inline projections take no part, and an append is refused as
+    /// [`StoreError::Unsupported`](nexus_core::StoreError::Unsupported).
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
     }
 
     /// Settings of one connection that last as long as it does.

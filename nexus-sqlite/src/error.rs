@@ -55,6 +55,19 @@ pub enum OpenError {
         /// The highest version this crate knows.
         supported: i32,
     },
+    /// The tables have to be brought up to date first, and this store was opened for reading alone.
+    #[error(
+        "{} has schema version {found}, and this nexus-sqlite needs {needed}: open it once without SqliteConfig::read_only",
+        path.display()
+    )]
+    Outdated {
+        /// The file.
+        path: PathBuf,
+        /// The version it has; 0: it is empty.
+        found: i32,
+        /// The version this crate needs.
+        needed: i32,
+    },
     /// The file, or its directory, cannot be written to.
     #[error("{} is read-only: a store has to be able to write to it and to its directory", path.display())]
     ReadOnly {

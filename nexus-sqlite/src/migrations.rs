@@ -41,10 +41,12 @@ impl Layout {
 pub(crate) fn open(config: &SqliteConfig, layout: &Layout) -> Result<Connection, OpenError> {
     let path = config.path.as_path();
     let failed = |error| OpenError::from_sqlite(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    if !config.read_only {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(config.busy_timeout).map_err(failed)?;
     // SQLite opens what it may not write to for reading, and says so only later.
@@ -55,6 +57,13 @@ pub(crate) fn open(config: &SqliteConfig, layout: &Layout) -> Result<Connection,
     let view = connection.unchecked_transaction().map_err(failed)?;
     let found = version(&view, path, layout)?;
     view.finish().map_err(failed)?;
+    if config.read_only {
+        if found < layout.current() {
+            return Err(OpenError::Outdated { path: path.to_owned(), found, needed: layout.current() });
+        }
+        config.prepare(&connection, Role::Reader).map_err(failed)?;
+        return Ok(connection);
+    }
     if found < layout.current() {
         use_write_ahead_log(&connection, path, config.busy_timeout)?;
         migrate(&mut connection, path, layout)?;

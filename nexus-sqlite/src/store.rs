@@ -38,6 +38,7 @@ pub struct SqliteStore {
 
 struct Shared {
     path: PathBuf,
+    read_only: bool,
     writer: Writer,
     readers: Readers,
     head: Arc<watch::Sender<Option<Position>>>,
@@ -166,7 +167,9 @@ impl Shared {
         let connection = migrations::open(config, &migrations::EVENTS)?;
         let failed = |error| OpenError::from_sqlite(&config.path, error);
         let mut documents = SqliteDocuments::new(connection, RESERVED).map_err(failed)?;
-        config.inline.settle(&mut documents, &config.path, &config.removed)?;
+        if !config.read_only {
+            config.inline.settle(&mut documents, &config.path, &config.removed)?;
+        }
         let (reading, readers_ended) = mpsc::channel(1);
         let (writing, writer_ended) = mpsc::channel(1);
         let readers = Readers::start(config, &reading)?;
@@ -175,7 +178,15 @@ impl Shared {
         let writer = Writer::start(config, documents, Arc::clone(&head), writing)?;
         let looked_at = std::sync::Mutex::new(Instant::now());
         let ended = Mutex::new((readers_ended, writer_ended));
-        Ok(Self { path: config.path.clone(), writer, readers, head, looked_at, ended })
+        Ok(Self {
+            path: config.path.clone(),
+            read_only: config.read_only,
+            writer,
+            readers,
+            head,
+            looked_at,
+            ended,
+        })
     }
 
     /// Whether it is time to look at the file again; who is told so does it.
@@ -198,6 +209,9 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
+        if self.shared.read_only {
+            return Err(StoreError::Unsupported { what: "appends to a store that was opened for reading" });
+        }
         self.capabilities().check(&batch)?;
         self.shared.writer.append(batch).await
     }

@@ -1,10 +1,10 @@
 //! Tables that come to be, and those that are refused.
 
-use nexus_core::EventLog;
+use nexus_core::{EventLog, EventStore, StoreError};
 use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use nexus_postgres::{MIGRATIONS, OpenError, PostgresConfig, PostgresStore};
 
-use crate::support::{House, append, read_all, url};
+use crate::support::{House, append, batch, event, read_all, stream, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_start_at_once_migrate_once() {
@@ -37,6 +37,29 @@ async fn tables_can_be_made_by_hand() {
     let store = PostgresStore::open_with(house.config().without_migration()).await.expect("opened");
     append(&store, 1, 2).await;
     assert_eq!(read_all(&store).await.expect("read").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_opened_for_reading_is_read_and_nothing_else() {
+    let house = House::new();
+    let read_only = || PostgresStore::open_with(house.config().read_only());
+    let missing = read_only().await;
+    assert!(matches!(missing, Err(OpenError::Outdated { found: 0, .. })), "{missing:?}");
+    let writing = house.open().await;
+    append(&writing, 1, 2).await;
+    let reading = read_only().await.expect("opened");
+    assert_eq!(read_all(&reading).await.expect("read").len(), 2);
+    append(&writing, 2, 1).await;
+    assert_eq!(read_all(&reading).await.expect("read").len(), 3);
+    let refused = reading.append(batch(&stream(3), vec![event(1)])).await.expect_err("refused");
+    assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused:?}");
+    let mut connection = house.connect().await;
+    house
+        .execute(&mut connection, "INSERT INTO nexus.inline_projections (name, version) VALUES ('names', 1)")
+        .await
+        .expect("noted");
+    assert!(PostgresStore::open_with(house.config()).await.is_err(), "it has an inline projection");
+    assert_eq!(read_all(&read_only().await.expect("opened")).await.expect("read").len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
