@@ -9,6 +9,7 @@ mod finding;
 mod home;
 mod place;
 mod policy;
+mod replay;
 mod report;
 mod repository;
 mod sarif;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Policy { policies, command } => policy::run(&policies, &command, &mut out),
         Command::Check(options) => check::run(&options, &mut out),
         Command::Architecture(options) => architecture::run(&options, &mut out),
+        Command::Replay(options) => replay::run(&options, &mut out),
         Command::Schema { registry, command } => schema::run(&registry, &command, &mut out),
     };
     let done = done.and_then(|exit| Ok(out.flush().map(|()| exit)?));

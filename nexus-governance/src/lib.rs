@@ -6,8 +6,9 @@
 //! - A [`Governed`] store refuses events that do not fit, and [`Schemas`] refuse commands, before anything is stored.
 //! - [`testing`] has what keeps schemas, types and upcasters together, as tests of your own crate.
 //! - A [`PolicyEngine`] decides, by policies in Rego, about commands, appends, what is published, and questions about the past.
-//! - The command `nexus-governance` (feature `cli`) checks a registry in CI, without compiling your program (`schema`), and tests and
-//!   explains policies (`policy`).
+//! - A [`Replay`] runs proposed schemas and policies over what is stored, and tells what would break.
+//! - The command `nexus-governance` (feature `cli`) checks schemas, policies and the architecture of a workspace in CI, without
+//!   compiling your program (`check`), registers schemas (`schema`), and tests and explains policies (`policy`).
 
 #![warn(missing_docs)]
 
@@ -26,6 +27,7 @@ mod pointer;
 mod policy;
 mod registry;
 mod reloading;
+mod replay;
 mod schema;
 mod stack;
 pub mod testing;
@@ -38,4 +40,5 @@ pub use locked::LockProblem;
 pub use policy::*;
 pub use registry::*;
 pub use reloading::RunningReload;
+pub use replay::{Replay, ReplayBreak, ReplayProgress, ReplayReport};
 pub use schema::*;

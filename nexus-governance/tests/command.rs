@@ -14,6 +14,10 @@ mod planted;
 #[path = "command/policy.rs"]
 mod policy;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[path = "command/replay.rs"]
+mod replay;
+
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -8,7 +8,8 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("nexus-core", &["nexus-macros"]),
     ("nexus-sqlite", &["nexus-core"]),
     ("nexus-postgres", &["nexus-core", "nexus-services"]),
-    ("nexus-governance", &["nexus-core", "nexus-services"]),
+    // The command reads stores: features that are off by default.
+    ("nexus-governance", &["nexus-core", "nexus-postgres", "nexus-services", "nexus-sqlite"]),
     ("order-events", &["nexus-core"]),
     ("order-commands", &["nexus-core", "order-events"]),
     ("order-views", &["nexus-core", "order-events"]),

@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nexus_core::ShapeLock;
+use nexus_core::{Category, ShapeLock};
 
 use super::Failure;
 use super::home::Home;
+use super::replay::Address;
 use crate::cause::with_cause;
 use crate::schema::{CompatibilityMode, SchemaId};
 
@@ -32,6 +33,9 @@ pub(super) enum Command {
     /// Checks how the crates of a Cargo workspace hang together, and what their source does.
     #[command(after_help = EXIT_CODES)]
     Architecture(Architecture),
+    /// Runs proposed schemas and policies over what is stored, and tells what would break; nothing is written.
+    #[command(after_help = EXIT_CODES)]
+    Replay(Replay),
     /// Schemas of events and commands.
     #[command(after_help = EXIT_CODES)]
     Schema {
@@ -85,6 +89,27 @@ pub(super) struct Architecture {
     /// How the findings are written.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The store: `sqlite:PATH` or a path, or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    pub(super) store: Address,
+    /// The schema of a PostgreSQL database that has the store.
+    #[arg(long, default_value = "nexus", value_name = "NAME")]
+    pub(super) database_schema: String,
+    /// The directory of the schemas, drafts among them; or a registry of AWS Glue, such as `glue:orders` [default: `schemas`, where it is there].
+    #[arg(long, value_name = "DIRECTORY", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(Home::from(text)))]
+    pub(super) schemas: Option<Home>,
+    /// The directory of the policies [default: `policies`, where it is there].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(super) policies: Option<PathBuf>,
+    /// Only events of this category.
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| Category::new(text))]
+    pub(super) category: Option<Category>,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Plain,
 }
 
 /// Which workspace.

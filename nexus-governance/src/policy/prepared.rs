@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 
 use super::rego::{self, DECIDING, Module, Rule};
 use super::{
-    BundleDigest, BundleError, Decision, Denial, Operation, PolicyBundle, PolicyFault, PolicyLimits,
+    BundleDigest, BundleError, Decision, Denial, Operation, PolicyBundle, PolicyFault, PolicyInput,
+    PolicyLimits,
 };
 use crate::stack::on_a_large_stack;
 
@@ -79,6 +80,17 @@ impl Prepared {
             #[cfg(feature = "cli")]
             modules,
         })
+    }
+
+    /// Whether it decides about such a thing.
+    pub(crate) fn decides(&self, operation: Operation) -> bool {
+        self.decided.contains(&operation)
+    }
+
+    /// What the policies decide about something, which nobody is told of.
+    pub(crate) fn decide_about(&self, input: PolicyInput) -> Decision {
+        let (operation, input) = input.into_parts();
+        self.decide(operation, input)
     }
 
     /// What the policies decide.
