@@ -10,7 +10,9 @@ pub use report::{ReplayBreak, ReplayReport};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use nexus_core::{DomainEvent, EventLog, EventType, NewEvent, Query, ReadOptions, RecordedEvent, StoreError};
+use nexus_core::{
+    DomainEvent, EventLog, EventType, NewEvent, Payload, Query, ReadOptions, RecordedEvent, StoreError,
+};
 
 use crate::governed::{Compiled, SchemaRefusal, UnusableSchema};
 use crate::policy::{DecisionLog, Operation, PolicyEngine, PolicyInput};
@@ -124,21 +126,24 @@ impl Replay {
 
     /// Compares an event with its schemas, as it is stored and as it is read.
     fn check(&self, event: &RecordedEvent, report: &mut ReplayReport) {
-        let (mut is_read, kind) = (false, SchemaKind::Event);
+        let stored = (event.event_type().as_str(), event.schema_version().get());
+        let fits = |(name, version): (&str, u32), payload: &Payload| {
+            let Some(schemas) = &self.schemas else { return Ok(()) };
+            schemas.check(SchemaKind::Event, name, version, payload)
+        };
+        let fits_as_stored = fits(stored, event.payload());
+        let mut is_upcast = false;
         for reader in &self.readers {
-            let became = match reader.read(event) {
-                None => continue,
-                Some(Ok(became)) => became,
-                Some(Err(reason)) => {
-                    report.add("unreadable-event", event, reason);
-                    continue;
-                }
-            };
-            is_read = true;
+            let Some(read) = reader.read(event) else { continue };
             report.read += 1;
-            let Some(schemas) = &self.schemas else { continue };
+            let became = read.unwrap_or_else(|reason| {
+                report.add("unreadable-event", event, reason);
+                Vec::new()
+            });
+            is_upcast |= became.iter().all(|(name, version, _)| (*name, *version) != stored);
             for (name, version, payload) in became {
-                if let Err(refusal) = schemas.check(kind, name, version, &payload) {
+                let is_told = (name, version) == stored && fits_as_stored.is_err();
+                if let (false, Err(refusal)) = (is_told, fits((name, version), &payload)) {
                     report.add(
                         "unfit-as-read",
                         event,
@@ -147,16 +152,14 @@ impl Replay {
                 }
             }
         }
-        let Some(schemas) = &self.schemas else { return };
-        let (name, version) = (event.event_type().as_str(), event.schema_version().get());
-        if let Err(refusal) = schemas.check(kind, name, version, event.payload()) {
-            match refusal {
-                SchemaRefusal::Unregistered { .. } if is_read => {}
-                SchemaRefusal::Unregistered { .. } => {
-                    report.add("unregistered-event", event, refusal.to_string())
-                }
-                _ => report.add("unfit-event", event, refusal.to_string()),
+        match fits_as_stored {
+            Ok(()) => {}
+            // Nobody reads that version any more.
+            Err(SchemaRefusal::Unregistered { .. }) if is_upcast => {}
+            Err(refusal @ SchemaRefusal::Unregistered { .. }) => {
+                report.add("unregistered-event", event, refusal.to_string());
             }
+            Err(refusal) => report.add("unfit-event", event, refusal.to_string()),
         }
     }
 

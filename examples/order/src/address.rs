@@ -12,7 +12,7 @@ use nexus_core::{
 };
 use nexus_governance::{DecisionLog, Governed, PolicyEngine, PolicyLimits, SchemaDirectory, Schemas};
 use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
-use nexus_sqlite::{SqliteProjections, SqliteSnapshots, SqliteStore};
+use nexus_sqlite::{SqliteConfig, SqliteProjections, SqliteSnapshots, SqliteStore};
 
 use order_commands::order::Order;
 
@@ -138,6 +138,19 @@ impl Address {
         let read_models = Arc::new(PostgresProjections::beside(&store));
         let snapshots = PostgresSnapshots::beside(&store);
         Shop::new(Arc::new(store), read_models, snapshots).await
+    }
+
+    /// Opens the store alone, to read it and nothing else.
+    pub async fn open_for_reading(&self) -> anyhow::Result<Store> {
+        Ok(match self {
+            Self::Memory => Arc::new(MemoryStore::new()),
+            Self::Sqlite(path) => {
+                Arc::new(SqliteStore::open_with(SqliteConfig::new(path).read_only()).await?)
+            }
+            Self::Postgres(url) => {
+                Arc::new(PostgresStore::open_with(PostgresConfig::new(url)?.read_only()).await?)
+            }
+        })
     }
 
     /// Opens a store to look at it: one that is not there is not made.

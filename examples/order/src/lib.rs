@@ -12,6 +12,7 @@ pub mod import;
 pub mod list;
 pub mod read_models;
 pub mod rebuild;
+pub mod replay;
 pub mod sagas;
 pub mod show;
 pub mod stats;

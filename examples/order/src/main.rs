@@ -108,6 +108,17 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+    /// Runs proposed schemas and policies over all that is stored, read as this program reads it; fails if something would break.
+    Replay {
+        /// The directory of the schemas; those of this program unless told otherwise.
+        #[arg(long, default_value = order::address::SCHEMAS)]
+        schemas: PathBuf,
+        /// The directory of the policies; those of this program unless told otherwise.
+        #[arg(long, default_value = order::address::POLICIES)]
+        policies: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Counts over all orders, from the stored events.
     Stats {
         #[command(flatten)]
@@ -156,6 +167,10 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
         }
         Some(Action::Events { from, to, common }) => {
             order::events::events(&common.store.open_existing().await?, from, to, common.json).await
+        }
+        Some(Action::Replay { schemas, policies, common }) => {
+            order::replay::replay(common.store.open_for_reading().await?, &schemas, &policies, common.json)
+                .await
         }
         Some(Action::Stats { common }) => {
             order::stats::stats(&common.store.open_existing().await?.orders, common.json).await

@@ -61,7 +61,7 @@ async fn start<P: Projection<DocumentTx>>(projection: P, shop: &Shop) -> anyhow:
 }
 
 /// On a terminal, and nowhere else.
-fn progress_bar() -> ProgressBar {
+pub(crate) fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {human_pos} of {human_len} events");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -315,3 +315,27 @@ fn a_read_model_is_rebuilt_beside_the_one_that_serves() {
     );
     assert!(shop.fails(&["rebuild", "nothing"]).contains("it has order-list, customer-spend, daily-revenue"));
 }
+
+#[test]
+fn proposed_schemas_and_policies_are_replayed_with_the_upcasters_of_the_program() {
+    let shop = Shop::new();
+    shop.says(&["import", &sample()]);
+    assert_eq!(shop.says(&["replay"]), "1500 events: nothing would break\n");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let proposed = shop.directory.path().join("schemas/event/OrderShipped");
+    std::fs::create_dir_all(&proposed).expect("made");
+    let schema =
+        std::fs::read_to_string(example.join("schemas/event/OrderShipped/2.0.0.json")).expect("read");
+    let mut schema: Value = serde_json::from_str(&schema).expect("JSON");
+    schema["x-nexus"].as_object_mut().expect("an object").remove("digest");
+    schema["properties"]["parcels"]["minimum"] = json!(2);
+    std::fs::write(proposed.join("2.0.0.json"), schema.to_string()).expect("written");
+    let output = shop.run(&["replay", "--schemas", "schemas"]);
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        !output.status.success() && told.contains("unregistered-event: OrderPlaced version 1, 375 times"),
+        "{told}"
+    );
+    assert!(told.contains("unfit-event: OrderShipped version 2, "), "{told}");
+    assert!(shop.fails(&["replay", "--store", "none.db"]).contains("none.db"));
+}

@@ -1,0 +1,40 @@
+//! `order replay`: what proposed schemas and policies would not take of what is stored.
+
+use std::path::Path;
+
+use anyhow::Context;
+use nexus_core::Position;
+use nexus_governance::{PolicyEngine, PolicyLimits, Replay, SchemaDirectory, SchemaRegistry};
+use order_commands::inventory::InventoryEvent;
+use order_commands::payment::PaymentEvent;
+use order_events::OrderEvent;
+
+use crate::address::Store;
+use crate::rebuild::progress_bar;
+
+/// Replays everything, with the upcasters of this program; fails if something would break.
+pub async fn replay(store: Store, schemas: &Path, policies: &Path, as_json: bool) -> anyhow::Result<()> {
+    let schemas = SchemaDirectory::new(schemas).load().await.context("could not load the schemas")?.schemas;
+    let policies = PolicyEngine::load(policies, PolicyLimits::default()).await;
+    let policies = policies.context("could not load the policies")?;
+    let bar = progress_bar();
+    let report = Replay::new(store)
+        .with_schemas(&schemas)?
+        .with_policies(policies)
+        .reading::<OrderEvent>()
+        .reading::<InventoryEvent>()
+        .reading::<PaymentEvent>()
+        .run(|progress| {
+            bar.set_length(progress.head.get());
+            bar.set_position(progress.position.map_or(0, Position::get));
+        })
+        .await?;
+    bar.finish_and_clear();
+    if as_json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    anyhow::ensure!(report.breaks.is_empty(), "{} events would break", report.broken());
+    Ok(())
+}
