@@ -6,6 +6,9 @@
 mod architecture;
 #[path = "command/copy.rs"]
 mod copy;
+#[cfg(unix)]
+#[path = "command/gate.rs"]
+mod gate;
 #[cfg(feature = "glue")]
 #[path = "command/glue.rs"]
 mod glue;
