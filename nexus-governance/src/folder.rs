@@ -32,10 +32,15 @@ pub(crate) fn files(root: &Path, endings: &[&str]) -> Result<Vec<FoundFile>, Unr
         let mut entries = entries.collect::<io::Result<Vec<_>>>().map_err(unreadable)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            if name.starts_with('.') {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
+            let Ok(name) = name.into_string() else {
+                // What is looked for must not be passed over because of its name.
+                let source = io::Error::new(io::ErrorKind::InvalidData, "its name is no UTF-8");
+                return Err(Unreadable { path: entry.path(), source });
+            };
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             let unreadable = |source| Unreadable { path: entry.path(), source };
             if fs::metadata(entry.path()).is_ok_and(|of| of.is_dir()) {

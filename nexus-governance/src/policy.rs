@@ -15,6 +15,7 @@ mod reloading;
 mod starter;
 #[cfg(feature = "cli")]
 mod testing;
+mod value;
 
 pub use bundle::{BundleDigest, PolicyBundle};
 pub use decision::{Decision, Denial, PolicyRefusal};
@@ -28,4 +29,5 @@ pub(crate) use self::{
     explaining::explained,
     prepared::{Prepared, loaded},
     testing::{Test, Tested, tested},
+    value::value,
 };

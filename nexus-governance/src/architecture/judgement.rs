@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use super::place::At;
-use crate::policy::{BundleError, PolicyBundle, PolicyFault, PolicyLimits, loaded};
+use crate::policy::{BundleError, PolicyBundle, PolicyFault, PolicyLimits, loaded, value};
 use crate::stack::on_a_large_stack;
 
 /// Where policies find the architecture wanting.
@@ -58,7 +58,7 @@ fn evaluated(bundle: &PolicyBundle, facts: &Facts) -> Result<Vec<Violation>, Bun
         return Err(fault(format!("{PACKAGE} has no rule deny: write deny contains {EXPECTED} if {{ … }}")));
     }
     let input = serde_json::to_value(facts).map_err(|error| fault(error.to_string()))?;
-    engine.set_input(input.into());
+    engine.set_input(value(&input));
     let denied = engine.eval_rule(format!("data.{PACKAGE}.deny"));
     let denied = denied.map_err(|error| PolicyFault::of_engine(&error, "policies"))?;
     let Value::Set(denied) = denied else {

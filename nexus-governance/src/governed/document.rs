@@ -1,15 +1,15 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// What JSON text says, if everybody reads the same in it: a member that is there twice means the first to some and the last to
 /// others, and serde_json takes an object with one member of a certain name for the JSON in that.
-pub(crate) fn parsed(text: &[u8]) -> Result<Value, serde_json::Error> {
-    let value = serde_json::from_slice(text)?;
+pub(crate) fn parsed<T: Document>(text: &[u8]) -> Result<T, serde_json::Error> {
+    let value: T = serde_json::from_slice(text)?;
     let Seen { members, is_odd } = Seen::of(text);
-    if is_odd || members_of(&value) != members {
+    if is_odd || value.members() != members {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         Unambiguous.deserialize(&mut deserializer)?;
     }
@@ -22,12 +22,29 @@ const NUMBER: &str = "$serde_json::private::Number";
 /// How serde_json marks a text that stands for JSON.
 const RAW: &str = "$serde_json::private::RawValue";
 
-/// How many members its objects have.
-fn members_of(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => members.len() + members.values().map(members_of).sum::<usize>(),
-        Value::Array(items) => items.iter().map(members_of).sum(),
-        _ => 0,
+/// What JSON is read as.
+pub(crate) trait Document: DeserializeOwned {
+    /// How many members its objects have.
+    fn members(&self) -> usize;
+}
+
+impl Document for Value {
+    fn members(&self) -> usize {
+        match self {
+            Self::Object(members) => members.len() + members.values().map(Self::members).sum::<usize>(),
+            Self::Array(items) => items.iter().map(Self::members).sum(),
+            _ => 0,
+        }
+    }
+}
+
+impl Document for regorus::Value {
+    fn members(&self) -> usize {
+        match self {
+            Self::Object(members) => members.len() + members.values().map(Self::members).sum::<usize>(),
+            Self::Array(items) => items.iter().map(Self::members).sum(),
+            _ => 0,
+        }
     }
 }
 
@@ -137,17 +154,17 @@ mod tests {
     #[test]
     fn text_is_read_as_it_stands_or_not_at_all() {
         let text = r#"{"a":[null,true,-1,18446744073709551615,1.5,"x:\":\\"],"b":{"a":"\u00fc","c:":{}}}"#;
-        assert_eq!(parsed(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
-        let error = parsed(br#"{"a":[{"b":1,"c":2.5,"b":1}]}"#).unwrap_err();
+        assert_eq!(parsed::<Value>(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        let error = parsed::<Value>(br#"{"a":[{"b":1,"c":2.5,"b":1}]}"#).unwrap_err();
         assert!(error.to_string().starts_with("field \"b\" is there twice at line 1"), "{error}");
-        assert!(parsed(br#"{"a":1,"\u0061":1}"#).is_err());
-        assert!(parsed(b"{} {}").is_err());
+        assert!(parsed::<Value>(br#"{"a":1,"\u0061":1}"#).is_err());
+        assert!(parsed::<Value>(b"{} {}").is_err());
         for raw in ["$serde_json::private::RawValue", "\\u0024serde_json::private::RawValue"] {
             let text = format!(r#"{{"a":{{"{raw}":"{{\"b\":1}}"}}}}"#);
-            let error = parsed(text.as_bytes()).unwrap_err();
+            let error = parsed::<regorus::Value>(text.as_bytes()).unwrap_err();
             assert!(error.to_string().contains("has a meaning of its own"), "{error}");
         }
-        assert!(parsed(br#"{"$a":"\u00fc"}"#).is_ok());
+        assert!(parsed::<regorus::Value>(br#"{"$a":"\u00fc"}"#).is_ok());
     }
 
     #[test]
@@ -155,6 +172,6 @@ mod tests {
         let text = r#"{"a":[{"b:":":"},{"\"":{}}],"c\\":"\\"}"#;
         assert_eq!(Seen::of(text.as_bytes()), Seen { members: 4, is_odd: false });
         assert!(Seen::of(br#"{"a":"\u0024"}"#).is_odd && Seen::of(br#"{"$a":1}"#).is_odd);
-        assert_eq!(members_of(&serde_json::from_str(text).unwrap()), 4);
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap().members(), 4);
     }
 }

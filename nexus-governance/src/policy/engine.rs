@@ -2,7 +2,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use nexus_core::{Clock, SystemClock};
+use regorus::Value;
 
+use super::input::told;
 use super::prepared::Prepared;
 use super::{BundleDigest, BundleError, Decision, Operation, PolicyBundle, PolicyInput, PolicyLimits};
 
@@ -139,10 +141,9 @@ impl PolicyEngine {
 
     /// What these policies decide, whichever are loaded by now.
     pub(crate) fn decide_by(&self, policies: &Prepared, input: PolicyInput) -> Decision {
-        let logged = (self.log != DecisionLog::Off).then(|| input.told());
         let (operation, input) = input.into_parts();
-        let decision = policies.decide(operation, input);
-        self.tell(operation, logged, &decision);
+        let decision = policies.decide(operation, input.clone());
+        self.tell(operation, input.as_ref().ok(), &decision);
         decision
     }
 
@@ -154,18 +155,26 @@ impl PolicyEngine {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn tell(&self, operation: Operation, logged: Option<(String, String)>, decision: &Decision) {
+    fn tell(&self, operation: Operation, input: Option<&Value>, decision: &Decision) {
         let (operation, is_allowed) = (operation.as_str(), decision.is_allowed());
         let outcome = if is_allowed { "allowed" } else { "denied" };
         metrics::counter!("nexus_policy_decisions_total", "operation" => operation, "outcome" => outcome)
             .increment(1);
-        let Some((actor, aggregate)) = logged else { return };
+        let is_logged = match self.log {
+            DecisionLog::Off => false,
+            DecisionLog::Denials => !is_allowed,
+            DecisionLog::All => true,
+        };
+        if !is_logged {
+            return;
+        }
+        let (actor, aggregate) = told(input.unwrap_or(&Value::Undefined));
         let bundle = decision.bundle.as_str();
         if !is_allowed {
             let denials: Vec<String> = decision.denials.iter().map(ToString::to_string).collect();
             let denials = denials.join("; ");
             tracing::warn!(target: "nexus_governance::decision", operation, actor, aggregate, bundle, denials, "denied");
-        } else if self.log == DecisionLog::All {
+        } else {
             let obligations = serde_json::to_string(&decision.obligations).unwrap_or_default();
             tracing::info!(target: "nexus_governance::decision", operation, actor, aggregate, bundle, obligations, "allowed");
         }

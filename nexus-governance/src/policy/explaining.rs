@@ -14,6 +14,9 @@ pub(crate) struct Explained {
     pub(crate) line: usize,
     /// What it says of the input; none where it does not apply.
     pub(crate) says: Option<Json>,
+    /// Why it cannot be evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
 }
 
 /// Asks each definition of the rules that decide by itself, as if there were no others of its name.
@@ -44,16 +47,27 @@ pub(crate) fn explained(
                     }
                 },
             );
-            let says = Prepared::new(&alone, limits)?.value(&package, &rule.name, input.clone());
+            let said = Prepared::new(&alone, limits)?.value(&package, &rule.name, input);
+            let (says, error) = said.map_or_else(|error| (None, Some(error)), |says| (says, None));
             found.push(Explained {
                 rule: format!("{package}.{}", rule.name),
                 file: module.file.clone(),
                 line: rule.line,
-                says: says.filter(|said| !matches!(said, Json::Array(items) if items.is_empty())),
+                says: says.filter(|said| !is_nothing(said)),
+                error,
             });
         }
     }
     Ok(found)
+}
+
+/// What a set or an object is to which nothing was added.
+fn is_nothing(said: &Json) -> bool {
+    match said {
+        Json::Array(items) => items.is_empty(),
+        Json::Object(members) => members.is_empty(),
+        _ => false,
+    }
 }
 
 /// The text without these parts, with all else where it was.

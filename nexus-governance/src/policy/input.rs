@@ -1,7 +1,11 @@
+use std::collections::BTreeMap;
+
 use nexus_core::{
     Actor, HistoryScope, Metadata, NewEvent, OfferedCommand, RecordedEvent, StreamId, Timestamp,
 };
-use serde_json::{Map, Value, json};
+use regorus::Value;
+
+use super::value::{list, name, object, value};
 
 /// What policies decide about, as `input`.
 ///
@@ -31,7 +35,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyInput {
     operation: Operation,
-    members: Map<String, Value>,
+    members: BTreeMap<Value, Value>,
     /// What cannot be read.
     unreadable: Option<String>,
 }
@@ -69,9 +73,10 @@ impl PolicyInput {
     /// A command that somebody wants carried out.
     pub fn command(command: &OfferedCommand<'_>, now: Timestamp) -> Self {
         let mut input = Self::new(Operation::Command, now);
-        input.set("actor", command.actor.map_or_else(|| id_of(command.metadata), actor));
+        input.set("actor", command.actor.map(actor).or_else(|| id_of(command.metadata)));
         input.set("aggregate", aggregate(command.stream));
-        input.set("command", json!({ "name": command.name, "version": command.version }));
+        let version = Value::from(u64::from(command.version));
+        input.set("command", object([("name", Value::from(command.name)), ("version", version)]));
         let payload = input.read(command.payload.as_bytes(), "the command");
         input.set("payload", payload);
         input.set("metadata", metadata(command.metadata));
@@ -84,18 +89,20 @@ impl PolicyInput {
         let mut types: Vec<&str> = Vec::new();
         let mut written = Vec::with_capacity(events.len());
         for event in events {
-            let name = event.event_type().as_str();
-            if !types.contains(&name) {
-                types.push(name);
+            let of = event.event_type().as_str();
+            if !types.contains(&of) {
+                types.push(of);
             }
-            let payload = input.read(event.payload().as_bytes(), name);
-            let tags: Vec<&str> = event.tags().iter().map(|tag| tag.as_str()).collect();
-            let version = event.schema_version().get();
-            written.push(json!({ "type": name, "version": version, "payload": payload, "tags": tags }));
+            let payload = input.read(event.payload().as_bytes(), of);
+            written.push(object([
+                ("type", Value::from(of)),
+                ("version", Value::from(u64::from(event.schema_version().get()))),
+                ("payload", payload),
+                ("tags", list(event.tags().iter().map(|tag| Value::from(tag.as_str())))),
+            ]));
         }
-        let types = json!(types);
-        input.set("event_types", types);
-        input.set("events", written.into());
+        input.set("event_types", list(types.into_iter().map(Value::from)));
+        input.set("events", Value::from(written));
         input.set("aggregate", aggregate(stream));
         if let Some(first) = events.first() {
             input.set("actor", id_of(first.metadata()));
@@ -106,11 +113,18 @@ impl PolicyInput {
 
     /// With what is known of the schemas of the events, by type and version.
     pub(crate) fn registered(mut self, has_schema: impl Fn(&str, u32) -> bool) -> Self {
-        for event in self.members.get_mut("events").and_then(Value::as_array_mut).into_iter().flatten() {
-            let version = event["version"].as_u64().and_then(|version| u32::try_from(version).ok());
-            let has_schema =
-                event["type"].as_str().zip(version).is_some_and(|(name, version)| has_schema(name, version));
-            event["is_registered"] = json!(has_schema);
+        let Some(events) =
+            self.members.get_mut(&name("events")).and_then(|events| events.as_array_mut().ok())
+        else {
+            return self;
+        };
+        for event in events {
+            let version = event["version"].as_u64().ok().and_then(|version| u32::try_from(version).ok());
+            let of = event["type"].as_string().ok();
+            let is_registered = of.zip(version).is_some_and(|(of, version)| has_schema(of, version));
+            if let Ok(members) = event.as_object_mut() {
+                members.insert(name("is_registered"), Value::from(is_registered));
+            }
         }
         self
     }
@@ -118,16 +132,16 @@ impl PolicyInput {
     /// A stored event that is to be published.
     pub fn publish(event: &RecordedEvent, now: Timestamp) -> Self {
         let mut input = Self::new(Operation::Publish, now);
-        let name = event.event_type().as_str();
-        let tags: Vec<&str> = event.tags().iter().map(|tag| tag.as_str()).collect();
-        let position = event.position().map(|position| position.get());
-        let version = event.schema_version().get();
-        input.set("event_types", json!([name]));
-        input.set("event", json!({ "type": name, "version": version, "tags": tags }));
-        if let Some(position) = position {
-            input.members["event"]["position"] = json!(position);
-        }
-        let payload = input.read(event.payload().as_bytes(), name);
+        let of = event.event_type().as_str();
+        let position = event.position().map(|position| ("position", Value::from(position.get())));
+        let members = [
+            ("type", Value::from(of)),
+            ("version", Value::from(u64::from(event.schema_version().get()))),
+            ("tags", list(event.tags().iter().map(|tag| Value::from(tag.as_str())))),
+        ];
+        input.set("event_types", list([Value::from(of)]));
+        input.set("event", object(members.into_iter().chain(position)));
+        let payload = input.read(event.payload().as_bytes(), of);
         input.set("payload", payload);
         input.set("aggregate", aggregate(event.stream()));
         input.set("actor", id_of(event.metadata()));
@@ -142,27 +156,29 @@ impl PolicyInput {
         input.set(
             "aggregate",
             match scope {
-                HistoryScope::Stream(stream) => aggregate(stream),
-                HistoryScope::Category(category) => json!({ "category": category.as_str() }),
-                HistoryScope::Everything => Value::Null,
+                HistoryScope::Stream(stream) => Some(aggregate(stream)),
+                HistoryScope::Category(category) => {
+                    Some(object([("category", Value::from(category.as_str()))]))
+                }
+                HistoryScope::Everything => None,
             },
         );
         input
     }
 
     fn new(operation: Operation, now: Timestamp) -> Self {
-        let members = Map::from_iter([
-            ("operation".to_owned(), json!(operation.as_str())),
-            ("event_types".to_owned(), json!([])),
-            ("time".to_owned(), json!(now.to_string())),
+        let members = BTreeMap::from([
+            (name("operation"), Value::from(operation.as_str())),
+            (name("event_types"), list([])),
+            (name("time"), Value::from(now.to_string())),
         ]);
         Self { operation, members, unreadable: None }
     }
 
-    /// What is `null` is not known.
-    fn set(&mut self, name: &str, value: Value) {
-        if !value.is_null() {
-            self.members.insert(name.to_owned(), value);
+    /// What is none is not known.
+    fn set(&mut self, of: &str, value: impl Into<Option<Value>>) {
+        if let Some(value) = value.into() {
+            self.members.insert(name(of), value);
         }
     }
 
@@ -179,48 +195,52 @@ impl PolicyInput {
         self.operation
     }
 
-    /// Who, and about what: for a log.
-    pub(super) fn told(&self) -> (String, String) {
-        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        let of = |name: &str, part: &str| {
-            let part = self.members.get(name).map(|of| &of[part]);
-            part.map_or_else(|| "-".to_owned(), text)
-        };
-        let stream = format!("{}-{}", of("aggregate", "category"), of("aggregate", "id"));
-        (of("actor", "id"), stream)
-    }
-
+    /// What the engine is given, or why there is nothing to give it.
     pub(super) fn into_parts(self) -> (Operation, Result<Value, String>) {
         let members = match self.unreadable {
-            None => Ok(Value::Object(self.members)),
+            None => Ok(Value::from(self.members)),
             Some(reason) => Err(reason),
         };
         (self.operation, members)
     }
 }
 
-fn actor(actor: &Actor) -> Value {
-    // Texts and JSON can always be written.
-    serde_json::to_value(actor).unwrap_or_default()
+/// Who, and about what: for a log.
+pub(super) fn told(input: &Value) -> (String, String) {
+    let of = |of: &str, part: &str| {
+        input[of][part].as_string().map_or_else(|_| "-".to_owned(), ToString::to_string)
+    };
+    let stream = format!("{}-{}", of("aggregate", "category"), of("aggregate", "id"));
+    (of("actor", "id"), stream)
 }
 
-fn id_of(metadata: &Metadata) -> Value {
-    metadata.actor().map_or(Value::Null, |id| actor(&Actor::from(id)))
+fn actor(actor: &Actor) -> Value {
+    object([
+        ("id", Value::from(actor.id())),
+        ("roles", list(actor.roles().map(Value::from))),
+        ("claims", object(actor.claims().map(|(name, claim)| (name, value(claim))))),
+    ])
+}
+
+fn id_of(metadata: &Metadata) -> Option<Value> {
+    metadata.actor().map(|id| actor(&Actor::from(id)))
 }
 
 fn aggregate(stream: &StreamId) -> Value {
-    json!({ "category": stream.category(), "id": stream.id() })
+    object([("category", Value::from(stream.category())), ("id", Value::from(stream.id()))])
 }
 
+/// All but the actor, which is said as a whole elsewhere.
 fn metadata(metadata: &Metadata) -> Value {
-    let mut written = serde_json::to_value(metadata).unwrap_or_default();
-    if let Value::Object(members) = &mut written {
-        // Said as a whole elsewhere.
-        members.remove("actor");
-        if let Some(correlation) = metadata.correlation() {
-            members.insert("correlation".into(), json!(correlation));
-        }
-        members.entry("extras").or_insert_with(|| json!({}));
-    }
-    written
+    let command = metadata.command().map(|id| ("command", Value::from(id.to_string())));
+    let correlation = metadata.correlation().map(|id| ("correlation", Value::from(id.to_string())));
+    let causation = metadata.causation().map(|id| ("causation", Value::from(id.to_string())));
+    let tenant = metadata.tenant().map(|tenant| ("tenant", Value::from(tenant)));
+    let trace = metadata.trace().map(|trace| {
+        let state = trace.state.as_deref().map(|state| ("state", Value::from(state)));
+        ("trace", object([("parent", Value::from(trace.parent.as_str()))].into_iter().chain(state)))
+    });
+    let extras = ("extras", object(metadata.extras().map(|(name, extra)| (name, value(extra)))));
+    let known = [command, correlation, causation, tenant, trace, Some(extras)];
+    object(known.into_iter().flatten())
 }

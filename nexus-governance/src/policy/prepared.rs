@@ -8,6 +8,7 @@ use regorus::{Engine, Value};
 use serde_json::Value as Json;
 
 use super::rego::{self, DECIDING, Module, Rule};
+use super::value::value;
 use super::{
     BundleDigest, BundleError, Decision, Denial, Operation, PolicyBundle, PolicyFault, PolicyInput,
     PolicyLimits,
@@ -94,7 +95,7 @@ impl Prepared {
     }
 
     /// What the policies decide.
-    pub(crate) fn decide(&self, operation: Operation, input: Result<Json, String>) -> Decision {
+    pub(crate) fn decide(&self, operation: Operation, input: Result<Value, String>) -> Decision {
         let evaluated = input.and_then(|input| {
             if self.decided.contains(&operation) {
                 return self.evaluated(operation.as_str(), input);
@@ -109,16 +110,25 @@ impl Prepared {
         Decision { bundle: self.digest.clone(), denials, obligations }
     }
 
-    /// What a rule says of an input; none where it says nothing, or cannot be evaluated.
+    /// What a rule says of an input; none where it says nothing.
     #[cfg(feature = "cli")]
-    pub(crate) fn value(&self, package: &str, rule: &str, input: Json) -> Option<Json> {
+    pub(crate) fn value(&self, package: &str, rule: &str, input: &Json) -> Result<Option<Json>, String> {
         let mut engine = self.engine.clone();
-        engine.set_input(input.into());
-        let results = engine.eval_query(format!("data.{package}.{rule}"), false).ok()?;
-        serde_json::to_value(&results.result.first()?.expressions.first()?.value).ok()
+        engine.set_input(value(input));
+        let results = engine.eval_query(format!("data.{package}.{rule}"), false);
+        let results = results.map_err(|error| PolicyFault::of_engine(&error, "policies").to_string())?;
+        let said = results.result.first().and_then(|result| Some(&result.expressions.first()?.value));
+        match said {
+            None | Some(Value::Undefined) => Ok(None),
+            Some(said) => serde_json::to_value(said).map(Some).map_err(|error| error.to_string()),
+        }
     }
 
-    fn evaluated(&self, package: &str, input: Json) -> Result<(Vec<Denial>, BTreeMap<String, Json>), String> {
+    fn evaluated(
+        &self,
+        package: &str,
+        input: Value,
+    ) -> Result<(Vec<Denial>, BTreeMap<String, Json>), String> {
         let size = size(&input, self.limits.input);
         if size > self.limits.input {
             return Err(format!("the input has more than {} bytes, which is the limit", self.limits.input));
@@ -126,7 +136,7 @@ impl Prepared {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let resting = idle().pop();
         let mut engine = resting.unwrap_or_else(|| self.engine.clone());
-        engine.set_input(input.into());
+        engine.set_input(input);
         let decision = engine.eval_rule(format!("data.nexus.{package}.{ENTRY}"));
         let decision = decision.map_err(|error| PolicyFault::of_engine(&error, "policies").to_string())?;
         // One that failed is not used again.
@@ -179,7 +189,7 @@ pub(crate) fn loaded<'a>(
         return Err(BundleError::Invalid { faults });
     }
     let modules = checked(&engine)?;
-    let data = Value::from(bundle.data()?);
+    let data = value(&bundle.data()?);
     engine.add_data(data).map_err(|error| PolicyFault::of_engine(&error, "data"))?;
     Ok((engine, modules))
 }
@@ -264,13 +274,13 @@ fn denial(of: &Json) -> Option<Denial> {
 }
 
 /// About how many bytes a value has, at least up to a limit.
-fn size(value: &Json, most: usize) -> usize {
-    let within = |sum: usize, value: &Json| if sum > most { sum } else { sum + size(value, most - sum) };
+fn size(value: &Value, most: usize) -> usize {
+    let within = |sum: usize, value: &Value| if sum > most { sum } else { sum + size(value, most - sum) };
     match value {
-        Json::String(text) => text.len() + 2,
-        Json::Array(items) => items.iter().fold(2, within),
-        Json::Object(members) => {
-            members.iter().fold(2, |sum, (name, value)| within(sum + name.len() + 3, value))
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().fold(2, within),
+        Value::Object(members) => {
+            members.iter().fold(2, |sum, (name, value)| within(within(sum + 1, name), value))
         }
         _ => 8,
     }

@@ -163,3 +163,51 @@ fn what_is_broken_is_named() {
     );
     assert!(policies.told(&["eval", "none.json"], 3).contains("none.json cannot be read"));
 }
+
+#[test]
+fn a_test_that_ends_in_an_error_spoils_no_other() {
+    let policies = Policies::new();
+    policies.write("policies/a_test.rego", "package a_test\n\nimport data.nexus.command\n\ntest_a if { x := 1 / (count(command.deny) - 1); x == 5 }\n");
+    let told = policies.told(&["test", "--format", "json"], 1);
+    let report: Value = serde_json::from_str(&told).unwrap();
+    let failed: Vec<&str> = report["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|test| !test["failure"].is_null())
+        .map(|test| test["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(failed, ["data.a_test.test_a"]);
+    // What it has come by counts.
+    let coverage = &report["coverage"][0];
+    assert_eq!((&coverage["file"], &coverage["missed"]), (&json!("command.rego"), &json!([15, 17])));
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_explained() {
+    let policies = Policies::new();
+    policies.refund("clerk", 5_000);
+    policies.write(
+        "policies/more.rego",
+        "package nexus.command\n\nobligations[\"each\"] := x if x := 1 / (input.payload.cents - 5000)\n",
+    );
+    let told = policies.told(&["explain", "input.json"], 1);
+    assert!(
+        told.contains("nexus.command.obligations at policies/more.rego:3 cannot be evaluated: more.rego:3:"),
+        "{told}"
+    );
+    assert!(told.contains("nexus.command.deny at policies/command.rego:3 says"), "{told}");
+    policies.refund("clerk", 400);
+    let told = policies.told(&["explain", "input.json"], 0);
+    assert!(told.contains("nexus.command.obligations at policies/command.rego:13 does not apply"), "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_name_is_no_text_is_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let policies = Policies::new();
+    let name = std::ffi::OsStr::from_bytes(b"policies/\xff.rego");
+    fs::write(policies.0.path().join(name), "package nexus.command\ndeny contains \"no\"").unwrap();
+    assert!(policies.told(&["test"], 3).contains("its name is no UTF-8"));
+}

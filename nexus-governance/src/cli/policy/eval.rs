@@ -4,11 +4,11 @@ use super::{Stop, input};
 use crate::cli::Exit;
 use crate::cli::arguments::{Decided, Plain};
 use crate::cli::report::{ERROR, FINE};
-use crate::policy::{Decision, PolicyBundle, PolicyLimits, Prepared};
+use crate::policy::{Decision, PolicyBundle, PolicyLimits, Prepared, value};
 
 pub(super) fn run(bundle: &PolicyBundle, options: &Decided, out: &mut impl Write) -> Result<Exit, Stop> {
     let (operation, input) = input(options)?;
-    let decision = Prepared::new(bundle, PolicyLimits::default())?.decide(operation, Ok(input));
+    let decision = Prepared::new(bundle, PolicyLimits::default())?.decide(operation, Ok(value(&input)));
     match options.format {
         Plain::Json => writeln!(out, "{:#}", serde_json::to_value(&decision).unwrap_or_default())?,
         Plain::Human => told(&decision, out)?,

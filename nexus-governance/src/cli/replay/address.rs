@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nexus_core::EventLog;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::cause::with_cause;
 
 /// Where a store is.
@@ -45,6 +46,7 @@ impl Address {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 fn unreadable(error: &dyn std::error::Error) -> String {
     format!("the store cannot be read: {}", with_cause(error))
 }
