@@ -22,4 +22,9 @@ test_an_append_is_of_bounded_length if {
 	count(append.deny) == 1 with input as {"events": [event(true), event(true)]} with data.limits.append.events as 1
 }
 
+test_the_length_has_to_be_said if {
+	count(append.deny) == 1 with input as {"events": [event(true)]} with data.limits.append as {}
+	count(append.deny) == 1 with input as {"events": [event(true)]} with data.limits.append.events as "many"
+}
+
 event(is_registered) := {"type": "OrderPaid", "version": 1, "is_registered": is_registered}

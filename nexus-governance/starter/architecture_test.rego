@@ -33,15 +33,30 @@ test_nobody_is_called_directly if {
 }
 
 test_events_are_not_changed if {
-	rules == {"event-records"} with input as {"statements": [{"crate": program, "statement": "DELETE", "table": "events", "at": at}]}
-	count(architecture.deny) == 0 with input as {"statements": [{"crate": program, "statement": "INSERT", "table": "events", "at": at}]}
-	count(architecture.deny) == 0 with input as {"statements": [{"crate": program, "statement": "DELETE", "table": "carts", "at": at}]}
+	rules == {"event-records"} with input as changes("DELETE", "events") with data.architecture as tables
+	rules == {"event-records"} with input as changes("UPDATE", "shop.events") with data.architecture as tables
+	rules == {"event-records"} with input as changes("UPDATE", "nexus.tags") with data.architecture as tables
+	count(architecture.deny) == 0 with input as changes("INSERT", "events") with data.architecture as tables
+	count(architecture.deny) == 0 with input as changes("DELETE", "carts") with data.architecture as tables
+	count(architecture.deny) == 0 with input as changes("DELETE", "tags") with data.architecture as tables
+}
+
+test_guards_stay if {
+	rules == {"event-records"} with input as changes("DROP", "nexus.never_changed") with data.architecture as tables
+	count(architecture.deny) == 0 with input as changes("DROP", "carts") with data.architecture as tables
+}
+
+test_the_tables_of_events_have_to_be_named if {
+	every given in [{}, {"event_tables": []}, {"event_tables": "events"}] {
+		rules == {"event-records"} with input as {"crates": [object.union(program, {"at": at})]} with data.architecture as given
+	}
+	count(architecture.deny) == 0 with input as {"crates": [object.union(program, {"at": at})]} with data.architecture as tables
 }
 
 test_sdks_do_not_change_events if {
-	rules == {"event-records"} with input as {"calls": [{"call": "put_item", "table": "events", "at": at}]}
-	rules == {"event-records"} with input as {"calls": [{"call": "delete_item", "at": at}]}
-	count(architecture.deny) == 0 with input as {"calls": [{"call": "put_item", "at": at}, {"call": "delete_item", "table": "carts", "at": at}]}
+	rules == {"event-records"} with input as {"calls": [{"call": "put_item", "table": "events", "at": at}]} with data.architecture as tables
+	rules == {"event-records"} with input as {"calls": [{"call": "delete_item", "at": at}]} with data.architecture as tables
+	count(architecture.deny) == 0 with input as {"calls": [{"call": "delete_item", "table": "carts", "at": at}]} with data.architecture as tables
 }
 
 test_events_are_registered if {
@@ -56,6 +71,10 @@ rules contains rule if {
 	some denial in architecture.deny
 	rule := denial.rule
 }
+
+tables := {"event_tables": ["Events", "nexus.tags"], "event_guards": ["never_changed"]}
+
+changes(statement, table) := {"statements": [{"crate": program, "statement": statement, "table": table, "at": at}]}
 
 at := {"file": "src/lib.rs", "line": 1, "column": 1}
 

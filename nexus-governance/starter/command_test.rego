@@ -19,6 +19,22 @@ test_who_is_not_named_may_nothing if {
 	startswith(denial.message, "who is not named may ask for 0 cents at most")
 }
 
+test_so_much_is_for_nobody if {
+	some denial in command.deny with input as refund(["manager"], 100001) with data.limits.command as limits
+	denial.remedy == "ask for less: nobody may ask for so much"
+}
+
+test_what_is_limited_is_a_number if {
+	every cents in [null, true, "5", [5000], {}] {
+		count(command.deny) == 1 with input as refund(["manager"], cents) with data.limits.command as limits
+	}
+	count(command.deny) == 1 with input as {"command": {"name": "RefundOrder"}, "payload": {}} with data.limits.command as limits
+}
+
+test_a_limit_that_is_no_number_is_none if {
+	count(command.deny) == 1 with input as refund(["clerk"], 5000) with data.limits.command as {"RefundOrder": {"cents": {"clerk": "9000"}}}
+}
+
 test_what_has_no_limit_is_for_the_domain_to_judge if {
 	count(command.deny) == 0 with input as refund([], 5000) with data.limits.command as {}
 }

@@ -125,6 +125,8 @@ fn ordinary_rego_is_taken_as_it_is() {
         "x := [1]\ndeny contains \"no\" if { some x; x = input.payload.cents; x > 1000 }",
         "x := 1\nx2 contains y if { some y; y = x }\ndeny contains \"no\" if { every x in [1, 2] { x > 0 } }",
         "deny contains \"no\" if ok\nok if { every i, ok in [1] { ok > i } }",
+        // What is missing within a comprehension makes it shorter.
+        "deny contains concat(\", \", [one.text | some one in [{\"text\": \"no\"}, {}]])",
         // Rules of one name that lead to each other.
         "of.a := 1\nof.b := 2 if of.a == 1\ndeny contains \"no\" if of.b == 2",
         "limits[\"a\"] := 1\nlimits[\"b\"] := 2 if limits.a == 1\ndeny contains \"no\" if limits.b == 2",
@@ -133,6 +135,11 @@ fn ordinary_rego_is_taken_as_it_is() {
     }
     let refused = |command: &str| PolicyEngine::new(bundle(command)).unwrap_err().to_string();
     for (command, expected) in [
+        ("deny contains m if { some p; some m in data[p].deny }", "data is not looked at as a whole"),
+        ("d := data\ndeny := d.x", "data is not looked at as a whole"),
+        ("deny := []\ndeny contains \"no\" if input.x", "deny is a set here, and a value at command.rego:2"),
+        ("r if data[`nexus`].command.r\ndeny := []", "refers to itself"),
+        ("r if { count([1 | r := 3; r == 3]) == 1; r }\ndeny := []", "refers to itself"),
         ("of.a := of.b\nof.b := of.a\ndeny := []", "refers to itself"),
         ("of.a := of[input.payload.x].y\ndeny := []", "refers to itself"),
         ("found[time.now_ns()] := 1\ndeny := []", "time.now_ns cannot be called"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nexus_governance::PolicyEngine;
+use nexus_governance::{PolicyBundle, PolicyEngine};
 
 use crate::{bundle, engine, refund};
 
@@ -101,4 +101,20 @@ fn what_is_as_deep_as_may_be_is_evaluated() {
     small(chain("1", |before| format!("x{before} + 1"), 28));
     small(format!("deny contains \"x\" if {} == 45", vec!["1"; 45].join(" + ")));
     small(format!("deny contains \"x\" if {}1{} != 1", "[".repeat(11), "]".repeat(11)));
+}
+
+#[test]
+fn a_package_in_several_files_is_one() {
+    let policies = PolicyBundle::default()
+        .with("a.rego", "package nexus.command\ndeny contains \"no\" if big(input.payload.cents)")
+        .with("b.rego", "package nexus.command\nbig(x) if x > 1000");
+    assert!(!PolicyEngine::new(policies).unwrap().decide(refund(r#"{"cents":1177}"#)).is_allowed());
+    // A chain through both that is too long is refused before the stack ends.
+    let rule = |number: usize| format!("r{number} if r{}\n", number + 1);
+    let part = |odd: usize| (0..1_000).filter(|number| number % 2 == odd).map(rule).collect::<String>();
+    let chain = PolicyBundle::default()
+        .with("a.rego", format!("package nexus.command\ndeny contains \"no\" if r0\n{}", part(0)))
+        .with("b.rego", format!("package nexus.command\nr1000 if input.payload\n{}", part(1)));
+    let refused = PolicyEngine::new(chain).unwrap_err().to_string();
+    assert!(refused.contains("nested more than 120 levels deep"), "{refused}");
 }

@@ -15,10 +15,12 @@ struct Amplifier {
 /// What an item of a list takes, in bytes.
 const ITEM: usize = 24;
 
-const AMPLIFIERS: [Amplifier; 9] = [
+const AMPLIFIERS: [Amplifier; 11] = [
     Amplifier { name: "array.concat", arguments: 2, size: |of| items(&of[0]).saturating_add(items(&of[1])) },
+    Amplifier { name: "bits.lsh", arguments: 2, size: |of| shifted(&of[0], &of[1]) },
     Amplifier { name: "concat", arguments: 2, size: |of| joined(&of[0], &of[1]) },
     Amplifier { name: "json.marshal", arguments: 1, size: |of| 6_usize.saturating_mul(written(&of[0])) },
+    Amplifier { name: "net.cidr_expand", arguments: 1, size: |of| expanded(&of[0]) },
     Amplifier { name: "numbers.range", arguments: 2, size: |of| range(&of[0], &of[1], None) },
     Amplifier { name: "numbers.range_step", arguments: 3, size: |of| range(&of[0], &of[1], Some(&of[2])) },
     Amplifier { name: "regex.replace", arguments: 3, size: |of| replaced(&of[0], &of[2]) },
@@ -120,6 +122,24 @@ fn range(from: &Value, to: &Value, step: Option<&Value>) -> usize {
     (count as usize).saturating_mul(ITEM)
 }
 
+/// A number has as many digits more as it is shifted by.
+fn shifted(number: &Value, by: &Value) -> usize {
+    written(number).saturating_add(by.as_f64().unwrap_or(0.0).max(0.0) as usize / 8)
+}
+
+/// Each address of a network is a text of its own.
+fn expanded(network: &Value) -> usize {
+    const ADDRESS: usize = 64;
+    let network = network.as_string().map_or(String::new(), |network| network.to_string());
+    let Some((address, prefix)) = network.split_once('/') else { return 0 };
+    let bits = if address.contains(':') { 128_u32 } else { 32 };
+    let free = bits.saturating_sub(prefix.parse().unwrap_or(bits));
+    1_usize
+        .checked_shl(free)
+        .filter(|count| *count > 0)
+        .map_or(usize::MAX, |count| count.saturating_mul(ADDRESS))
+}
+
 /// Each character may be replaced, and `$0` stands for what was found.
 fn replaced(text: &Value, by: &Value) -> usize {
     let (text, by) = (length(text), by.as_string().map_or(String::new(), |by| by.to_string()));
@@ -171,6 +191,8 @@ mod tests {
             (r#"regex.replace("abab", "a+", "<$0>")"#, r#""<a>b<a>b""#),
             (r#"strings.replace_n({"a": "1"}, "aba")"#, r#""1b1""#),
             (r#"sprintf("%v of %5d: %s", ["a", 12, [1]])"#, r#""a of    12: [1]""#),
+            ("bits.lsh(1, 4)", "16"),
+            (r#"net.cidr_expand("10.0.0.0/31")"#, r#"["10.0.0.0","10.0.0.1"]"#),
             (r#"json.marshal({"a": [1]})"#, r#""{\"a\":[1]}""#),
         ] {
             assert_eq!(
@@ -186,6 +208,9 @@ mod tests {
         for expression in [
             "numbers.range(1, input.n)",
             "numbers.range_step(input.n, 1, 3)",
+            "bits.lsh(1, 4000000000)",
+            r#"net.cidr_expand("10.0.0.0/8")"#,
+            r#"net.cidr_expand("::/0")"#,
             r#"sprintf("%1000000000d", [1])"#,
             r#"sprintf("%99999999999999999999999d", [1])"#,
             "replace(concat(\"\", [s | some i in numbers.range(1, 4000); s := sprintf(\"%v%v\", [input.s, i])]), \"a\", concat(\"\", [s | some i in numbers.range(1, 4000); s := sprintf(\"%v%v\", [input.s, i])]))",

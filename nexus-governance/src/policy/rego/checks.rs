@@ -37,6 +37,10 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<PolicyFault> {
                     format!("{} adds what may not be there: give it a name in the body first", rule.name);
                 faults.push(PolicyFault::new(&module.file, rule.place(), message));
             }
+            if let Some((_, place)) = rule.references.iter().find(|(path, _)| *path == "data") {
+                let message = "data is not looked at as a whole, nor by a name that is not written: name what is meant, such as data.limits";
+                faults.push(PolicyFault::new(&module.file, *place, message));
+            }
             for call in &rule.calls {
                 let function = call.function.as_str();
                 let is_known = *known
@@ -58,6 +62,7 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<PolicyFault> {
         }
     }
     faults.extend(graph.faults());
+    faults.extend(graph.conflicts());
     faults.sort();
     faults.dedup();
     faults
@@ -112,6 +117,18 @@ impl<'a> Graph<'a> {
             }
         }
         faults
+    }
+
+    /// Rules that are sets in one place and values in another: each evaluation would fail.
+    fn conflicts(&self) -> Vec<PolicyFault> {
+        let odd = self.rules.values().filter_map(|all| {
+            let (module, rule) = all.iter().find(|(_, rule)| rule.is_partial)?;
+            let (other, value) = all.iter().find(|(_, rule)| !rule.is_partial && !rule.is_default)?;
+            let message =
+                format!("{} is a set here, and a value at {}:{}", rule.name, other.file, value.line);
+            Some(PolicyFault::new(&module.file, rule.place(), message))
+        });
+        odd.collect()
     }
 
     /// How deep a rule leads; what leads to itself is a fault.

@@ -26,6 +26,8 @@ pub(crate) struct Rule {
     pub(crate) range: Range<usize>,
     /// Whether it adds a member to a set or an object, which are there without any, too.
     pub(crate) is_partial: bool,
+    /// Whether it says what holds where nothing else does.
+    pub(crate) is_default: bool,
     /// Whether it is a function.
     pub(crate) is_function: bool,
     /// Whether what it adds may not be there: the engine would forget what was added before.
@@ -55,19 +57,23 @@ impl Rule {
 impl Module {
     /// Those of an engine, as it writes them down.
     pub(crate) fn all(written: &Value) -> Vec<Self> {
-        written.as_array().into_iter().flatten().filter_map(Self::of).collect()
+        let all = || written.as_array().into_iter().flatten();
+        // The rules of a package are known in all of its files.
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (package, rules) in all().filter_map(|written| rules_of(&written["ast"])) {
+            let firsts = rules.iter().filter_map(|rule| head(rule)?.0.into_iter().next());
+            names.entry(package).or_default().extend(firsts);
+        }
+        all().filter_map(|written| Self::of(written, &names)).collect()
     }
 
-    fn of(written: &Value) -> Option<Self> {
+    fn of(written: &Value, names: &BTreeMap<String, BTreeSet<String>>) -> Option<Self> {
         let (source, ast) = (&written["source"], &written["ast"]);
         let file = source["file"].as_str()?.to_owned();
         let text = source["contents"].as_str()?;
-        let package = path(&ast["package"]["refr"])?.join(".");
+        let (package, written) = rules_of(ast)?;
         let imports = imports(&ast["imports"], text);
-        let written = ast["rules"].as_array()?;
-        let names: BTreeSet<String> =
-            written.iter().filter_map(|rule| head(rule)?.0.into_iter().next()).collect();
-        let within = Within { package: &package, imports: &imports, names: &names, text };
+        let within = Within { package: &package, imports: &imports, names: names.get(&package)?, text };
         let rules = written.iter().filter_map(|rule| within.rule(rule)).collect();
         Some(Self { file, package, rules })
     }
@@ -79,6 +85,11 @@ struct Within<'a> {
     imports: &'a BTreeMap<String, String>,
     names: &'a BTreeSet<String>,
     text: &'a str,
+}
+
+/// The package of a file, and its rules.
+fn rules_of(ast: &Value) -> Option<(String, &Vec<Value>)> {
+    Some((path(&ast["package"]["refr"])?.join("."), ast["rules"].as_array()?))
 }
 
 /// The path of a rule, and what is written about it.
@@ -102,6 +113,7 @@ impl Within<'_> {
         let is_plain = |head: &Value| head["refr"].get("Var").is_some();
         let is_partial = head_of("Set").is_some_and(is_plain);
         let is_function = head_of("Func").is_some();
+        let is_default = rule.get("Default").is_some();
         let adds = head_of("Set").or_else(|| head_of("Compr").filter(|head| !is_plain(head)));
         let is_fragile =
             adds.is_some_and(|head| self.may_miss(&head["key"]) || self.may_miss(&head["assign"]));
@@ -109,6 +121,10 @@ impl Within<'_> {
         let range = at("start")?..at("end")?;
         let mut locals = BTreeSet::new();
         declared(of, self.text, &mut locals);
+        // Those of a comprehension are known within it alone: what is called like a rule may be one.
+        let mut within = BTreeSet::new();
+        declared_in_comprehensions(of, self.text, &mut within);
+        locals.retain(|name| !(within.contains(name) && self.names.contains(name)));
         let mut found = Found { locals, references: BTreeMap::new(), calls: Vec::new() };
         // What a rule is called is no reference to it.
         let head = of["head"]
@@ -132,6 +148,7 @@ impl Within<'_> {
             column,
             range,
             is_partial,
+            is_default,
             is_function,
             is_fragile,
             references,
@@ -189,6 +206,8 @@ impl Within<'_> {
         match value {
             Value::Array(items) => items.iter().any(|item| self.may_miss(item)),
             Value::Object(members) => members.iter().any(|(kind, of)| match kind.as_str() {
+                // What is missing within one makes it shorter.
+                "ArrayCompr" | "SetCompr" | "ObjectCompr" => false,
                 "RefDot" | "RefBrack" => true,
                 "Call" => {
                     let is_ours = |path: Vec<String>| self.meant(path).starts_with("data.");
@@ -262,6 +281,21 @@ fn declared(value: &Value, text: &str, locals: &mut BTreeSet<String>) {
     }
 }
 
+fn declared_in_comprehensions(value: &Value, text: &str, locals: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| declared_in_comprehensions(item, text, locals)),
+        Value::Object(members) => {
+            for (kind, of) in members {
+                if matches!(kind.as_str(), "ArrayCompr" | "SetCompr" | "ObjectCompr" | "Every") {
+                    declared(of, text, locals);
+                }
+                declared_in_comprehensions(of, text, locals);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn variables(value: &Value, locals: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| variables(item, locals)),
@@ -326,7 +360,10 @@ fn fixed(kind: &str, of: &Value) -> Option<(Vec<String>, bool)> {
     let part = match kind {
         "Var" => return Some((vec![of["value"].as_str()?.to_owned()], true)),
         "RefDot" => of["field"][1].as_str(),
-        "RefBrack" => of["index"]["String"]["value"].as_str(),
+        "RefBrack" => {
+            let text = |kind: &str| of["index"][kind]["value"].as_str();
+            text("String").or_else(|| text("RawString"))
+        }
         _ => return None,
     };
     Some(match (below()?, part) {
