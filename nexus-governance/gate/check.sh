@@ -4,7 +4,7 @@
 #   NEXUS_GOVERNANCE  the program [nexus-governance, in the path]
 #   NEXUS_DIRECTORY   where schemas/, policies/ and Cargo.toml are [.]
 #   NEXUS_AGAINST     a git revision to compare with [none]
-#   NEXUS_ARGUMENTS   more arguments of `check`, parted by spaces [none]
+#   NEXUS_ARGUMENTS   more arguments of `check`, parted by spaces or lines [none]
 #   NEXUS_ANNOTATE    code-scanning, or workflow for annotations of the run [code-scanning]
 #   NEXUS_SARIF       where the findings go [nexus-governance.sarif]
 #
@@ -13,6 +13,7 @@ set -euo pipefail
 
 program=${NEXUS_GOVERNANCE:-nexus-governance}
 program=${program/#\~/$HOME}
+case $program in /* | [A-Za-z]:*) ;; */*) program=$PWD/$program ;; esac
 sarif=${NEXUS_SARIF:-nexus-governance.sarif}
 case $sarif in /* | [A-Za-z]:*) ;; *) sarif=$PWD/$sarif ;; esac
 annotate=${NEXUS_ANNOTATE:-code-scanning}
@@ -27,7 +28,7 @@ esac
 cd "${NEXUS_DIRECTORY:-.}"
 check=("$program" check)
 if [ -n "${NEXUS_AGAINST:-}" ]; then check+=(--against "$NEXUS_AGAINST"); fi
-read -r -a more <<<"${NEXUS_ARGUMENTS:-}" || true
+read -r -d '' -a more <<<"${NEXUS_ARGUMENTS:-}" || true
 if [ "${#more[@]}" -gt 0 ]; then check+=("${more[@]}"); fi
 
 code=0

@@ -4,6 +4,11 @@ set -euo pipefail
 
 if [ -n "${NEXUS_GOVERNANCE:-}" ]; then exec "$NEXUS_GOVERNANCE" check "$@"; fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export CARGO_TARGET_DIR=$here/../target
-cargo build --quiet --release --locked --manifest-path "$here/Cargo.toml" --features cli --bin nexus-governance
-exec "$CARGO_TARGET_DIR/release/nexus-governance" check "$@"
+# There, so that no configuration of the user's takes part.
+(
+    cd "$here"
+    unset CARGO_BUILD_TARGET
+    export CARGO_TARGET_DIR=$here/../target
+    cargo build --quiet --release --locked --features cli --bin nexus-governance
+)
+exec "$here/../target/release/nexus-governance" check "$@"

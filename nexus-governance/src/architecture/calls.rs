@@ -16,14 +16,11 @@ const CALLS: [(&str, &[&str]); 2] = [
     (
         "aws-sdk-dynamodb",
         &[
-            "batch_execute_statement",
             "batch_write_item",
             "delete_item",
             "delete_table",
             "execute_statement",
-            "execute_transaction",
             "put_item",
-            "transact_write_items",
             "update_item",
             "update_table",
             "update_time_to_live",
@@ -33,9 +30,8 @@ const CALLS: [(&str, &[&str]); 2] = [
 ];
 
 /// Parts of a call that are made by themselves: `Delete::builder()`.
-const BUILDERS: [(&str, &str, &str); 4] = [
+const BUILDERS: [(&str, &str, &str); 3] = [
     ("aws-sdk-dynamodb", "Delete", "Delete::builder"),
-    ("aws-sdk-dynamodb", "DeleteRequest", "DeleteRequest::builder"),
     ("aws-sdk-dynamodb", "Put", "Put::builder"),
     ("aws-sdk-dynamodb", "Update", "Update::builder"),
 ];
@@ -66,11 +62,14 @@ pub(super) fn sdk_calls<'ast>(
 ) -> Vec<SdkCall<'ast>> {
     let table = |calls: &[&ExprMethodCall]| {
         let named = calls.iter().rev().find(|call| {
-            ["table_name", "request_items", "stream_name", "set_table_name"]
-                .iter()
-                .any(|name| call.method == name)
+            ["table_name", "stream_name", "set_table_name"].iter().any(|name| call.method == name)
         });
         named.and_then(|call| constants.text(call.args.first()?))
+    };
+    // A statement that is a text is read as SQL.
+    let is_said = |calls: &[&ExprMethodCall]| {
+        let statement = calls.iter().find(|call| call.method == "statement");
+        statement.is_some_and(|call| call.args.first().is_some_and(|of| constants.text(of).is_some()))
     };
     let mut found = Vec::new();
     for (index, call) in calls.iter().enumerate() {
@@ -78,10 +77,16 @@ pub(super) fn sdk_calls<'ast>(
             let name = names.iter().find(|name| call.method == **name)?;
             (call.args.is_empty() && uses(sdk)).then_some(*name)
         });
-        if let Some(name) = known {
-            // What is said of it comes behind it.
-            found.push(SdkCall { name, table: table(&calls[..index]), at: &call.method });
+        let Some(name) = known else { continue };
+        // What is said of it comes behind it.
+        let behind = &calls[..index];
+        if is_said(behind) {
+            continue;
         }
+        let several = behind.iter().rev().filter(|call| call.method == "request_items");
+        let several: Vec<_> = several.map(|call| constants.text(call.args.first()?)).collect();
+        let tables = if several.is_empty() { vec![table(behind)] } else { several };
+        found.extend(tables.into_iter().map(|table| SdkCall { name, table, at: &call.method }));
     }
     if let Some(made) = base
         && let Expr::Path(path) = &*made.func

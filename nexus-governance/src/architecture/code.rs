@@ -1,18 +1,21 @@
-use proc_macro2::{Span, TokenStream, TokenTree};
+use std::collections::BTreeMap;
+
+use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
-    Attribute, Block, Expr, ExprCall, ExprMethodCall, ImplItemFn, Item, ItemEnum, ItemImpl, ItemStruct, Lit,
-    LitByteStr, LitStr, Macro, Meta, Token,
+    Arm, Attribute, Block, Expr, ExprBlock, ExprCall, ExprMethodCall, ImplItemConst, ImplItemFn, Item,
+    ItemEnum, ItemImpl, ItemStruct, Lit, LitByteStr, LitCStr, LitStr, Local, Macro, Meta, Token, TraitItemFn,
+    Variant,
 };
 
 use super::calls;
 use super::events::{self, Kind};
 use super::facts::{Called, Changed, Declaration, Facts, Named};
-use super::place::At;
-use super::source::{SourceFile, is_for_tests};
+use super::place::{At, Lines};
+use super::source::{SourceFile, attributes, is_for_tests};
 use super::sql;
 use super::texts::Constants;
 use super::workspace::Member;
@@ -31,12 +34,13 @@ pub(super) fn read(
 
 /// Notes the statements of a file of SQL.
 pub(super) fn sql_of_file(name: &str, text: &str, member: &Member, facts: &mut Facts) {
+    let lines = Lines::of(text);
     for found in sql::statements(text) {
         facts.statements.push(Changed {
             by: member.declared.clone(),
             statement: found.verb,
             table: found.table,
-            at: At::of_byte(name, text, found.byte),
+            at: lines.at(name, found.byte),
         });
     }
 }
@@ -56,17 +60,23 @@ impl Code<'_> {
         At::of_span(self.file, span)
     }
 
-    /// A text of the code: SQL, or an address.
+    /// A text of the code, with what is known put in: SQL, or an address.
     fn text(&mut self, text: &str, span: Span) {
-        let text = self.constants.filled(text, &[]);
-        for found in sql::statements(&text) {
-            let at = self.at_byte(&text, found.byte, span);
-            let by = self.member.declared.clone();
-            self.facts.statements.push(Changed { by, statement: found.verb, table: found.table, at });
+        let statements = sql::statements(text);
+        if !statements.is_empty() {
+            let written = Written::of(span);
+            let mut from = 0;
+            for found in statements {
+                let at = written.verb(found.verb, &mut from).unwrap_or_else(|| self.at(span));
+                let (by, at) = (self.member.declared.clone(), At { file: self.file.to_owned(), ..at });
+                self.facts.statements.push(Changed { by, statement: found.verb, table: found.table, at });
+            }
         }
         for member in self.members {
-            let address = member.declared.addresses.iter().find(|address| address.is_in(&text));
-            if let Some(address) = address {
+            // What a crate may be called by it may name.
+            let ours = &self.member.declared.addresses;
+            let others = member.declared.addresses.iter().filter(|address| !ours.contains(address));
+            if let Some(address) = others.into_iter().find(|address| address.is_in(text)) {
                 let (by, of) = (self.member.declared.clone(), member.declared.clone());
                 let at = self.at(span);
                 self.facts.addresses.push(Named { by, address: address.to_string(), of, at });
@@ -74,14 +84,10 @@ impl Code<'_> {
         }
     }
 
-    /// A place within a text; where the text is written otherwise than it reads, its start.
-    fn at_byte(&self, text: &str, byte: usize, span: Span) -> At {
-        let lines = span.end().line - span.start().line;
-        let within = At::of_byte(self.file, text, byte);
-        if within.line == 1 || lines == 0 || text.matches('\n').count() != lines {
-            return self.at(span);
-        }
-        At { line: span.start().line + within.line - 1, ..within }
+    /// A text as it is written, with constants put in.
+    fn plain(&mut self, text: &str, span: Span) {
+        let text = self.constants.filled(text, &[], &BTreeMap::new());
+        self.text(&text, span);
     }
 
     fn declare(&mut self, kind: Kind, span: Span) {
@@ -110,43 +116,108 @@ impl Code<'_> {
         }
     }
 
-    /// The texts among tokens that mean something to a macro alone.
+    /// What tokens hold that mean something to a macro alone: expressions between signs, and texts.
     fn tokens(&mut self, tokens: TokenStream) {
+        let mut runs: Vec<Vec<TokenTree>> = vec![Vec::new()];
+        let mut is_joined = false;
         for token in tokens {
-            match token {
-                TokenTree::Group(group) => self.tokens(group.stream()),
-                TokenTree::Literal(literal) => {
-                    let span = literal.span();
-                    if let Lit::Str(text) = Lit::new(literal) {
-                        self.text(&text.value(), span);
-                    }
-                }
-                _ => {}
+            let (ends, joins) = match &token {
+                TokenTree::Punct(sign) => match sign.as_char() {
+                    ',' | ';' | '=' | '>' => (true, false),
+                    // A path has two.
+                    ':' => (!is_joined && sign.spacing() == Spacing::Alone, sign.spacing() == Spacing::Joint),
+                    _ => (false, false),
+                },
+                _ => (false, false),
+            };
+            is_joined = joins;
+            if ends {
+                runs.push(Vec::new());
+            } else if let Some(run) = runs.last_mut() {
+                run.push(token);
             }
+        }
+        for run in runs.into_iter().filter(|run| !run.is_empty()) {
+            match syn::parse2::<Expr>(run.iter().cloned().collect()) {
+                Ok(expression) => self.visit_expr(&expression),
+                Err(_) => run.into_iter().for_each(|token| self.token(token)),
+            }
+        }
+    }
+
+    fn token(&mut self, token: TokenTree) {
+        match token {
+            TokenTree::Group(group) => self.tokens(group.stream()),
+            TokenTree::Literal(literal) => self.visit_lit(&Lit::new(literal)),
+            _ => {}
         }
     }
 
     /// What a macro is given, if that reads as expressions.
     fn arguments(&mut self, arguments: &Punctuated<Expr, Token![,]>, name: &str) {
-        let known: Vec<Option<String>> =
-            arguments.iter().map(|argument| self.constants.text(argument)).collect();
-        let first = arguments.iter().position(|argument| matches!(argument, Expr::Lit(_)));
         if name == "concat" {
-            let joined: String = known.iter().flatten().map(String::as_str).collect();
+            let known = arguments.iter().filter_map(|argument| self.constants.text(argument));
+            let joined: String = known.collect();
             return self.text(&joined, arguments.span());
         }
+        // A format, as the first text nearly always is.
+        let is_text =
+            |argument: &&Expr| matches!(argument, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
+        let first = arguments.iter().position(|argument| is_text(&argument));
         for (index, argument) in arguments.iter().enumerate() {
-            match (argument, first) {
-                // A format, as the first text nearly always is.
-                (Expr::Lit(literal), Some(first)) if index == first => {
-                    if let Lit::Str(text) = &literal.lit {
-                        let filled = self.constants.filled(&text.value(), &known[index + 1..]);
-                        self.text(&filled, text.span());
-                    }
-                }
-                _ => self.visit_expr(argument),
+            if let (Some(first), Expr::Lit(literal)) = (first, argument)
+                && index == first
+                && let Lit::Str(text) = &literal.lit
+            {
+                let (named, plain) = self.constants.arguments(arguments.iter().skip(index + 1));
+                let filled = self.constants.filled(&text.value(), &plain, &named);
+                self.text(&filled, text.span());
+            } else {
+                self.visit_expr(argument);
             }
         }
+    }
+}
+
+/// A text as it is written, to find the places of its statements: with `\` at the end of a line it reads otherwise.
+struct Written {
+    source: String,
+    start: At,
+}
+
+impl Written {
+    fn of(span: Span) -> Self {
+        Self { source: span.source_text().unwrap_or_default(), start: At::of_span("", span) }
+    }
+
+    /// Where the word of a statement is, looked for from where the last one was.
+    fn verb(&self, verb: &str, from: &mut usize) -> Option<At> {
+        let words = match verb {
+            "UPSERT" => &["insert"][..],
+            "REPLACE" => &["replace", "insert"],
+            _ => &[verb],
+        };
+        let lower = self.source.to_ascii_lowercase();
+        let is_end =
+            |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+        let found = words.iter().find_map(|word| {
+            let word = word.to_ascii_lowercase();
+            let all = lower[*from..].match_indices(&word).map(|(at, _)| *from + at);
+            all.into_iter().find(|at| {
+                let bytes = lower.as_bytes();
+                is_end(at.checked_sub(1).and_then(|before| bytes.get(before)))
+                    && is_end(bytes.get(at + word.len()))
+            })
+        })?;
+        *from = found + 1;
+        let before = &self.source[..found];
+        // On the first line only the text itself is named, as are other texts.
+        let lines = before.matches('\n').count();
+        if lines == 0 {
+            return Some(self.start.clone());
+        }
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Some(At { file: String::new(), line: self.start.line + lines, column })
     }
 }
 
@@ -197,12 +268,52 @@ impl<'ast> Visit<'ast> for Code<'_> {
     }
 
     fn visit_lit_str(&mut self, literal: &'ast LitStr) {
-        self.text(&literal.value(), literal.span());
+        self.plain(&literal.value(), literal.span());
+    }
+
+    fn visit_lit_cstr(&mut self, literal: &'ast LitCStr) {
+        self.plain(&literal.value().to_string_lossy(), literal.span());
+    }
+
+    fn visit_variant(&mut self, variant: &'ast Variant) {
+        if !is_for_tests(&variant.attrs) {
+            visit::visit_variant(self, variant);
+        }
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast TraitItemFn) {
+        if !is_for_tests(&item.attrs) {
+            visit::visit_trait_item_fn(self, item);
+        }
+    }
+
+    fn visit_impl_item_const(&mut self, item: &'ast ImplItemConst) {
+        if !is_for_tests(&item.attrs) {
+            visit::visit_impl_item_const(self, item);
+        }
+    }
+
+    fn visit_local(&mut self, local: &'ast Local) {
+        if !is_for_tests(&local.attrs) {
+            visit::visit_local(self, local);
+        }
+    }
+
+    fn visit_arm(&mut self, arm: &'ast Arm) {
+        if !is_for_tests(&arm.attrs) {
+            visit::visit_arm(self, arm);
+        }
+    }
+
+    fn visit_expr_block(&mut self, block: &'ast ExprBlock) {
+        if !is_for_tests(&block.attrs) {
+            visit::visit_expr_block(self, block);
+        }
     }
 
     fn visit_lit_byte_str(&mut self, literal: &'ast LitByteStr) {
         if let Ok(text) = String::from_utf8(literal.value()) {
-            self.text(&text, literal.span());
+            self.plain(&text, literal.span());
         }
     }
 
@@ -259,26 +370,5 @@ impl Code<'_> {
             let (by, at) = (self.member.declared.clone(), self.at(span));
             self.facts.calls.push(Called { by, call, table, at });
         }
-    }
-}
-
-fn attributes(item: &Item) -> &[Attribute] {
-    match item {
-        Item::Const(of) => &of.attrs,
-        Item::Enum(of) => &of.attrs,
-        Item::ExternCrate(of) => &of.attrs,
-        Item::Fn(of) => &of.attrs,
-        Item::ForeignMod(of) => &of.attrs,
-        Item::Impl(of) => &of.attrs,
-        Item::Macro(of) => &of.attrs,
-        Item::Mod(of) => &of.attrs,
-        Item::Static(of) => &of.attrs,
-        Item::Struct(of) => &of.attrs,
-        Item::Trait(of) => &of.attrs,
-        Item::TraitAlias(of) => &of.attrs,
-        Item::Type(of) => &of.attrs,
-        Item::Union(of) => &of.attrs,
-        Item::Use(of) => &of.attrs,
-        _ => &[],
     }
 }

@@ -1,6 +1,7 @@
 use syn::ext::IdentExt;
 use syn::{Attribute, Expr, ExprCall, ExprLit, Ident, ItemEnum, Lit, Meta};
 
+use super::source::is_for_tests;
 use super::texts::Constants;
 
 /// A kind of event or command, as the derive macros of `nexus-core` name it.
@@ -65,7 +66,8 @@ pub(super) fn of_enum(item: &ItemEnum) -> Vec<(Kind, &Ident)> {
         let short = name.strip_suffix("Events").or_else(|| name.strip_suffix("Event"));
         short.unwrap_or(&name).to_owned()
     });
-    let named = item.variants.iter().map(|variant| {
+    let variants = item.variants.iter().filter(|variant| !is_for_tests(&variant.attrs));
+    let named = variants.map(|variant| {
         let naming = Naming::of(&variant.attrs, "event");
         let name = naming.name.unwrap_or_else(|| format!("{prefix}{}", variant.ident.unraw()));
         (Kind { name, version: Some(naming.version.unwrap_or(1)) }, &variant.ident)

@@ -60,12 +60,14 @@ pub(crate) struct Wrong {
 }
 
 impl Exceptions {
-    /// Those in a file; none where there is no file.
-    pub(crate) fn read(path: &Path) -> Result<Self, Fault> {
+    /// Those in a file; none where there is no file that has to be there.
+    pub(crate) fn read(path: &Path, is_asked_for: bool) -> Result<Self, Fault> {
         let file = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => {
+                return Ok(Self::default());
+            }
             Err(error) => {
                 let message = format!("{file} cannot be read: {error}");
                 return Err(Fault::new(At::start(&file), "invalid-exceptions", message, "mend the file"));
@@ -75,7 +77,10 @@ impl Exceptions {
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
             let remedy = "write [{ \"rule\": \"…\", \"file\": \"…\", \"line\": \"part of the line\", \"reason\": \"…\" }]";
-            let at = At { file: file.clone(), line: error.line().max(1), column: error.column().max(1) };
+            let (line, bytes) = (error.line().max(1), error.column().max(1));
+            let before = text.lines().nth(line - 1).and_then(|line| line.get(..bytes - 1));
+            let column = before.map_or(bytes, |before| before.chars().count() + 1);
+            let at = At { file: file.clone(), line, column };
             Fault::new(at, "invalid-exceptions", message, remedy)
         })?;
         Ok(Self { path: path.to_owned(), text, listed })
@@ -87,7 +92,8 @@ impl Exceptions {
     }
 
     /// Parts violations into those that stand and those that are let pass, and tells what is wrong with exceptions.
-    pub(crate) fn applied(&self, violations: Vec<Violation>) -> Applied {
+    /// Where not all is known that could be against a rule, none is told to be of no use.
+    pub(crate) fn applied(&self, violations: Vec<Violation>, is_all_known: bool) -> Applied {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let (mut standing, mut excepted) = (Vec::new(), Vec::new());
         let mut used = vec![false; self.listed.len()];
@@ -115,7 +121,7 @@ impl Exceptions {
             let Exception { rule, file, reason, .. } = exception;
             let (kind, message) = if reason.trim().is_empty() {
                 ("exception-without-reason", "an exception has no reason".to_owned())
-            } else if !is_used {
+            } else if !is_used && is_all_known {
                 ("unused-exception", format!("nothing in {file} is against {rule} any more"))
             } else {
                 return None;

@@ -50,13 +50,17 @@ fn fault(message: impl Into<String>) -> BundleError {
 
 fn evaluated(bundle: &PolicyBundle, facts: &Facts) -> Result<Vec<Violation>, BundleError> {
     let (mut engine, modules) = loaded(bundle, bundle.policies(), LIMITS)?;
-    let rule = |name: &str| {
-        let ours = modules.iter().filter(|module| module.package == PACKAGE);
-        ours.flat_map(|module| &module.rules).any(|rule| rule.name == name)
+    let ours = || modules.iter().filter(|module| module.package == PACKAGE);
+    let place = ours().find_map(|module| {
+        let deny = module.rules.iter().find(|rule| rule.name == "deny")?;
+        Some((module.file.clone(), deny.place()))
+    });
+    let Some((file, place)) = place else {
+        let file = ours().next().map_or("policies", |module| module.file.as_str());
+        let message = format!("{PACKAGE} has no rule deny: write deny contains {EXPECTED} if {{ … }}");
+        return Err(PolicyFault::new(file, (1, 1), message).into());
     };
-    if !rule("deny") {
-        return Err(fault(format!("{PACKAGE} has no rule deny: write deny contains {EXPECTED} if {{ … }}")));
-    }
+    let fault = |message: String| BundleError::from(PolicyFault::new(&file, place, message));
     let input = serde_json::to_value(facts).map_err(|error| fault(error.to_string()))?;
     engine.set_input(value(&input));
     let denied = engine.eval_rule(format!("data.{PACKAGE}.deny"));
@@ -67,10 +71,15 @@ fn evaluated(bundle: &PolicyBundle, facts: &Facts) -> Result<Vec<Violation>, Bun
     let mut violations = Vec::with_capacity(denied.len());
     for denied in denied.iter() {
         let written = serde_json::to_value(denied).map_err(|error| fault(error.to_string()))?;
-        let violation = serde_json::from_value(written.clone());
-        violations.push(violation.map_err(|error| {
-            fault(format!("deny of {PACKAGE} has {written}: expected {EXPECTED}, and {error}"))
-        })?);
+        let wrong = |reason: String| {
+            fault(format!("deny of {PACKAGE} has {written}: expected {EXPECTED}, and {reason}"))
+        };
+        let violation: Violation =
+            serde_json::from_value(written.clone()).map_err(|error| wrong(error.to_string()))?;
+        if violation.at.line == 0 || violation.at.column == 0 {
+            return Err(wrong("lines and columns start at 1".to_owned()));
+        }
+        violations.push(violation);
     }
     violations.sort_unstable();
     Ok(violations)

@@ -52,6 +52,26 @@ impl Fault {
     }
 }
 
+/// Where the lines of a text start.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+        Self { text, starts: starts.collect() }
+    }
+
+    pub(super) fn at(&self, file: &str, byte: usize) -> At {
+        let line = self.starts.partition_point(|start| *start <= byte);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let column = self.text.get(start..byte).unwrap_or_default().chars().count() + 1;
+        At { file: file.to_owned(), line, column }
+    }
+}
+
 /// A path as seen from the current directory, with `/` between its parts.
 pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();

@@ -21,7 +21,7 @@ pub(super) struct Sources {
     seen: BTreeSet<PathBuf>,
 }
 
-/// More brackets than these open at once are more than the parser's stack is good for.
+/// More brackets than these open at once, or more signs in a row, are more than the parser's stack is good for.
 const DEEPEST: usize = 1_000;
 
 impl Sources {
@@ -49,8 +49,12 @@ impl Sources {
                 );
             }
         };
-        if deepest(&text) > DEEPEST {
-            return fault(At::start(&name), format!("more than {DEEPEST} brackets are open at once"));
+        if text.is_empty() {
+            // The parser's map of places has none for it.
+            return;
+        }
+        if let Some(deep) = too_deep(&text) {
+            return fault(At::of_byte(&name, &text, deep), "it is nested too deep to be read".to_owned());
         }
         let read = match syn::parse_file(&text) {
             Ok(read) => read,
@@ -58,6 +62,9 @@ impl Sources {
                 return fault(At::of_span(&name, error.span()), format!("this is no Rust: {error}"));
             }
         };
+        if is_for_tests(&read.attrs) {
+            return;
+        }
         self.modules(&read.items, &name, path.parent().unwrap_or(Path::new(".")), folder);
         self.files.push(SourceFile { name, read });
     }
@@ -72,26 +79,36 @@ impl Sources {
             let name = module.ident.to_string();
             let name = name.trim_start_matches("r#");
             match &module.content {
-                Some((_, items)) => self.modules(items, file, &folder.join(name), &folder.join(name)),
+                Some((_, items)) => {
+                    let within =
+                        path_of(&module.attrs).map_or_else(|| folder.join(name), |path| beside.join(path));
+                    self.modules(items, file, &within, &within);
+                }
                 None => self.module(module, name, file, beside, folder),
             }
         }
     }
 
     fn module(&mut self, module: &ItemMod, name: &str, file: &str, beside: &Path, folder: &Path) {
-        let at = || At::of_span(file, module.ident.span());
-        if let Some(path) = path_of(&module.attrs) {
-            let path = beside.join(path);
+        let (path, within) = match path_of(&module.attrs) {
             // Its own modules are beside it.
-            let within = path.parent().unwrap_or(beside).to_owned();
-            return self.file(&path, &within, Some(at()));
-        }
-        let (plain, nested) = (folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs"));
-        let path = if plain.is_file() || !nested.is_file() { plain } else { nested };
-        // One that is there on some systems only may be made when it is built.
-        let is_conditional = module.attrs.iter().any(|attribute| attribute.path().is_ident("cfg"));
+            Some(path) => {
+                let path = beside.join(path);
+                let within = path.parent().unwrap_or(beside).to_owned();
+                (path, within)
+            }
+            None => {
+                let (plain, nested) = (folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs"));
+                let path = if plain.is_file() || !nested.is_file() { plain } else { nested };
+                (path, folder.join(name))
+            }
+        };
+        // One that is there on some systems only, or elsewhere there, may be missing here.
+        let conditions = ["cfg", "cfg_attr"];
+        let is_conditional =
+            module.attrs.iter().any(|of| conditions.iter().any(|name| of.path().is_ident(name)));
         if path.is_file() || !is_conditional {
-            self.file(&path, &folder.join(name), Some(at()));
+            self.file(&path, &within, Some(At::of_span(file, module.ident.span())));
         }
     }
 }
@@ -130,17 +147,35 @@ pub(super) fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-fn deepest(text: &str) -> usize {
-    let (mut open, mut deepest) = (0_usize, 0);
-    for byte in text.bytes() {
+/// Where brackets are open that are too many, or signs follow each other. Texts in quotes do not count; where one is misread the count
+/// may be too low, never for long.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut open, mut signs) = (0_usize, 0_usize);
+    let mut bytes = text.bytes().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
         match byte {
+            b'"' => {
+                while let Some((_, byte)) = bytes.next_if(|(_, byte)| *byte != b'"') {
+                    if byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+                bytes.next();
+            }
             b'(' | b'[' | b'{' => open += 1,
             b')' | b']' | b'}' => open = open.saturating_sub(1),
             _ => {}
         }
-        deepest = deepest.max(open);
+        if matches!(byte, b'!' | b'-' | b'*' | b'&') {
+            signs += 1;
+        } else if !byte.is_ascii_whitespace() {
+            signs = 0;
+        }
+        if open > DEEPEST || signs > DEEPEST {
+            return Some(at);
+        }
     }
-    deepest
+    None
 }
 
 /// The files of a crate that end in `.sql`, with those of crates within it left out.
@@ -157,11 +192,33 @@ pub(super) fn sql_files(folder: &Path) -> Vec<PathBuf> {
                 if !name.starts_with('.') && !is_apart && !path.join("Cargo.toml").is_file() {
                     left.push(path);
                 }
-            } else if name.ends_with(".sql") {
+            } else if name.ends_with(".sql") && path.metadata().is_ok_and(|of| of.is_file()) {
                 found.push(path);
             }
         }
     }
     found.sort_unstable();
     found
+}
+
+/// What is written before an item.
+pub(super) fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(of) => &of.attrs,
+        Item::Enum(of) => &of.attrs,
+        Item::ExternCrate(of) => &of.attrs,
+        Item::Fn(of) => &of.attrs,
+        Item::ForeignMod(of) => &of.attrs,
+        Item::Impl(of) => &of.attrs,
+        Item::Macro(of) => &of.attrs,
+        Item::Mod(of) => &of.attrs,
+        Item::Static(of) => &of.attrs,
+        Item::Struct(of) => &of.attrs,
+        Item::Trait(of) => &of.attrs,
+        Item::TraitAlias(of) => &of.attrs,
+        Item::Type(of) => &of.attrs,
+        Item::Union(of) => &of.attrs,
+        Item::Use(of) => &of.attrs,
+        _ => &[],
+    }
 }

@@ -9,9 +9,10 @@ use super::place::Place;
 use super::report::{Report, counted};
 use super::{Exit, Failure};
 use crate::architecture::{
-    Applied, Exceptions, Facts, Fault, PACKAGE, Unreadable, Violation, Workspace, Wrong, judged,
+    Applied, At, Exceptions, Facts, Fault, PACKAGE, Unreadable, Violation, Workspace, Wrong, judged,
     speaks_of_architecture,
 };
+use crate::cause::with_cause;
 use crate::policy::{BundleError, PolicyBundle};
 use crate::registry::SchemaSet;
 use crate::schema::SchemaId;
@@ -20,20 +21,33 @@ use crate::stack::on_a_large_stack;
 pub(super) fn run(options: &Architecture, out: &mut impl Write) -> Result<Exit, Failure> {
     let schemas = options.schemas.loaded()?;
     if options.facts {
-        let (facts, _) = match Workspace::read(&options.cargo.manifest_path) {
+        let (facts, faults) = match Workspace::read(&options.cargo.manifest_path) {
             Ok(workspace) => facts(&workspace, (&schemas, &[]))?,
             Err(error) => return Err(Failure::Told(error.to_string())),
         };
         writeln!(out, "{:#}", serde_json::to_value(&facts).unwrap_or_default())?;
-        return Ok(Exit::Fine);
+        for fault in &faults {
+            let At { file, line, column } = &fault.at;
+            writeln!(anstream::stderr(), "error: {file}:{line}:{column}: {}", fault.message)?;
+        }
+        return Ok(if faults.is_empty() { Exit::Fine } else { Exit::Found });
     }
-    let policies = match PolicyBundle::from_directory(&options.policies) {
-        Ok(bundle) => Some(bundle),
-        Err(BundleError::Unreadable { .. }) if !options.policies.exists() => None,
-        Err(error) => return super::policy::told(error, &options.policies, out),
-    };
     let mut report = Report::default();
-    checked(&options.cargo, (&schemas, &[]), (&options.policies, policies.as_ref()), &mut report)?;
+    match PolicyBundle::from_directory(&options.policies) {
+        Ok(policies) => {
+            let policies = (options.policies.as_path(), Some(&policies));
+            checked(&options.cargo, (&schemas, &[]), policies, &mut report)?;
+        }
+        Err(BundleError::Unreadable { .. }) if !options.policies.exists() => {
+            checked(&options.cargo, (&schemas, &[]), (&options.policies, None), &mut report)?;
+        }
+        Err(BundleError::Invalid { faults }) => {
+            report
+                .findings
+                .extend(faults.into_iter().map(|fault| Finding::of_policy(&options.policies, fault)));
+        }
+        Err(error) => return Err(Failure::Told(with_cause(&error))),
+    }
     report.written(options.format, out)
 }
 
@@ -69,7 +83,13 @@ pub(super) fn checked(
         report.findings.push(Finding::at(&cargo.manifest_path, Place::START, "undeclared", message, remedy));
     }
     let bundle = match policies.filter(|bundle| speaks_of_architecture(bundle)) {
-        Some(bundle) => bundle.clone(),
+        Some(bundle) => {
+            let there = directory.display();
+            report.remarks.push(format!(
+                "the rules are those of {PACKAGE} in {there}, in place of the starter bundle's"
+            ));
+            bundle.clone()
+        }
         None => {
             let there = directory.display();
             report
@@ -78,16 +98,18 @@ pub(super) fn checked(
             PolicyBundle::starter_with_data_of(policies)
         }
     };
+    let mut is_all_known = is_sound;
     let violations = match judged(&bundle, &facts) {
         Ok(violations) => violations,
         Err(BundleError::Invalid { faults }) => {
             let faults = faults.into_iter().map(|fault| Finding::of_policy(directory, fault));
             report.findings.extend(faults);
+            is_all_known = false;
             Vec::new()
         }
         Err(error) => return Err(Failure::Told(error.to_string())),
     };
-    excepted(cargo, violations, report);
+    excepted(cargo, violations, is_all_known, report);
     let (crates, services) = (workspace.len(), workspace.services().len());
     let declarations = facts.declarations();
     report.counts.extend([("crates", crates), ("services", services), ("files", facts.files)]);
@@ -109,13 +131,13 @@ pub(super) fn checked(
 }
 
 /// Reports violations but for those that are let pass, which are listed.
-fn excepted(cargo: &Cargo, violations: Vec<Violation>, report: &mut Report) {
+fn excepted(cargo: &Cargo, violations: Vec<Violation>, is_all_known: bool, report: &mut Report) {
     let path = cargo.exceptions();
-    let exceptions = Exceptions::read(&path).unwrap_or_else(|fault| {
+    let exceptions = Exceptions::read(&path, cargo.names_exceptions()).unwrap_or_else(|fault| {
         report.findings.push(Finding::of_fault(fault));
         Exceptions::default()
     });
-    let Applied { standing, excepted, wrong } = exceptions.applied(violations);
+    let Applied { standing, excepted, wrong } = exceptions.applied(violations, is_all_known);
     report.findings.extend(standing.into_iter().map(Finding::of_violation));
     for Wrong { index, rule, message } in wrong {
         let remedy = match rule {

@@ -124,6 +124,11 @@ pub(super) struct Cargo {
 }
 
 impl Cargo {
+    /// Whether the exceptions have to be there.
+    pub(super) fn names_exceptions(&self) -> bool {
+        self.exceptions.is_some()
+    }
+
     /// Where the exceptions are, or would be.
     pub(super) fn exceptions(&self) -> PathBuf {
         self.exceptions.clone().unwrap_or_else(|| self.manifest_path.with_file_name("nexus.exceptions.json"))

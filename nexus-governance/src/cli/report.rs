@@ -7,7 +7,7 @@ use super::arguments::Format;
 use super::finding::{Finding, Level};
 use super::repository::Repository;
 use super::{Exit, Failure, sarif};
-use crate::architecture::{At, Excepted};
+use crate::architecture::{At, Excepted, Violation};
 
 pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(super) const NOTE: Style = AnsiColor::Cyan.on_default().bold();
@@ -41,6 +41,11 @@ impl Report {
             Format::Github => {
                 let repository = Repository::here();
                 self.findings.iter().try_for_each(|finding| github(finding, &repository, out))?;
+                for Excepted { violation, reason } in exceptions {
+                    let message = format!("{}, let pass: {reason}", violation.message);
+                    let excepted = Finding::of_violation(Violation { message, ..violation.clone() });
+                    github(&excepted.only_noted(), &repository, out)?;
+                }
             }
         }
         Ok(if self.problems() > 0 { Exit::Found } else { Exit::Fine })

@@ -79,6 +79,7 @@ pub(super) fn log(findings: &[Finding], exceptions: &[Excepted], repository: &Re
                 "version": env!("CARGO_PKG_VERSION"),
                 "rules": rules,
             } },
+            "columnKind": "unicodeCodePoints",
             "results": results,
         }],
     })

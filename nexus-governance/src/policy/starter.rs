@@ -49,11 +49,13 @@ impl PolicyBundle {
     /// What the starter bundle says of an architecture, with the data of another bundle where that has some.
     #[cfg(feature = "cli")]
     pub(crate) fn starter_with_data_of(other: Option<&Self>) -> Self {
-        let is_data = |path: &str| path.starts_with("architecture/") && path.ends_with(".json");
-        let given: Vec<_> =
-            other.into_iter().flat_map(Self::files).filter(|(path, _)| is_data(path)).collect();
-        let is_taken = |path: &str| path == "architecture.rego" || (is_data(path) && given.is_empty());
-        let files: Vec<_> = FILES.into_iter().filter(|(path, _)| is_taken(path)).collect();
-        files.into_iter().chain(given).fold(Self::default(), |bundle, (path, text)| bundle.with(path, text))
+        let given = other.and_then(|other| Some(other.data().ok()?.get("architecture")?.to_string()));
+        let is_taken = |path: &str| path == "architecture.rego" || path == "architecture/data.json";
+        let files = FILES.into_iter().filter(|(path, _)| is_taken(path));
+        let starter = files.fold(Self::default(), |bundle, (path, text)| bundle.with(path, text));
+        match given {
+            Some(given) => starter.with("architecture/data.json", given),
+            None => starter,
+        }
     }
 }

@@ -239,7 +239,7 @@ by_service[service] contains one if {
     // Data alone goes together with our rules.
     fs::remove_file(copy.path("policies/architecture.rego")).unwrap();
     copy.write("policies/architecture/data.json", "{\"event_tables\": [\"carts\"]}");
-    assert_eq!(copy.found(&["check"]).len(), 0);
+    assert_eq!(copy.found(&["check"]).len(), 0, "events are none of its tables");
     add(&copy, INVENTORY, "pub const TWO: &str = \"UPDATE carts SET a = 1\";");
     copy.only(&["check"]).is("event-records", INVENTORY, "\"UPDATE carts", "");
 }
@@ -273,4 +273,184 @@ fn the_starter_bundle_is_written_once_and_passes_its_tests() {
         String::from_utf8(again.stderr).unwrap().contains("policies/append.rego, policies/append_test.rego")
     );
     assert_eq!(copy.text("policies/append.rego"), "package nexus.append");
+}
+
+#[test]
+fn constants_are_known_wherever_they_are() {
+    let copy = Copy::whole();
+    add(
+        &copy,
+        INVENTORY,
+        r#"
+pub const FIRST: &str = SECOND;
+pub const SECOND: &str = concat!("o", "ne");
+#[cfg(not(test))]
+const TWICE: &str = "two";
+#[cfg(test)]
+const TWICE: &str = "test";
+pub trait Named {
+    const OWN: &'static str = "three";
+}
+pub fn texts() {
+    let _ = format!("DELETE FROM {FIRST}");
+    let _ = format!("DELETE FROM {TWICE}");
+    let _ = format!("DELETE FROM {OWN}");
+    let _ = format!("DELETE FROM {table}", table = FIRST);
+    let _ = vec![b"DELETE FROM four"];
+    let _ = c"DELETE FROM five";
+    #[cfg(test)]
+    let _ = "DELETE FROM tests";
+}
+"#,
+    );
+    let facts = facts(&copy);
+    let tables: Vec<&str> =
+        facts["statements"].as_array().unwrap().iter().map(|one| one["table"].as_str().unwrap()).collect();
+    assert_eq!(tables, ["one", "two", "three", "one", "four", "five"]);
+}
+
+#[test]
+fn sdk_calls_are_seen_with_what_they_are_for() {
+    let copy = Copy::whole();
+    copy.replace(
+        "commands/Cargo.toml",
+        "[dependencies]\n",
+        "[dependencies]\naws-sdk-dynamodb = \"1\"\naws-sdk-kinesis = \"1\"\n",
+    );
+    add(
+        &copy,
+        INVENTORY,
+        r#"
+const EVENTS: &str = "events";
+pub async fn calls(client: Client, other: String) -> Result<(), Error> {
+    client.delete_item().set_table_name(Some("one".to_owned())).send().await?;
+    client.put_item().table_name(String::from("two")).send().await?.done();
+    client.batch_write_item().request_items("three", vec![]).request_items("four", vec![]).send().await?;
+    tokio::select! { done = client.update_item().table_name(format!("{EVENTS}_old")).send() => {} }
+    client.delete_stream().stream_name(&other).send().await?;
+    client.execute_statement().statement("SELECT * FROM five").send().await?;
+    client.execute_statement().statement(other).send().await?;
+    client.transact_write_items().transact_items(part(Put::builder().table_name("six").build())).send().await?;
+    Ok(())
+}
+"#,
+    );
+    let facts = facts(&copy);
+    let calls: Vec<(&str, Option<&str>)> = facts["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["call"].as_str().unwrap(), one["table"].as_str()))
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            ("delete_item", Some("one")),
+            ("put_item", Some("two")),
+            ("batch_write_item", Some("three")),
+            ("batch_write_item", Some("four")),
+            ("update_item", Some("events_old")),
+            ("delete_stream", None),
+            ("execute_statement", None),
+            ("Put::builder", Some("six")),
+        ]
+    );
+}
+
+#[test]
+fn macros_that_are_no_list_of_expressions_are_looked_into() {
+    let copy = Copy::whole();
+    add(
+        &copy,
+        INVENTORY,
+        r#"
+const ONE: &str = "one";
+lazy_static! { static ref A: String = format!("DELETE FROM {}", ONE); static ref B: EventKind = EventKind::new("Lazy", 1); }
+pub fn of() {
+    let _ = json!({ "kind": EventKind::new("InJson", 1), "sql": "DELETE FROM two" });
+}
+"#,
+    );
+    let facts = facts(&copy);
+    let tables: Vec<&str> =
+        facts["statements"].as_array().unwrap().iter().map(|one| one["table"].as_str().unwrap()).collect();
+    assert_eq!(tables, ["one", "two"]);
+    let has = |name: &str| facts["events"].as_array().unwrap().iter().any(|one| one["type"] == name);
+    assert!(has("Lazy") && has("InJson"), "{:#}", facts["events"]);
+}
+
+#[test]
+fn a_statement_is_where_it_is_written() {
+    let copy = Copy::whole();
+    add(&copy, INVENTORY, "pub const LONG: &str = \"WITH x AS (SELECT 1) \\\n    DELETE FROM events\";");
+    copy.only(&["architecture"]).is("event-records", INVENTORY, "DELETE FROM events\";", "");
+    let excepted = json!([{ "rule": "event-records", "file": INVENTORY, "line": "DELETE FROM events", "reason": "none" }]);
+    copy.write("nexus.exceptions.json", &excepted.to_string());
+    assert_eq!(copy.found(&["architecture"]).len(), 0);
+}
+
+#[test]
+fn modules_that_are_elsewhere_on_other_systems_may_be_missing() {
+    let copy = Copy::whole();
+    add(
+        &copy,
+        "views/src/lib.rs",
+        "#[cfg_attr(unix, path = \"imp_unix.rs\")]\nmod imp;\n#[cfg(feature = \"x\")]\n#[path = \"gen/none.rs\"]\nmod generated;\nmod apart;\n#[path = \"odd\"]\nmod inline {\n    mod deep;\n}\nmod empty;",
+    );
+    copy.write("views/src/apart.rs", "#![cfg(test)]\nmod none;\nconst X: &str = \"DELETE FROM events\";");
+    copy.write("views/src/odd/deep.rs", "");
+    copy.write("views/src/empty.rs", "");
+    assert_eq!(copy.found(&["architecture"]).len(), 0);
+}
+
+#[test]
+fn what_would_end_the_parser_is_told() {
+    for text in ["!".repeat(100_000), "(".repeat(100_000), format!("{}1", "- ".repeat(5_000))] {
+        let copy = Copy::whole();
+        add(&copy, INVENTORY, &format!("pub const X: bool = {text};"));
+        let found = copy.only(&["architecture"]);
+        assert!(found.rule == "unreadable-source" && found.message.contains("nested too deep"), "{found:?}");
+    }
+    let copy = Copy::whole();
+    add(&copy, INVENTORY, &format!("pub const X: &[&str] = &[{}];", "\"((\", ".repeat(2_000)));
+    assert_eq!(copy.found(&["architecture"]).len(), 0);
+    let long: String = "INSERT INTO carts VALUES (1);\n".repeat(20_000);
+    copy.write("migrations/0002_seed.sql", &long);
+    let started = std::time::Instant::now();
+    assert_eq!(copy.found(&["architecture"]).len(), 0);
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_service_may_name_what_it_is_called_by_itself() {
+    let copy = Copy::whole();
+    let both = "side = \"command\"\naddresses = [\"shop.internal:80\"]";
+    copy.replace("commands/Cargo.toml", "side = \"command\"", both);
+    let name = |file: &str| add(&copy, file, "pub const ADDRESS: &str = \"http://shop.internal:80\";");
+    name(INVENTORY);
+    name("events/src/lib.rs");
+    name("src/lib.rs");
+    assert_eq!(copy.found(&["architecture"]).len(), 0);
+    name("views/src/lib.rs");
+    copy.only(&["architecture"]).is("direct-calls", "views/src/lib.rs", "\"http://shop", "");
+    copy.replace(
+        "views/Cargo.toml",
+        "side = \"query\"",
+        "side = \"query\"\naddresses = [\"shop.internal:80\"]",
+    );
+    assert_eq!(copy.found(&["architecture"]).len(), 0);
+}
+
+#[test]
+fn no_exception_is_of_no_use_while_something_cannot_be_read() {
+    let copy = Copy::whole();
+    let excepted = json!([{ "rule": "event-records", "file": INVENTORY, "reason": "it is all test data" }]);
+    copy.write("nexus.exceptions.json", &excepted.to_string());
+    add(&copy, INVENTORY, "pub const ONE: &str = \"UPDATE events SET a = 1\"; fn");
+    assert_eq!(copy.only(&["architecture"]).rule, "unreadable-source");
+    assert_eq!(copy.governance(&["architecture", "--facts"]).status.code(), Some(1));
+    let missing = copy.found(&["architecture", "--exceptions", "none.json"]);
+    assert!(
+        missing.iter().any(|found| found.rule == "invalid-exceptions" && found.message.contains("none.json"))
+    );
 }

@@ -75,7 +75,7 @@ fn the_action_takes_arguments_and_says_what_it_cannot_do() {
     assert_eq!((missing.status.code(), copy.path("nexus-governance.sarif").exists()), (Some(3), false));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("schemas is no directory"));
     let given =
-        script(&copy, "check.sh", &[("NEXUS_ARGUMENTS", "--schemas registry  --policies policies")], &[]);
+        script(&copy, "check.sh", &[("NEXUS_ARGUMENTS", "\n--schemas registry\n  --policies policies")], &[]);
     assert_eq!(given.status.code(), Some(0), "{given:?}");
     let odd = script(&copy, "check.sh", &[("NEXUS_ANNOTATE", "loudly")], &[]);
     assert_eq!(odd.status.code(), Some(2));
