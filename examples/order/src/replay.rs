@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::Context;
 use nexus_core::Position;
 use nexus_governance::{PolicyEngine, PolicyLimits, Replay, SchemaDirectory, SchemaRegistry};
-use order_commands::inventory::InventoryEvent;
-use order_commands::payment::PaymentEvent;
-use order_events::OrderEvent;
+use order_commands::inventory::Inventory;
+use order_commands::order::Order;
+use order_commands::payment::Payment;
 
 use crate::address::Store;
 use crate::rebuild::progress_bar;
@@ -21,20 +21,21 @@ pub async fn replay(store: Store, schemas: &Path, policies: &Path, as_json: bool
     let report = Replay::new(store)
         .with_schemas(&schemas)?
         .with_policies(policies)
-        .reading::<OrderEvent>()
-        .reading::<InventoryEvent>()
-        .reading::<PaymentEvent>()
+        .reading::<Order>()
+        .reading::<Inventory>()
+        .reading::<Payment>()
         .run(|progress| {
             bar.set_length(progress.head.get());
             bar.set_position(progress.position.map_or(0, Position::get));
         })
-        .await?;
+        .await;
     bar.finish_and_clear();
+    let report = report?;
     if as_json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         print!("{report}");
     }
-    anyhow::ensure!(report.breaks.is_empty(), "{} events would break", report.broken());
+    anyhow::ensure!(report.is_fine(), "{} events would break", report.broken);
     Ok(())
 }

@@ -23,6 +23,12 @@ pub(super) fn run(options: &Options, out: &mut impl Write) -> Result<Exit, Failu
     let policies = options.policies.as_deref().or_else(|| default.is_dir().then_some(default));
     let engine = match policies.map(|path| (path, PolicyBundle::from_directory(path))) {
         None => None,
+        Some((path, Ok(bundle))) if bundle.is_empty() => {
+            let path = path.display();
+            return Err(Failure::Told(format!(
+                "there is no policy in {path}: a policy is a file that ends in .rego"
+            )));
+        }
         Some((path, read)) => match read.and_then(PolicyEngine::new) {
             Ok(engine) => Some(engine),
             Err(error) => return super::policy::told(error, path, out),
@@ -68,7 +74,7 @@ pub(super) fn run(options: &Options, out: &mut impl Write) -> Result<Exit, Failu
         Plain::Json => writeln!(out, "{:#}", serde_json::to_value(&report).unwrap_or_default())?,
         Plain::Human => told(&report, out)?,
     }
-    Ok(if report.breaks.is_empty() { Exit::Fine } else { Exit::Found })
+    Ok(if report.is_fine() { Exit::Fine } else { Exit::Found })
 }
 
 fn told(report: &ReplayReport, out: &mut impl Write) -> std::io::Result<()> {
@@ -80,7 +86,16 @@ fn told(report: &ReplayReport, out: &mut impl Write) -> std::io::Result<()> {
     if report.more > 0 {
         writeln!(out, "{DIM}and {} more, in other ways{DIM:#}", report.more)?;
     }
-    let (style, found) = match report.broken() {
+    for operation in &report.undecided {
+        writeln!(
+            out,
+            "{DIM}the policies have no package nexus.{operation}: nothing was asked about it{DIM:#}"
+        )?;
+    }
+    if let Some(reason) = &report.stopped {
+        writeln!(out, "{ERROR}error[damaged-store]{ERROR:#}: not all could be gone over: {reason}")?;
+    }
+    let (style, found) = match report.broken {
         0 => (FINE, "nothing would break".to_owned()),
         broken => (ERROR, format!("{broken} would break")),
     };

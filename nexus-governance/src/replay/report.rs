@@ -1,13 +1,18 @@
+use std::collections::HashMap;
 use std::fmt;
 
 use nexus_core::{Position, RecordedEvent, StreamId, StreamVersion};
 use serde::Serialize;
+
+use super::kind::Kind;
 
 /// What a [`Replay`](super::Replay) has found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ReplayReport {
     /// How many events it has gone over.
     pub events: u64,
+    /// How many of them would break, in one way or several.
+    pub broken: u64,
     /// How often an event was read by your program's types.
     pub read: u64,
     /// How many appends policies have judged.
@@ -16,8 +21,22 @@ pub struct ReplayReport {
     pub position: Option<Position>,
     /// What would break, each kind of it once, in the order in which it was met.
     pub breaks: Vec<ReplayBreak>,
-    /// How many events would break in still other ways than those that are listed.
+    /// How often something would break in still other ways than those that are listed: of each rule, event type and version, twenty.
     pub more: u64,
+    /// About which of `append` and `publish` the policies decide nothing. A [`Governed`](crate::Governed) store that has these policies would refuse
+    /// all.
+    pub undecided: Vec<&'static str>,
+    /// Why not all could be gone over: what is stored is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+    /// Where in the list each kind is, and how many there are of each rule, event type and version.
+    #[serde(skip)]
+    known: HashMap<(&'static str, String, u32, Kind), usize>,
+    #[serde(skip)]
+    listed: HashMap<(&'static str, String, u32), usize>,
+    /// Whether the event at hand is counted.
+    #[serde(skip)]
+    is_counted: bool,
 }
 
 /// Something that would break.
@@ -40,46 +59,50 @@ pub struct ReplayBreak {
     pub version: StreamVersion,
     /// Its position.
     pub position: Option<Position>,
-    #[serde(skip)]
-    key: String,
 }
 
-/// So many kinds of it are listed.
-const LISTED: usize = 1_000;
+/// So many kinds of each rule, event type and version are listed.
+const LISTED: usize = 20;
 
 impl ReplayReport {
-    /// How many times something would break.
-    pub fn broken(&self) -> u64 {
-        self.breaks.iter().map(|found| found.count).sum::<u64>() + self.more
+    /// Whether nothing would break, as far as all could be gone over.
+    pub fn is_fine(&self) -> bool {
+        self.broken == 0 && self.stopped.is_none()
     }
 
-    pub(super) fn add(&mut self, rule: &'static str, event: &RecordedEvent, message: String) {
-        let (event_type, schema_version) = (event.event_type().as_str(), event.schema_version().get());
-        // Messages that tell amounts or ids are of one kind.
-        let key: String = message.chars().filter(|character| !character.is_ascii_digit()).collect();
-        let known = self.breaks.iter_mut().find(|known| {
-            known.rule == rule
-                && known.event_type == event_type
-                && known.schema_version == schema_version
-                && known.key == key
-        });
-        if let Some(known) = known {
-            known.count += 1;
-        } else if self.breaks.len() >= LISTED {
-            self.more += 1;
-        } else {
-            self.breaks.push(ReplayBreak {
-                rule,
-                event_type: event_type.to_owned(),
-                schema_version,
-                message,
-                count: 1,
-                stream: event.stream().clone(),
-                version: event.version(),
-                position: event.position(),
-                key,
-            });
+    pub(super) fn begin_event(&mut self) {
+        self.is_counted = false;
+    }
+
+    pub(super) fn add(&mut self, rule: &'static str, event: &RecordedEvent, kind: Kind, message: String) {
+        if !self.is_counted {
+            self.is_counted = true;
+            self.broken += 1;
         }
+        let (event_type, schema_version) =
+            (event.event_type().as_str().to_owned(), event.schema_version().get());
+        let key = (rule, event_type.clone(), schema_version, kind);
+        if let Some(known) = self.known.get(&key).and_then(|index| self.breaks.get_mut(*index)) {
+            known.count += 1;
+            return;
+        }
+        let listed = self.listed.entry((rule, event_type.clone(), schema_version)).or_default();
+        if *listed >= LISTED {
+            self.more += 1;
+            return;
+        }
+        *listed += 1;
+        self.known.insert(key, self.breaks.len());
+        self.breaks.push(ReplayBreak {
+            rule,
+            event_type,
+            schema_version,
+            message,
+            count: 1,
+            stream: event.stream().clone(),
+            version: event.version(),
+            position: event.position(),
+        });
     }
 }
 
@@ -101,7 +124,13 @@ impl fmt::Display for ReplayReport {
         if self.more > 0 {
             writeln!(f, "and {} more, in other ways", self.more)?;
         }
-        match self.broken() {
+        for operation in &self.undecided {
+            writeln!(f, "the policies have no package nexus.{operation}: nothing was asked about it")?;
+        }
+        if let Some(reason) = &self.stopped {
+            writeln!(f, "not all could be gone over: {reason}")?;
+        }
+        match self.broken {
             0 => writeln!(f, "{} events: nothing would break", self.events),
             broken => writeln!(f, "{} events: {broken} would break", self.events),
         }
