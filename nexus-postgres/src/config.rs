@@ -131,7 +131,7 @@ impl PostgresConfig {
     /// Opens the store to read it and nothing else, for tools that look at what is there: no schema is made, tables that are not up to
     /// date are left so ([`OpenError::Outdated`](crate::OpenError::Outdated)), inline projections take no part, and an append is refused as
     /// [`StoreError::Unsupported`](nexus_core::StoreError::Unsupported).
-    /// Transactions on connections of the store's own pool are read-only to the server, too (`default_transaction_read_only`).
+    /// It needs the primary, as every store does, and a role that may read the tables. Transactions on connections of the store's own pool are read-only to the server, too (`default_transaction_read_only`).
     #[must_use]
     pub fn read_only(self) -> Self {
         Self { migrates: false, read_only: true, ..self }

@@ -142,7 +142,9 @@ impl SqliteConfig {
 
     /// Opens the store to read it and nothing else, for tools that look at what is there: a file that is not there is not made, tables that are not up to
     /// date are left so ([`OpenError::Outdated`](crate::OpenError::Outdated)), inline projections take no part, and an append is refused as
-    /// [`StoreError::Unsupported`](nexus_core::StoreError::Unsupported).
+    /// [`StoreError::Unsupported`](nexus_core::StoreError::Unsupported). The file stays as it is, byte for byte; what another process left in a
+    /// write-ahead log is read from there. A file on read-only media is read where it has no such log. Snapshots and read
+    /// models beside the store are opened by themselves, and are made where they are missing.
     #[must_use]
     pub fn read_only(self) -> Self {
         Self { read_only: true, ..self }

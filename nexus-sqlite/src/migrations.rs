@@ -1,6 +1,7 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use crate::config::{Role, SqliteConfig};
@@ -41,12 +42,13 @@ impl Layout {
 pub(crate) fn open(config: &SqliteConfig, layout: &Layout) -> Result<Connection, OpenError> {
     let path = config.path.as_path();
     let failed = |error| OpenError::from_sqlite(path, error);
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    if config.read_only {
+        return open_read_only(config, layout);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    if !config.read_only {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
-    }
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(config.busy_timeout).map_err(failed)?;
     // SQLite opens what it may not write to for reading, and says so only later.
@@ -57,13 +59,6 @@ pub(crate) fn open(config: &SqliteConfig, layout: &Layout) -> Result<Connection,
     let view = connection.unchecked_transaction().map_err(failed)?;
     let found = version(&view, path, layout)?;
     view.finish().map_err(failed)?;
-    if config.read_only {
-        if found < layout.current() {
-            return Err(OpenError::Outdated { path: path.to_owned(), found, needed: layout.current() });
-        }
-        config.prepare(&connection, Role::Reader).map_err(failed)?;
-        return Ok(connection);
-    }
     if found < layout.current() {
         use_write_ahead_log(&connection, path, config.busy_timeout)?;
         migrate(&mut connection, path, layout)?;
@@ -74,8 +69,68 @@ pub(crate) fn open(config: &SqliteConfig, layout: &Layout) -> Result<Connection,
     Ok(connection)
 }
 
+/// Opens a connection that changes nothing, to a file that is there and up to date, or says why it cannot.
+fn open_read_only(config: &SqliteConfig, layout: &Layout) -> Result<Connection, OpenError> {
+    let path = config.path.as_path();
+    let connection = untouched(config).map_err(|error| OpenError::from_sqlite(path, error))?;
+    let found = version(&connection, path, layout)?;
+    if found < layout.current() {
+        return Err(OpenError::Outdated { path: path.to_owned(), found, needed: layout.current() });
+    }
+    Ok(connection)
+}
+
+/// A connection that leaves the file as it is.
+fn untouched(config: &SqliteConfig) -> rusqlite::Result<Connection> {
+    let path = config.path.as_path();
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let has_log = log_of(path).metadata().is_ok_and(|log| log.len() > 0);
+    let opened =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
+            connection.busy_timeout(config.busy_timeout)?;
+            // Whoever closes last would fold the log into the file.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(connection)
+        });
+    let connection = match opened {
+        // Beside a file that nobody may write to there is no room for the shared memory. Without a log nothing is missing.
+        Err(error) if is_no_room(&error) && !has_log && path.is_file() => {
+            let uri = format!("file:{}?immutable=1", encoded(path));
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(uri, flags)?
+        }
+        opened => opened?,
+    };
+    config.prepare(&connection, Role::Reader)?;
+    Ok(connection)
+}
+
+fn is_no_room(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
+}
+
+/// The write-ahead log of a file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// A path as a URI has it.
+fn encoded(path: &Path) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-');
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes
+        .map(|byte| if is_plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// Opens a connection for reading; the file is there and up to date.
 pub(crate) fn open_reader(config: &SqliteConfig) -> rusqlite::Result<Connection> {
+    if config.read_only {
+        return untouched(config);
+    }
     // Even a reader writes to the shared memory beside the file.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX

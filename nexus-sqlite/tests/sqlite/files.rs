@@ -85,6 +85,30 @@ async fn a_store_that_is_opened_for_reading_is_read_and_nothing_else() {
     assert_eq!(count(&SqliteStore::open_with(read_only()).await.expect("opened")).await, 3);
 }
 
+#[tokio::test]
+async fn reading_leaves_the_file_and_its_log_as_they_are() {
+    let directory = directory();
+    let path = file(&directory);
+    let store = SqliteStore::open(&path).await.expect("made");
+    append(&store, 1, 2).await;
+    // As a process leaves them that was killed.
+    let copy = directory.path().join("copy.db");
+    let log = |path: &Path| {
+        path.with_file_name(format!("{}-wal", path.file_name().expect("named").to_string_lossy()))
+    };
+    std::fs::copy(&path, &copy).expect("copied");
+    std::fs::copy(log(&path), log(&copy)).expect("copied");
+    drop(store);
+    let files = || (std::fs::read(&copy).expect("read"), std::fs::read(log(&copy)).expect("read"));
+    let before = files();
+    assert!(!before.1.is_empty(), "the log is folded already");
+    let reading = SqliteStore::open_with(SqliteConfig::new(&copy).read_only()).await.expect("opened");
+    assert_eq!(count(&reading).await, 2);
+    reading.close().await;
+    assert!(files() == before, "something was changed");
+    assert_eq!(count(&SqliteStore::open(&copy).await.expect("opened")).await, 2);
+}
+
 /// Root may write to anything, so as root this test runs itself once more as nobody.
 #[tokio::test]
 async fn a_read_only_file_is_refused_by_name() {
@@ -93,6 +117,9 @@ async fn a_read_only_file_is_refused_by_name() {
         let error = open_error(Path::new(&path)).await;
         assert!(matches!(error, OpenError::ReadOnly { .. }), "{error:?}");
         assert!(error.to_string().contains("events.db is read-only"), "{error}");
+        // To read it is another matter.
+        let reading = SqliteStore::open_with(SqliteConfig::new(&path).read_only()).await.expect("opened");
+        assert_eq!(count(&reading).await, 0);
         return;
     }
     let directory = directory();
