@@ -7,6 +7,8 @@ mod reading;
 mod report;
 
 pub use progress::ReplayProgress;
+#[cfg(feature = "cli")]
+pub(crate) use report::NO_APPEND;
 pub use report::{ReplayBreak, ReplayReport};
 
 use std::sync::Arc;

@@ -219,7 +219,9 @@ async fn what_the_policies_do_not_decide_about_is_told() {
     let report = replay.run(|_| {}).await.unwrap();
     assert_eq!((report.appends, &report.undecided[..]), (0, &["append", "publish"][..]));
     assert!(
-        report.to_string().contains("the policies have no package nexus.append: nothing was asked about it")
+        report
+            .to_string()
+            .contains("the policies have no package nexus.append: nothing was asked about appends")
     );
 }
 

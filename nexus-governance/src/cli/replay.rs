@@ -16,7 +16,7 @@ use super::report::{DIM, ERROR, FINE};
 use super::{Exit, Failure};
 use crate::cause::with_cause;
 use crate::policy::{PolicyBundle, PolicyEngine};
-use crate::replay::{Replay, ReplayReport};
+use crate::replay::{NO_APPEND, Replay, ReplayReport};
 
 pub(super) fn run(options: &Options, out: &mut impl Write) -> Result<Exit, Failure> {
     let default = Path::new("policies");
@@ -86,11 +86,8 @@ fn told(report: &ReplayReport, out: &mut impl Write) -> std::io::Result<()> {
     if report.more > 0 {
         writeln!(out, "{DIM}and {} more, in other ways{DIM:#}", report.more)?;
     }
-    for operation in &report.undecided {
-        writeln!(
-            out,
-            "{DIM}the policies have no package nexus.{operation}: nothing was asked about it{DIM:#}"
-        )?;
+    if report.undecided.contains(&"append") {
+        writeln!(out, "{DIM}{NO_APPEND}{DIM:#}")?;
     }
     if let Some(reason) = &report.stopped {
         writeln!(out, "{ERROR}error[damaged-store]{ERROR:#}: not all could be gone over: {reason}")?;

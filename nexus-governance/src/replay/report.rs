@@ -61,6 +61,10 @@ pub struct ReplayBreak {
     pub position: Option<Position>,
 }
 
+/// What is told where policies decide nothing about appends; about publishing, many have no need to.
+pub(crate) const NO_APPEND: &str =
+    "the policies have no package nexus.append: nothing was asked about appends";
+
 /// So many kinds of each rule, event type and version are listed.
 const LISTED: usize = 20;
 
@@ -124,8 +128,8 @@ impl fmt::Display for ReplayReport {
         if self.more > 0 {
             writeln!(f, "and {} more, in other ways", self.more)?;
         }
-        for operation in &self.undecided {
-            writeln!(f, "the policies have no package nexus.{operation}: nothing was asked about it")?;
+        if self.undecided.contains(&"append") {
+            writeln!(f, "{NO_APPEND}")?;
         }
         if let Some(reason) = &self.stopped {
             writeln!(f, "not all could be gone over: {reason}")?;
