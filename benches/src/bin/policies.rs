@@ -119,8 +119,9 @@ fn commands(policies: &PolicyEngine) -> anyhow::Result<()> {
         raw.set_input(input.clone());
         let _ = black_box(raw.eval_rule("data.nexus.command.deny".into()));
     });
+    let made = median(|| drop(black_box(PolicyInput::command(&command, Timestamp::UNIX_EPOCH))));
     println!(
-        "deciding about a command: {decided:.2} µs; the engine alone {alone:.2} µs, ratio {:.2}",
+        "deciding about a command: {decided:.2} µs, of which {made:.2} µs make the input; the engine alone {alone:.2} µs, ratio {:.2}",
         decided / alone
     );
     Ok(())

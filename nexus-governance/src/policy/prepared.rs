@@ -146,21 +146,29 @@ impl Prepared {
             idle.push(engine);
         }
         drop(idle);
-        let decision = serde_json::to_value(&decision).map_err(|error| error.to_string())?;
-        if !decision.is_object() {
+        if decision.as_object().is_err() {
             return Err(format!("the rules of nexus.{package} do not come to a decision"));
         }
-        let mut denials =
-            decision.get("deny").map_or_else(|| Ok(Vec::new()), |found| denials(found, package))?;
+        // Each is a list of what there is: of one, or of nothing.
+        let said = |name: &str| decision[name].as_array().ok()?.first();
+        let mut denials = said("deny").map_or_else(|| Ok(Vec::new()), |found| denials(found, package))?;
         // Where it does not say what is allowed, what is not denied is.
-        if denials.is_empty() && decision.get("allow").is_some_and(|allow| *allow != Json::Bool(true)) {
+        let has_allow = decision["allow"].as_array().is_ok();
+        if denials.is_empty() && has_allow && said("allow") != Some(&Value::Bool(true)) {
             denials.push(Denial::new(format!("no rule of nexus.{package} allows it")));
         }
-        let obligations = match decision.get("obligations") {
-            None => BTreeMap::new(),
-            Some(Json::Object(obligations)) => obligations.clone().into_iter().collect(),
+        let mut obligations = BTreeMap::new();
+        match said("obligations") {
+            None => {}
+            Some(Value::Object(said)) => {
+                for (name, obligation) in said.iter() {
+                    let name = name.as_string().map_or_else(|_| name.to_string(), ToString::to_string);
+                    obligations
+                        .insert(name, serde_json::to_value(obligation).map_err(|error| error.to_string())?);
+                }
+            }
             Some(_) => return Err(format!("obligations of nexus.{package} have to be an object")),
-        };
+        }
         Ok((denials, obligations))
     }
 }
@@ -228,45 +236,39 @@ fn checked(engine: &Engine) -> Result<Vec<Module>, BundleError> {
 
 /// The rule that puts together what a package decides, of what it has.
 fn entry(modules: &[Module], package: &str) -> String {
-    let (mut rules, mut members) = (String::new(), Vec::new());
-    for (name, undefined) in DECIDING.into_iter().zip(["[]", "false", "{}"]) {
-        let mut definitions = definitions(modules, package, name).peekable();
-        if definitions.peek().is_none() {
-            continue;
-        }
-        if name == "deny" && definitions.all(|rule| rule.is_partial) {
-            members.push(format!("\"{name}\": {name}"));
-        } else {
-            rules.push_str(&format!("{name}__ := part if {{ part := {name} }} else := {undefined}\n"));
-            members.push(format!("\"{name}\": {name}__"));
-        }
-    }
-    format!("package nexus.{package}\n{rules}{ENTRY} := {{{}}}\n", members.join(", "))
+    let decided = DECIDING.into_iter().filter(|name| definitions(modules, package, name).next().is_some());
+    // What is not defined leaves its list empty.
+    let members: Vec<String> = decided.map(|name| format!("\"{name}\": [said | said := {name}]")).collect();
+    format!("package nexus.{package}\n{ENTRY} := {{{}}}\n", members.join(", "))
 }
 
-fn denials(found: &Json, package: &str) -> Result<Vec<Denial>, String> {
-    let wrong = |found: &Json| {
+fn denials(found: &Value, package: &str) -> Result<Vec<Denial>, String> {
+    let wrong = |found: &Value| {
         format!(
             "deny of nexus.{package} has {found}: expected texts, or objects with \"message\" and \"remedy\", such as \
              deny contains {{\"message\": \"…\", \"remedy\": \"…\"}} if {{ … }}"
         )
     };
+    let all = |found: &mut dyn Iterator<Item = &Value>| -> Result<Vec<Denial>, String> {
+        found.map(|of| denial(of).ok_or_else(|| wrong(of))).collect()
+    };
     match found {
-        Json::Bool(false) => Ok(Vec::new()),
-        Json::Bool(true) => Ok(vec![Denial::new(format!("nexus.{package} denies it"))]),
-        Json::Array(members) => members.iter().map(|of| denial(of).ok_or_else(|| wrong(of))).collect(),
-        other => denial(other).map(|denial| vec![denial]).ok_or_else(|| wrong(other)),
+        Value::Bool(false) => Ok(Vec::new()),
+        Value::Bool(true) => Ok(vec![Denial::new(format!("nexus.{package} denies it"))]),
+        Value::Set(members) => all(&mut members.iter()),
+        Value::Array(members) => all(&mut members.iter()),
+        other => all(&mut std::iter::once(other)),
     }
 }
 
-fn denial(of: &Json) -> Option<Denial> {
+fn denial(of: &Value) -> Option<Denial> {
     match of {
-        Json::String(message) => Some(Denial::new(message)),
-        Json::Object(members) => {
-            let denial = Denial::new(members.get("message")?.as_str()?);
-            match members.get("remedy") {
-                None => Some(denial),
-                Some(remedy) => Some(denial.with_remedy(remedy.as_str()?)),
+        Value::String(message) => Some(Denial::new(message.as_ref())),
+        Value::Object(_) => {
+            let denial = Denial::new(of["message"].as_string().ok()?.as_ref());
+            match &of["remedy"] {
+                Value::Undefined => Some(denial),
+                remedy => Some(denial.with_remedy(remedy.as_string().ok()?.as_ref())),
             }
         }
         _ => None,
