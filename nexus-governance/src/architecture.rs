@@ -15,6 +15,7 @@ mod source;
 mod sql;
 mod texts;
 mod workspace;
+mod written;
 
 pub(crate) use exceptions::{Applied, Excepted, Exceptions, Wrong};
 pub(crate) use facts::Facts;

@@ -16,6 +16,8 @@ mod glue;
 mod planted;
 #[path = "command/policy.rs"]
 mod policy;
+#[path = "command/source.rs"]
+mod source;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[path = "command/replay.rs"]

@@ -9,6 +9,7 @@ mod inline;
 mod processes;
 mod projection_crash;
 mod projections;
+mod read_only;
 mod readme;
 mod saga_crash;
 mod support;
