@@ -1,8 +1,10 @@
 //! What policies cost: at each command, and at each append, where the event is validated against its schema as well.
 //!
 //! ```text
-//! cargo run --release -p nexus-benches --bin policies
+//! RUST_BACKTRACE=0 cargo run --release -p nexus-benches --bin policies
 //! ```
+//!
+//! Without backtraces: the engine makes an error of each text that it looks for and does not find, and with `RUST_BACKTRACE=1` each has one.
 //!
 //! The policies are three rules of `deny` with limits as data, and obligations; they are shown beside the engine alone, asked the same rule
 //! on an input that is made already.

@@ -273,7 +273,10 @@ fn a_dead_letter_is_listed_retried_and_skipped() {
     let error = letter["error"].as_str().expect("text");
     assert!(error.contains("does not fit its type \"OrderPaid\""), "{error}");
     let told = shop.says(&["deadletters", "retry", "order-list", stream]);
-    assert!(told.contains("waits again") && told.contains("after 2 tries"), "{told}");
+    // On a slow machine it may have been tried by itself meanwhile.
+    let tries =
+        told.split(" retrying after ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(told.contains("waits again") && tries.is_some_and(|tries| tries >= 2), "{told}");
     let refused = shop.fails(&["deadletters", "skip", "order-list", stream, "4"]);
     assert!(refused.contains("event 4 of stream") && refused.contains("waits behind event 5"), "{refused}");
     let told = shop.says(&["deadletters", "skip", "order-list", stream, "5"]);

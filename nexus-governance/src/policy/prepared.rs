@@ -146,14 +146,17 @@ impl Prepared {
             idle.push(engine);
         }
         drop(idle);
-        if decision.as_object().is_err() {
+        if !matches!(decision, Value::Object(_)) {
             return Err(format!("the rules of nexus.{package} do not come to a decision"));
         }
         // Each is a list of what there is: of one, or of nothing.
-        let said = |name: &str| decision[name].as_array().ok()?.first();
+        let said = |name: &str| match &decision[name] {
+            Value::Array(said) => said.first(),
+            _ => None,
+        };
         let mut denials = said("deny").map_or_else(|| Ok(Vec::new()), |found| denials(found, package))?;
         // Where it does not say what is allowed, what is not denied is.
-        let has_allow = decision["allow"].as_array().is_ok();
+        let has_allow = decision["allow"] != Value::Undefined;
         if denials.is_empty() && has_allow && said("allow") != Some(&Value::Bool(true)) {
             denials.push(Denial::new(format!("no rule of nexus.{package} allows it")));
         }
