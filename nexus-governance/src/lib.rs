@@ -23,6 +23,7 @@ mod folder;
 mod governed;
 mod invalid;
 mod locked;
+mod pointed;
 mod pointer;
 mod policy;
 mod registry;

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use syn::{Expr, ExprCall, ExprMethodCall};
 
 use super::texts::Constants;
@@ -53,11 +55,11 @@ pub(super) fn chain(call: &ExprMethodCall) -> (Vec<&ExprMethodCall>, &Expr) {
     }
 }
 
-/// The calls of SDKs in a chain, and in what it starts with; `uses` tells which crates there are.
+/// The calls of SDKs in a chain, and in what it starts with, by a crate that uses these others.
 pub(super) fn sdk_calls<'ast>(
     calls: &[&'ast ExprMethodCall],
     base: Option<&'ast ExprCall>,
-    uses: &dyn Fn(&str) -> bool,
+    uses: &BTreeSet<String>,
     constants: &Constants,
 ) -> Vec<SdkCall<'ast>> {
     let table = |calls: &[&ExprMethodCall]| {
@@ -75,7 +77,7 @@ pub(super) fn sdk_calls<'ast>(
     for (index, call) in calls.iter().enumerate() {
         let known = CALLS.iter().find_map(|(sdk, names)| {
             let name = names.iter().find(|name| call.method == **name)?;
-            (call.args.is_empty() && uses(sdk)).then_some(*name)
+            (call.args.is_empty() && uses.contains(*sdk)).then_some(*name)
         });
         let Some(name) = known else { continue };
         // What is said of it comes behind it.
@@ -95,7 +97,8 @@ pub(super) fn sdk_calls<'ast>(
         let last = |back: usize| segments.len().checked_sub(back).and_then(|index| segments.get(index));
         if let (Some(of), Some(builder)) = (last(2), last(1))
             && builder.ident == "builder"
-            && let Some((_, _, name)) = BUILDERS.iter().find(|(sdk, name, _)| of.ident == name && uses(sdk))
+            && let Some((_, _, name)) =
+                BUILDERS.iter().find(|(sdk, name, _)| of.ident == name && uses.contains(*sdk))
         {
             found.push(SdkCall { name, table: table(calls), at: &of.ident });
         }

@@ -277,11 +277,8 @@ impl<'ast> Visit<'ast> for Code<'_> {
     }
 
     fn visit_expr_call(&mut self, call: &'ast ExprCall) {
-        if let Some(kind) = events::of_call(call, self.constants) {
-            self.declare(kind, call.span());
-        }
         self.chain(&[], Some(call));
-        visit::visit_expr_call(self, call);
+        self.called(call);
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
@@ -293,13 +290,7 @@ impl<'ast> Visit<'ast> for Code<'_> {
         }
         match base {
             // It was looked at with the whole chain.
-            Expr::Call(made) => {
-                self.visit_expr(&made.func);
-                made.args.iter().for_each(|argument| self.visit_expr(argument));
-                if let Some(kind) = events::of_call(made, self.constants) {
-                    self.declare(kind, made.span());
-                }
-            }
+            Expr::Call(made) => self.called(made),
             base => self.visit_expr(base),
         }
     }
@@ -318,16 +309,20 @@ impl<'ast> Visit<'ast> for Code<'_> {
 }
 
 impl Code<'_> {
+    /// Notes what a call names, and goes on into it; chains are looked at by themselves.
+    fn called(&mut self, call: &ExprCall) {
+        if let Some(kind) = events::of_call(call, self.constants) {
+            self.declare(kind, call.span());
+        }
+        visit::visit_expr_call(self, call);
+    }
+
     fn chain(&mut self, calls: &[&ExprMethodCall], base: Option<&ExprCall>) {
-        let uses = |name: &str| self.member.uses.contains(name);
-        let found: Vec<(&'static str, Option<String>, Span)> =
-            calls::sdk_calls(calls, base, &uses, self.constants)
-                .into_iter()
-                .map(|call| (call.name, call.table, call.at.span()))
-                .collect();
-        for (call, table, span) in found {
-            let (by, at) = (self.member.declared.clone(), self.at(span));
-            self.facts.calls.push(Called { by, call, table, at });
+        let member = self.member;
+        for call in calls::sdk_calls(calls, base, &member.uses, self.constants) {
+            let at = self.at(call.at.span());
+            let by = member.declared.clone();
+            self.facts.calls.push(Called { by, call: call.name, table: call.table, at });
         }
     }
 }

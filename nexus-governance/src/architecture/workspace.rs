@@ -7,6 +7,7 @@ use super::declared::Declared;
 use super::facts::Dependency;
 use super::manifest::Manifest;
 use super::place::{At, Fault, shown};
+use crate::pointed::pointed;
 
 /// The crates of a workspace that say what they are.
 #[derive(Debug)]
@@ -160,14 +161,12 @@ fn broken(error: &cargo_metadata::Error) -> Unreadable {
     let cargo_metadata::Error::CargoMetadata { stderr } = error else {
         return Unreadable::Told(format!("cargo metadata: {error}"));
     };
-    let place = stderr.lines().find_map(|line| {
-        let mut parts = line.trim_start().strip_prefix("--> ")?.rsplitn(3, ':');
-        let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        Some(At { file: parts.next()?.to_owned(), line, column })
-    });
     let message = stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or(stderr.trim());
-    match place {
-        Some(at) => Unreadable::Broken(Fault::new(at, "invalid-manifest", message, "mend the file")),
+    match pointed(stderr) {
+        Some((file, line, column)) => {
+            let at = At { file: file.to_owned(), line, column };
+            Unreadable::Broken(Fault::new(at, "invalid-manifest", message, "mend the file"))
+        }
         None => Unreadable::Told(format!("cargo metadata: {}", stderr.trim())),
     }
 }

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use nexus_core::BoxError;
 
+use crate::pointed::pointed;
+
 /// What is wrong with a policy or with data, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyFault {
@@ -31,15 +33,9 @@ impl PolicyFault {
     /// What the engine says; it shows a place as `--> file:line:column`, and the message behind `error:`.
     pub(crate) fn of_engine(error: &dyn fmt::Display, otherwise: &str) -> Self {
         let text = error.to_string();
-        let place = text.lines().find_map(|line| {
-            let place = line.trim_start().strip_prefix("--> ")?;
-            let mut parts = place.rsplitn(3, ':');
-            let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            Some((parts.next()?.to_owned(), (line, column)))
-        });
         let message = text.rsplit_once("error: ").map_or(text.as_str(), |(_, message)| message).trim();
-        match place {
-            Some((file, place)) => Self::new(&file, place, message),
+        match pointed(&text) {
+            Some((file, line, column)) => Self::new(file, (line, column), message),
             None => Self::new(otherwise, (1, 1), message),
         }
     }
