@@ -257,7 +257,11 @@ impl EventStore for PostgresStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::least().with_conditions().with_several_streams().with_max_batch_bytes(MAX_BATCH_BYTES)
+        Capabilities::least()
+            .with_conditions()
+            .with_several_streams()
+            .with_ids_across_streams()
+            .with_max_batch_bytes(MAX_BATCH_BYTES)
     }
 }
 

@@ -233,7 +233,11 @@ impl EventStore for SqliteStore {
 
     fn capabilities(&self) -> Capabilities {
         // A row of SQLite's holds a billion bytes at most; the margin is for its other columns.
-        Capabilities::least().with_conditions().with_several_streams().with_max_batch_bytes(512 << 20)
+        Capabilities::least()
+            .with_conditions()
+            .with_several_streams()
+            .with_ids_across_streams()
+            .with_max_batch_bytes(512 << 20)
     }
 }
 

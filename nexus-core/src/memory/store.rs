@@ -146,7 +146,7 @@ impl EventStore for MemoryStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::least().with_conditions().with_several_streams()
+        Capabilities::least().with_conditions().with_several_streams().with_ids_across_streams()
     }
 }
 

@@ -29,7 +29,8 @@ pub type EventStream<'a> = BoxStream<'a, Result<RecordedEvent, StoreError>>;
 ///    (`versions_have_no_holes`, `concurrent_appends_leave_no_holes`, `a_missing_stream_is_empty`)
 /// 4. The identical list of event ids sent again to the same streams returns the first answer and stores
 ///    nothing, whatever the expected version; this is checked before the version and the condition. Any other
-///    reuse of a stored id is [`StoreError::Invalid`]. (`a_repeat_returns_the_first_answer`,
+///    reuse of a stored id is [`StoreError::Invalid`]: within the stream that has it, and across streams where
+///    [`Capabilities::ids_across_streams`] is declared. (`a_repeat_returns_the_first_answer`,
 ///    `a_repeat_is_recognised_after_later_appends`, `racing_repeats_are_stored_once`,
 ///    `any_other_reuse_of_an_id_is_invalid`)
 /// 7. What is read is exactly what was appended: any JSON text, Unicode, 64-bit integers, microseconds.

@@ -6,7 +6,9 @@ use crate::memory::MemoryStore;
 use crate::port::EventStore;
 use crate::testing::StoreFixture;
 use crate::testing::samples::{Lab, all, events, ids, version, versions};
-use crate::vocabulary::{AppendBatch, NewEvent, ReadOptions, RecordedEvent, StoreError, StreamVersion};
+use crate::vocabulary::{
+    AppendBatch, NewEvent, ReadOptions, RecordedEvent, StoreError, StreamAppend, StreamVersion,
+};
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -117,6 +119,11 @@ impl<S: EventStore> Pair<'_, S> {
                 let Some(sent) = self.earlier(*earlier) else { return Ok(()) };
                 let mut reused: Vec<NewEvent> = sent.events().skip(*skip).cloned().collect();
                 reused.extend(events(*more));
+                let of_stream = |part: &StreamAppend| *part.stream() == model_stream(*stream);
+                if !self.store.capabilities().ids_across_streams() && !sent.parts().iter().all(of_stream) {
+                    // Elsewhere they may be taken for new ones.
+                    return Ok(());
+                }
                 if let Some(batch) = self.with_part(None, *stream, Belief::Any, reused).await {
                     self.append(batch).await?;
                 }

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 
 use crate::port::EventStore;
-use crate::testing::StoreFixture;
 use crate::testing::samples::{Lab, batch, event_id, event_type, events, stored, stream};
+use crate::testing::{StoreFixture, samples};
 use crate::vocabulary::{
     AppendBatch, AppendCondition, ExpectedVersion, InvalidAppend, NewEvent, Payload, Query, StoreError,
     StreamId,
@@ -18,6 +18,16 @@ pub async fn a_batch_over_the_limit_is_refused<F: StoreFixture>() {
     if let Some(limit) = capabilities.max_batch_bytes() {
         refuse_too_large(&lab, heavy(&stream, limit + 1), limit).await;
     }
+    if let Some(limit) = capabilities.max_stream_bytes() {
+        refuse_too_large(&lab, heavy(&stream, limit + 1), limit).await;
+    }
+    if let Some(limit) = capabilities.max_streams() {
+        let one_more = (0..limit).fold(batch(&stream, ExpectedVersion::Any, events(1)), |batch, number| {
+            let other = samples::stream(format_args!("large-{number}"));
+            batch.and(other, ExpectedVersion::Any, events(1)).expect("valid")
+        });
+        refuse_too_large(&lab, one_more, limit).await;
+    }
     assert_eq!(lab.stored(&stream).await, []);
 
     // What is within the limits is taken: as much as is declared, or a few megabytes.
@@ -25,7 +35,8 @@ pub async fn a_batch_over_the_limit_is_refused<F: StoreFixture>() {
         .max_batch_events()
         .map_or(1_000, |limit| usize::try_from(limit.min(1_000)).expect("small"));
     stored(lab.store.append(batch(&stream, ExpectedVersion::NoStream, events(count))).await);
-    let bytes = capabilities.max_batch_bytes().unwrap_or(u64::MAX).min(4 << 20);
+    let limits = [capabilities.max_batch_bytes(), capabilities.max_stream_bytes()];
+    let bytes = limits.into_iter().flatten().min().unwrap_or(u64::MAX).min(4 << 20);
     stored(lab.store.append(heavy(&stream, bytes)).await);
     assert!(lab.stored(&stream).await.len() > count);
 }
