@@ -2,10 +2,16 @@
 //! removed when they are dropped.
 
 mod binaries;
+mod dynoxide;
+mod ministack;
 mod moto;
 mod port;
 mod postgres;
+mod python;
+mod server;
 
 pub use binaries::{PostgresBinaries, Release};
+pub use dynoxide::Dynoxide;
+pub use ministack::Ministack;
 pub use moto::Moto;
 pub use postgres::{Postgres, Setting};
