@@ -3,8 +3,8 @@
 use cargo_metadata::Metadata;
 
 /// What a program, a test or a benchmark needs does not bind the libraries' users.
-const LIBRARIES: [&str; 5] =
-    ["nexus-core", "nexus-governance", "nexus-macros", "nexus-postgres", "nexus-sqlite"];
+const LIBRARIES: [&str; 6] =
+    ["nexus-core", "nexus-dynamodb", "nexus-governance", "nexus-macros", "nexus-postgres", "nexus-sqlite"];
 
 pub(crate) fn violations(metadata: &Metadata) -> Vec<String> {
     let workspace = metadata.workspace_packages();

@@ -1,0 +1,46 @@
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(4);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long what met others is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry(Duration);
+
+impl Retry {
+    pub(crate) fn for_up_to(time: Duration) -> Self {
+        Self(time)
+    }
+
+    pub(crate) fn start(self) -> Retries {
+        let pauses = ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(SHORTEST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times()
+            .build();
+        Retries { pauses, end: Instant::now() + self.0 }
+    }
+}
+
+/// The tries of one call.
+pub(crate) struct Retries {
+    pauses: ExponentialBackoff,
+    end: Instant,
+}
+
+impl Retries {
+    /// Waits before the next try; whether there is one.
+    pub(crate) async fn again(&mut self) -> bool {
+        let now = Instant::now();
+        if now >= self.end {
+            return false;
+        }
+        let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+        tokio::time::sleep_until((now + pause).min(self.end)).await;
+        true
+    }
+}

@@ -1,0 +1,120 @@
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
+    StreamSpecification, StreamViewType, Tag, TimeToLiveSpecification,
+};
+use nexus_core::BoxError;
+
+use super::{Layout, check, of_events};
+use crate::client::Client;
+use crate::config::DynamoConfig;
+use crate::error::{OpenError, told};
+
+/// How tables are made.
+///
+/// ```
+/// use nexus_dynamodb::TableOptions;
+///
+/// let options = TableOptions::default().tag("team", "shop").recoverable().protected();
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TableOptions {
+    tags: Vec<(String, String)>,
+    recoverable: bool,
+    protected: bool,
+}
+
+impl TableOptions {
+    /// With a tag more.
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.push((key.into(), value.into()));
+        self
+    }
+
+    /// The tables can be brought back to any second of the last 35 days, at a price by size.
+    #[must_use]
+    pub fn recoverable(self) -> Self {
+        Self { recoverable: true, ..self }
+    }
+
+    /// The tables cannot be deleted before somebody takes that back.
+    #[must_use]
+    pub fn protected(self) -> Self {
+        Self { protected: true, ..self }
+    }
+}
+
+/// Makes the tables that `config` names, with capacity on demand, and waits until they can be used. Those that are there already are
+/// checked, and otherwise left as they are.
+///
+/// `deploy/dynamodb.yaml` has the same tables as a CloudFormation template.
+///
+/// # Errors
+/// A table of the name is something else ([`OpenError::Differs`]), or DynamoDB refuses or does not answer.
+pub async fn create_tables(config: &DynamoConfig, options: &TableOptions) -> Result<(), OpenError> {
+    let client = config.client().await;
+    for (table, layout) in [(config.tables.events_table(), of_events())] {
+        create(&client, table, &layout, options).await?;
+        check(&client, table, &layout).await?;
+    }
+    Ok(())
+}
+
+async fn create(
+    client: &Client,
+    table: &str,
+    layout: &Layout,
+    options: &TableOptions,
+) -> Result<(), OpenError> {
+    let failed =
+        |source: BoxError| OpenError::Unavailable { attempted: format!("make table {table}"), source };
+    let unbuilt = |error: aws_sdk_dynamodb::error::BuildError| failed(error.into());
+    let keys = [(KeyType::Hash, &layout.partition_key), (KeyType::Range, &layout.sort_key)];
+    let mut call = client
+        .dynamo
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .deletion_protection_enabled(options.protected);
+    for (kind, (name, attribute)) in keys {
+        let key =
+            KeySchemaElement::builder().attribute_name(*name).key_type(kind).build().map_err(unbuilt)?;
+        let attribute =
+            AttributeDefinition::builder().attribute_name(*name).attribute_type(attribute.clone());
+        call = call.key_schema(key).attribute_definitions(attribute.build().map_err(unbuilt)?);
+    }
+    if layout.streams {
+        let stream =
+            StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+        call = call.stream_specification(stream.build().map_err(unbuilt)?);
+    }
+    for (key, value) in &options.tags {
+        call = call.tags(Tag::builder().key(key).value(value).build().map_err(unbuilt)?);
+    }
+    match call.send().await {
+        Ok(_) => {}
+        Err(error)
+            if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
+        {
+            return Ok(());
+        }
+        Err(error) => return Err(failed(told(error))),
+    }
+    // Neither can be said while the table is being made.
+    let made = Layout { expires: None, ..layout.clone() };
+    check(client, table, &made).await?;
+    if let Some(attribute) = layout.expires {
+        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
+        let call = client.dynamo.update_time_to_live().table_name(table);
+        let call = call.time_to_live_specification(expiry.build().map_err(unbuilt)?);
+        call.send().await.map_err(|error| failed(told(error)))?;
+    }
+    if options.recoverable {
+        let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
+        let call = client.dynamo.update_continuous_backups().table_name(table);
+        let call = call.point_in_time_recovery_specification(recovery.build().map_err(unbuilt)?);
+        call.send().await.map_err(|error| failed(told(error)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! The backend on two stand-ins for DynamoDB; `cargo xtask test` starts them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod appends;
+mod conformance;
+mod prices;
+mod support;
+mod tables;
