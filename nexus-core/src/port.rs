@@ -24,7 +24,8 @@ pub use guard::{Approval, CommandGuard, CommandRefusal, OfferedCommand};
 pub use log::EventLog;
 pub use pages::{Page, pages};
 pub use projection_store::{
-    Comparison, ProjectionStore, ProjectionTransaction, ReadModelStore, Space, UnitOfWork, WorkError,
+    Comparison, ProjectionStore, ProjectionTransaction, ReadModelStore, Space, TransactionTooLarge,
+    UnitOfWork, WorkError,
 };
 pub use snapshots::SnapshotStore;
 pub use store::{EventStore, EventStream};

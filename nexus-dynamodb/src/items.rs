@@ -142,7 +142,7 @@ impl NewCommit<'_> {
 }
 
 /// As DynamoDB counts: names and values; numbers by two digits a byte.
-fn size(item: &Item) -> u64 {
+pub(crate) fn size(item: &Item) -> u64 {
     let of = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,

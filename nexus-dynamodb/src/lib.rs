@@ -41,9 +41,11 @@
 mod client;
 mod config;
 mod consumed;
+mod documents;
 mod error;
 mod items;
 mod on_task;
+mod projections;
 mod reader;
 mod retry;
 mod store;
@@ -56,5 +58,6 @@ pub use aws_config;
 pub use config::DynamoConfig;
 pub use consumed::CapacityUnits;
 pub use error::OpenError;
+pub use projections::DynamoProjections;
 pub use store::DynamoStore;
 pub use tables::{TableNames, TableOptions, create_tables};

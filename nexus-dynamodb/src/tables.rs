@@ -9,7 +9,7 @@ pub(crate) use check::check;
 pub use create::{TableOptions, create_tables};
 
 use crate::error::OpenError;
-use crate::items;
+use crate::{documents, items};
 
 /// What the tables of a store are called.
 ///
@@ -88,6 +88,16 @@ pub(crate) struct Layout {
     streams: bool,
     /// After which attribute's time items are removed.
     expires: Option<&'static str>,
+}
+
+/// Of the table with read models, and what is noted with them.
+pub(crate) fn of_projections() -> Layout {
+    Layout {
+        partition_key: (documents::PLACE, ScalarAttributeType::S),
+        sort_key: (documents::KEY, ScalarAttributeType::S),
+        streams: false,
+        expires: None,
+    }
 }
 
 /// Of the table with the events.

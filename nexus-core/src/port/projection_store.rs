@@ -35,6 +35,8 @@ impl fmt::Display for Space {
 #[async_trait]
 pub trait UnitOfWork<Tx: ?Sized>: Send + 'static {
     /// Does it. `Ok` commits, an error takes everything back.
+    ///
+    /// It is called again where what it did was taken back in favour of another transaction: it starts from the beginning then.
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError>;
 }
 
@@ -57,6 +59,18 @@ pub enum WorkError {
     /// The store failed. Where that was while committing, the work may have been committed after all.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A transaction has written more than its store takes at once. What it did has to be done in several.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a transaction has {found} {unit}: this store takes {limit} at most")]
+pub struct TransactionTooLarge {
+    /// What was counted: documents, bytes.
+    pub unit: &'static str,
+    /// How many there are.
+    pub found: u64,
+    /// How many there may be.
+    pub limit: u64,
 }
 
 /// Where notes about projections are kept, in spaces: see [`ReadModelStore`] for read models.
@@ -91,6 +105,12 @@ pub trait ProjectionStore: fmt::Debug + Send + Sync + 'static {
         collection: &Collection,
         range: &KeyRange,
     ) -> Result<Vec<Document>, StoreError>;
+
+    /// How many documents one transaction can write, notes among them; `None`, as it is unless told otherwise: as many as one likes.
+    /// Who writes more is refused with [`TransactionTooLarge`] in a [`WorkError::Failed`].
+    fn max_documents(&self) -> Option<usize> {
+        None
+    }
 
     /// Removes a space and all in it; nothing happens where it does not exist. (`a_removed_space_is_empty`)
     async fn remove(&self, space: &Space) -> Result<(), StoreError>;
@@ -171,6 +191,10 @@ impl<S: ProjectionStore + ?Sized> ProjectionStore for Arc<S> {
         range: &KeyRange,
     ) -> Result<Vec<Document>, StoreError> {
         (**self).list(space, collection, range).await
+    }
+
+    fn max_documents(&self) -> Option<usize> {
+        (**self).max_documents()
     }
 
     async fn remove(&self, space: &Space) -> Result<(), StoreError> {

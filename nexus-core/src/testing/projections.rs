@@ -64,18 +64,19 @@ fn space(number: u32) -> Space {
 }
 
 /// Work that is written as a closure.
-struct Closure<F>(Option<F>);
+struct Closure<F>(F);
 
 #[async_trait]
 impl<F, Tx> UnitOfWork<Tx> for Closure<F>
 where
     Tx: ?Sized + 'static,
     F: for<'a> FnOnce(&'a mut dyn ProjectionTransaction<Tx>) -> BoxFuture<'a, Result<(), WorkError>>
+        + Clone
         + Send
         + 'static,
 {
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
-        (self.0.take().expect("work is done once"))(transaction).await
+        (self.0.clone())(transaction).await
     }
 }
 
@@ -83,10 +84,11 @@ where
 fn work<F>(closure: F) -> Box<dyn UnitOfWork<DocumentTx>>
 where
     F: for<'a> FnOnce(&'a mut dyn ProjectionTransaction<DocumentTx>) -> BoxFuture<'a, Result<(), WorkError>>
+        + Clone
         + Send
         + 'static,
 {
-    Box::new(Closure(Some(closure)))
+    Box::new(Closure(closure))
 }
 
 async fn transact<F>(
@@ -96,6 +98,7 @@ async fn transact<F>(
 ) -> Result<(), WorkError>
 where
     F: for<'a> FnOnce(&'a mut dyn ProjectionTransaction<DocumentTx>) -> BoxFuture<'a, Result<(), WorkError>>
+        + Clone
         + Send
         + 'static,
 {

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
 };
 use nexus_core::BoxError;
 
-use super::{Layout, check, of_events};
+use super::{Layout, check, of_events, of_projections};
 use crate::client::Client;
 use crate::config::DynamoConfig;
 use crate::error::{OpenError, told};
@@ -54,7 +54,10 @@ impl TableOptions {
 /// A table of the name is something else ([`OpenError::Differs`]), or DynamoDB refuses or does not answer.
 pub async fn create_tables(config: &DynamoConfig, options: &TableOptions) -> Result<(), OpenError> {
     let client = config.client().await;
-    for (table, layout) in [(config.tables.events_table(), of_events())] {
+    let tables = &config.tables;
+    for (table, layout) in
+        [(tables.events_table(), of_events()), (tables.projections_table(), of_projections())]
+    {
         create(&client, table, &layout, options).await?;
         check(&client, table, &layout).await?;
     }

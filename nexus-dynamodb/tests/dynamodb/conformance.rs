@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use nexus_core::Clock;
-use nexus_core::testing::StoreFixture;
-use nexus_dynamodb::{DynamoConfig, DynamoStore};
+use nexus_core::testing::{ProjectionFixture, StoreFixture};
+use nexus_dynamodb::{DynamoConfig, DynamoProjections, DynamoStore};
 
 use crate::support::{Dynoxide, Ministack, Server, house};
 
@@ -26,6 +26,23 @@ impl<S: Server> StoreFixture for Dynamo<S> {
     }
 }
 
+struct ReadModels<S> {
+    config: DynamoConfig,
+    server: PhantomData<S>,
+}
+
+impl<S: Server> ProjectionFixture for ReadModels<S> {
+    type Store = DynamoProjections;
+
+    async fn start() -> Self {
+        Self { config: house::<S>().await, server: PhantomData }
+    }
+
+    async fn open(&self) -> DynamoProjections {
+        DynamoProjections::open_with(self.config.clone()).await.expect("the table can be used")
+    }
+}
+
 macro_rules! conformance {
     ($module:ident, $server:ty) => {
         mod $module {
@@ -34,6 +51,31 @@ macro_rules! conformance {
             mod store {
                 use super::*;
                 nexus_core::event_store_conformance!(Dynamo<$server>);
+            }
+
+            mod documents {
+                use super::*;
+                nexus_core::document_conformance!(ReadModels<$server>);
+            }
+
+            mod transactions {
+                use super::*;
+                nexus_core::projection_transaction_conformance!(ReadModels<$server>);
+            }
+
+            mod leases {
+                use super::*;
+                nexus_core::lease_conformance!(ReadModels<$server>);
+            }
+
+            mod dead_letters {
+                use super::*;
+                nexus_core::dead_letter_conformance!(ReadModels<$server>);
+            }
+
+            mod timers {
+                use super::*;
+                nexus_core::timer_conformance!(ReadModels<$server>);
             }
         }
     };

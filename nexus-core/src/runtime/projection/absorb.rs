@@ -10,7 +10,7 @@ use super::commit::{Committing, Plan, Role, Stop, roles};
 use super::letters::DeadLetter;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
-use crate::port::WorkError;
+use crate::port::{TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
 use crate::vocabulary::{Position, RecordedEvent, StoreError};
 
@@ -25,6 +25,8 @@ pub(super) enum Committed {
         error: String,
         /// Those before this one have had their effects.
         reached: usize,
+        /// They are only too many for one transaction.
+        are_too_many: bool,
     },
 }
 
@@ -64,18 +66,27 @@ where
         let (mut one_by_one, mut effected) = (false, 0);
         while from < end {
             let mut plan = self.plan(&events, roles.clone());
-            let to = if one_by_one { from + 1 } else { end };
+            let to = if one_by_one { from + 1 } else { end.min(from.saturating_add(self.together)) };
             (plan.range, plan.handled, plan.effected) = (from..to, from, effected);
             plan.through = if to == end { through } else { events[to - 1].position() };
             let (mut failed, mut error) = match self.commit(plan).await? {
                 Committed::Yes { reached } => {
+                    // A little more the next time, where there is a limit.
+                    if to - from == self.together {
+                        self.together += self.together / 32 + 1;
+                    }
                     from = reached.max(from);
                     continue;
                 }
                 Committed::Not { index, error } => (index, error),
                 Committed::NotTogether { error, .. } if to - from == 1 => (from, error),
-                Committed::NotTogether { reached, .. } => {
-                    (one_by_one, effected) = (true, effected.max(reached));
+                Committed::NotTogether { reached, are_too_many, .. } => {
+                    effected = effected.max(reached);
+                    if are_too_many {
+                        self.together = (to - from) / 2;
+                    } else {
+                        one_by_one = true;
+                    }
                     continue;
                 }
             };
@@ -179,9 +190,12 @@ where
             },
             Err(other) => {
                 let error = telemetry::chain(&*other);
-                tracing::warn!(projection = %self.shared.name, error, "a transaction was refused");
-                self.view(|view| view.error = Some(error.clone()));
-                Ok(Committed::NotTogether { error, reached })
+                let are_too_many = other.is::<TransactionTooLarge>();
+                if !are_too_many {
+                    tracing::warn!(projection = %self.shared.name, error, "a transaction was refused");
+                    self.view(|view| view.error = Some(error.clone()));
+                }
+                Ok(Committed::NotTogether { error, reached, are_too_many })
             }
         }
     }

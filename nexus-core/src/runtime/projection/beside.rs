@@ -113,6 +113,7 @@ where
                     if self.has_changed().await? {
                         return Ok(Next::Again);
                     }
+                    beat.reset();
                     let target = Some(target);
                     self.view(|view| view.activity = Activity::Building { target });
                 },
@@ -271,9 +272,9 @@ where
         let (store, space) = (&*self.shared.store, old.space(&self.shared.name));
         let state = State::find(store, &space).await?.unwrap_or_default();
         let is_owed = |letter: &DeadLetter| letter.owed.is_some() || state.effects.of(&letter.event);
-        let (mut after, mut last_stream) = (None, None);
+        let (mut after, mut last_stream, at_once) = (None, None, self.letters_at_once());
         loop {
-            let page: Vec<(String, DeadLetter)> = LETTERS.page(store, &space, "", after, PAGE).await?;
+            let page: Vec<(String, DeadLetter)> = LETTERS.page(store, &space, "", after, at_once).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let now = self.now();
@@ -302,11 +303,17 @@ where
         }
     }
 
+    /// So many go into one transaction.
+    fn letters_at_once(&self) -> usize {
+        self.shared.store.max_documents().map_or(PAGE, |most| PAGE.min((most / 2).max(1)))
+    }
+
     /// An earlier attempt to switch may have got no further than this.
     async fn forget_what_is_owed(&self) -> Result<(), Trouble> {
         let (store, space, mut after) = (&*self.shared.store, self.space(), None);
+        let at_once = self.letters_at_once();
         loop {
-            let page: Vec<(String, DeadLetter)> = LETTERS.page(store, &space, "", after, PAGE).await?;
+            let page: Vec<(String, DeadLetter)> = LETTERS.page(store, &space, "", after, at_once).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             note(store, &space, move |notes| {

@@ -126,7 +126,7 @@ pub(super) async fn all(
 pub(super) async fn change<T>(
     store: &(impl ProjectionStore + ?Sized),
     name: &ProjectionName,
-    change: impl FnOnce(&mut Entry) -> Result<T, ProjectionsError> + Send + 'static,
+    change: impl FnOnce(&mut Entry) -> Result<T, ProjectionsError> + Clone + Send + 'static,
 ) -> Result<T, ProjectionsError>
 where
     T: Send + 'static,

@@ -231,6 +231,8 @@ where
         let mut index = plan.handled.max(plan.range.start);
         let handled = AssertUnwindSafe(handle(&mut *projection, plan, &mut index, transaction.read_model()));
         let stopped = caught(handled).await;
+        // Where it is done once more, what has had its effect has none again.
+        plan.effected = plan.effected.max(index);
         // Effects that were kept back are due whether the rest is taken back or not. Where it fails, nobody knows which event
         // is at fault: each is tried by itself.
         let finished = caught(AssertUnwindSafe(projection.finish(transaction.read_model())));

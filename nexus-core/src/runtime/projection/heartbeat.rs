@@ -110,6 +110,7 @@ where
     where
         T: Send + 'static,
         Work: for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>>
+            + Clone
             + Send
             + 'static,
     {

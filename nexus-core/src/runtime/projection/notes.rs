@@ -205,11 +205,13 @@ pub(in crate::runtime) async fn note<T, Work>(
 ) -> Result<T, ProjectionsError>
 where
     T: Send + 'static,
-    Work:
-        for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>> + Send + 'static,
+    Work: for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>>
+        + Clone
+        + Send
+        + 'static,
 {
     let answer = Arc::new(Mutex::new(None));
-    let noting = Noting { work: Some(work), answer: Arc::clone(&answer) };
+    let noting = Noting { work, answer: Arc::clone(&answer) };
     let done = store.note(space, Box::new(noting)).await;
     let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (done, answer) {
@@ -231,7 +233,8 @@ struct NotDone;
 struct Refused;
 
 struct Noting<T, Work> {
-    work: Option<Work>,
+    /// Done once more, by a copy, where it was taken back.
+    work: Work,
     answer: Arc<Mutex<Option<Result<T, ProjectionsError>>>>,
 }
 
@@ -239,11 +242,13 @@ struct Noting<T, Work> {
 impl<T, Work> UnitOfWork<()> for Noting<T, Work>
 where
     T: Send + 'static,
-    Work:
-        for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>> + Send + 'static,
+    Work: for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>>
+        + Clone
+        + Send
+        + 'static,
 {
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<()>) -> Result<(), WorkError> {
-        let Some(work) = self.work.take() else { return Err(WorkError::Failed(NotDone.into())) };
+        let work = self.work.clone();
         let answer = work(transaction.notes()).await;
         let committed = if answer.is_ok() { Ok(()) } else { Err(WorkError::Failed(Refused.into())) };
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);

@@ -254,6 +254,7 @@ where
                 parked: std::collections::HashMap::new(),
                 passed: None,
                 is_live: false,
+                together: usize::MAX,
             };
             workers.spawn(worker.run());
         }

@@ -63,6 +63,8 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     /// Handled, but not noted since then: only events of others were passed over.
     pub(super) passed: Option<(Position, Instant)>,
     pub(super) is_live: bool,
+    /// So many events go into one transaction at most: fewer, where its store takes no more.
+    pub(super) together: usize,
 }
 
 /// What comes after a turn.
@@ -209,7 +211,13 @@ where
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return Ok(Next::Stopped),
-                _ = beat.tick() => if self.has_changed().await? { return Ok(Next::Again) },
+                _ = beat.tick() => {
+                    if self.has_changed().await? {
+                        return Ok(Next::Again);
+                    }
+                    // However long that took, there is time for events before the next one.
+                    beat.reset();
+                },
                 () = nudge.notified() => if self.has_changed().await? { return Ok(Next::Again) },
                 () = after(due) => self.retry_due().await?,
                 chunk = chunks.next() => match chunk {

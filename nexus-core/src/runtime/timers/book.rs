@@ -239,6 +239,8 @@ impl Timers {
         if self.next().await?.is_none_or(|next| next > now) {
             return Ok(Vec::new());
         }
+        // Each writes three documents.
+        let limit = self.store.max_documents().map_or(limit, |most| limit.min((most / 4).max(1)));
         self.note(move |notes| {
             async move {
                 let mut taken = Vec::new();
@@ -291,7 +293,7 @@ impl Timers {
     async fn change(
         &self,
         in_hand: &InHand,
-        change: impl FnOnce(Kept) -> Option<Kept> + Send + 'static,
+        change: impl FnOnce(Kept) -> Option<Kept> + Clone + Send + 'static,
     ) -> Result<(), TimersError> {
         let InHand { timer, set, owner } = in_hand.clone();
         self.note(move |notes| {
@@ -314,6 +316,7 @@ impl Timers {
     where
         T: Send + 'static,
         Work: for<'a> FnOnce(&'a mut dyn Documents) -> futures::future::BoxFuture<'a, Result<T, StoreError>>
+            + Clone
             + Send
             + 'static,
     {
