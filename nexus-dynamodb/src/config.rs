@@ -32,6 +32,7 @@ pub struct DynamoConfig {
     pub(crate) retry_for: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) known_streams: u64,
+    pub(crate) snapshots_live_for: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     client: Arc<OnceCell<Client>>,
     consumed: Consumed,
@@ -56,6 +57,7 @@ impl DynamoConfig {
             retry_for: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(3),
             known_streams: 100_000,
+            snapshots_live_for: Duration::from_secs(365 * 24 * 3_600),
             clock: Arc::new(SystemClock),
             client: Arc::default(),
             consumed: Consumed::default(),
@@ -106,6 +108,13 @@ impl DynamoConfig {
     #[must_use]
     pub fn known_streams(self, streams: u64) -> Self {
         Self { known_streams: streams, ..self }
+    }
+
+    /// How long after it was taken a snapshot may be removed by DynamoDB itself, which costs nothing: a year unless told otherwise. What
+    /// is told to [`Snapshots`](nexus_core::Snapshots) holds beside that.
+    #[must_use]
+    pub fn snapshots_live_for(self, time: Duration) -> Self {
+        Self { snapshots_live_for: time, ..self }
     }
 
     /// Where the times of recording come from: the system's clock unless told otherwise.

@@ -9,7 +9,7 @@ pub(crate) use check::check;
 pub use create::{TableOptions, create_tables};
 
 use crate::error::OpenError;
-use crate::{documents, items};
+use crate::{documents, items, snapshots};
 
 /// What the tables of a store are called.
 ///
@@ -88,6 +88,34 @@ pub(crate) struct Layout {
     streams: bool,
     /// After which attribute's time items are removed.
     expires: Option<&'static str>,
+    /// Another order that some items have.
+    index: Option<Index>,
+}
+
+/// Some items of a table in another order.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    pub(crate) name: &'static str,
+    partition_key: (&'static str, ScalarAttributeType),
+    sort_key: (&'static str, ScalarAttributeType),
+    /// What it holds besides keys.
+    includes: &'static str,
+}
+
+/// Of the table with snapshots.
+pub(crate) fn of_snapshots() -> Layout {
+    Layout {
+        partition_key: (snapshots::STREAM, ScalarAttributeType::S),
+        sort_key: (snapshots::SHAPE, ScalarAttributeType::S),
+        streams: false,
+        expires: Some(snapshots::EXPIRES),
+        index: Some(Index {
+            name: snapshots::BY_AGE,
+            partition_key: (snapshots::ALL, ScalarAttributeType::S),
+            sort_key: (snapshots::TAKEN_AT, ScalarAttributeType::N),
+            includes: snapshots::BYTES,
+        }),
+    }
 }
 
 /// Of the table with read models, and what is noted with them.
@@ -97,6 +125,7 @@ pub(crate) fn of_projections() -> Layout {
         sort_key: (documents::KEY, ScalarAttributeType::S),
         streams: false,
         expires: None,
+        index: None,
     }
 }
 
@@ -107,5 +136,6 @@ pub(crate) fn of_events() -> Layout {
         sort_key: (items::FIRST, ScalarAttributeType::N),
         streams: true,
         expires: None,
+        index: None,
     }
 }

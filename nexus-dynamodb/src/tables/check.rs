@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{KeyType, StreamViewType, TableDescription, TableStatus, TimeToLiveStatus};
 use tokio::time::Instant;
 
-use super::Layout;
+use super::{Index, Layout};
 use crate::client::Client;
 use crate::error::{OpenError, told};
 
@@ -43,6 +43,9 @@ pub(crate) async fn check(client: &Client, table: &str, layout: &Layout) -> Resu
             return Err(differs(table, what, found, needed));
         }
     }
+    if let Some(index) = &layout.index {
+        check_index(table, &found, index)?;
+    }
     if layout.streams {
         let specification = found.stream_specification();
         let view = specification
@@ -57,6 +60,21 @@ pub(crate) async fn check(client: &Client, table: &str, layout: &Layout) -> Resu
         check_expiry(client, table, attribute).await?;
     }
     Ok(())
+}
+
+fn check_index(table: &str, found: &TableDescription, index: &Index) -> Result<(), OpenError> {
+    let needed = format!("{} by {} and {}", index.name, index.partition_key.0, index.sort_key.0);
+    let indexes = found.global_secondary_indexes();
+    let described = indexes.iter().find(|described| described.index_name() == Some(index.name));
+    let found = described.map_or_else(
+        || "not there".to_owned(),
+        |described| {
+            let key = |kind| described.key_schema().iter().find(|key| *key.key_type() == kind);
+            let name = |kind| key(kind).map_or("nothing", |key| key.attribute_name());
+            format!("{} by {} and {}", index.name, name(KeyType::Hash), name(KeyType::Range))
+        },
+    );
+    if found == needed { Ok(()) } else { Err(differs(table, "index", found, needed)) }
 }
 
 async fn check_expiry(client: &Client, table: &str, attribute: &'static str) -> Result<(), OpenError> {

@@ -1,11 +1,12 @@
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
-    StreamSpecification, StreamViewType, Tag, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    PointInTimeRecoverySpecification, Projection, ProjectionType, StreamSpecification, StreamViewType, Tag,
+    TimeToLiveSpecification,
 };
 use nexus_core::BoxError;
 
-use super::{Layout, check, of_events, of_projections};
+use super::{Layout, check, of_events, of_projections, of_snapshots};
 use crate::client::Client;
 use crate::config::DynamoConfig;
 use crate::error::{OpenError, told};
@@ -55,9 +56,11 @@ impl TableOptions {
 pub async fn create_tables(config: &DynamoConfig, options: &TableOptions) -> Result<(), OpenError> {
     let client = config.client().await;
     let tables = &config.tables;
-    for (table, layout) in
-        [(tables.events_table(), of_events()), (tables.projections_table(), of_projections())]
-    {
+    for (table, layout) in [
+        (tables.events_table(), of_events()),
+        (tables.projections_table(), of_projections()),
+        (tables.snapshots_table(), of_snapshots()),
+    ] {
         create(&client, table, &layout, options).await?;
         check(&client, table, &layout).await?;
     }
@@ -73,19 +76,34 @@ async fn create(
     let failed =
         |source: BoxError| OpenError::Unavailable { attempted: format!("make table {table}"), source };
     let unbuilt = |error: aws_sdk_dynamodb::error::BuildError| failed(error.into());
-    let keys = [(KeyType::Hash, &layout.partition_key), (KeyType::Range, &layout.sort_key)];
     let mut call = client
         .dynamo
         .create_table()
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
         .deletion_protection_enabled(options.protected);
-    for (kind, (name, attribute)) in keys {
-        let key =
-            KeySchemaElement::builder().attribute_name(*name).key_type(kind).build().map_err(unbuilt)?;
+    let key = |(name, _): &(&str, _), kind| {
+        KeySchemaElement::builder().attribute_name(*name).key_type(kind).build().map_err(unbuilt)
+    };
+    let (partition, sort) = (&layout.partition_key, &layout.sort_key);
+    call = call.key_schema(key(partition, KeyType::Hash)?).key_schema(key(sort, KeyType::Range)?);
+    let indexed = layout.index.iter().flat_map(|index| [&index.partition_key, &index.sort_key]);
+    for (name, attribute) in [partition, sort].into_iter().chain(indexed) {
         let attribute =
             AttributeDefinition::builder().attribute_name(*name).attribute_type(attribute.clone());
-        call = call.key_schema(key).attribute_definitions(attribute.build().map_err(unbuilt)?);
+        call = call.attribute_definitions(attribute.build().map_err(unbuilt)?);
+    }
+    if let Some(index) = &layout.index {
+        let projection = Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .non_key_attributes(index.includes)
+            .build();
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(index.name)
+            .key_schema(key(&index.partition_key, KeyType::Hash)?)
+            .key_schema(key(&index.sort_key, KeyType::Range)?)
+            .projection(projection);
+        call = call.global_secondary_indexes(index.build().map_err(unbuilt)?);
     }
     if layout.streams {
         let stream =

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use nexus_core::Clock;
-use nexus_core::testing::{ProjectionFixture, StoreFixture};
-use nexus_dynamodb::{DynamoConfig, DynamoProjections, DynamoStore};
+use nexus_core::testing::{ProjectionFixture, SnapshotFixture, StoreFixture};
+use nexus_dynamodb::{DynamoConfig, DynamoProjections, DynamoSnapshots, DynamoStore};
 
 use crate::support::{Dynoxide, Ministack, Server, house};
 
@@ -23,6 +23,14 @@ impl<S: Server> StoreFixture for Dynamo<S> {
 
     async fn open(&self) -> DynamoStore {
         DynamoStore::open_with(self.config.clone()).await.expect("the store opens")
+    }
+}
+
+impl<S: Server> SnapshotFixture for Dynamo<S> {
+    type Snapshots = DynamoSnapshots;
+
+    async fn snapshots(&self) -> DynamoSnapshots {
+        DynamoSnapshots::open_with(self.config.clone()).await.expect("the table can be used")
     }
 }
 
@@ -71,6 +79,11 @@ macro_rules! conformance {
             mod dead_letters {
                 use super::*;
                 nexus_core::dead_letter_conformance!(ReadModels<$server>);
+            }
+
+            mod snapshots {
+                use super::*;
+                nexus_core::snapshot_conformance!(Dynamo<$server>);
             }
 
             mod timers {
