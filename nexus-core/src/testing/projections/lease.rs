@@ -201,6 +201,10 @@ impl<S: ProjectionStore> ProjectionStore for Gated<S> {
         self.inner.list(space, collection, range).await
     }
 
+    fn max_documents(&self) -> Option<usize> {
+        self.inner.max_documents()
+    }
+
     async fn remove(&self, space: &Space) -> Result<(), StoreError> {
         self.inner.remove(space).await
     }

@@ -158,6 +158,10 @@ impl<R: ReadModelStore<DocumentTx>> ProjectionStore for DoomedReadModels<R> {
         self.0.list(space, of, range).await
     }
 
+    fn max_documents(&self) -> Option<usize> {
+        self.0.max_documents()
+    }
+
     async fn remove(&self, space: &Space) -> Result<(), StoreError> {
         self.0.remove(space).await
     }
