@@ -6,6 +6,7 @@ mod projections {
     mod batches;
     mod completeness;
     mod effects;
+    mod following;
     mod health;
     mod inline;
     mod rebuild;

@@ -23,13 +23,16 @@ mod retry;
 mod runner;
 mod running;
 mod settings;
+mod source;
 mod state;
 mod status;
+mod streams;
 mod worker;
 
 pub(super) use commit::said;
 pub(super) use notes::{Notes, note};
 pub(super) use running::Holding;
+pub(super) use source::Source;
 
 pub use error::{ProjectionFailure, ProjectionsError};
 pub use letters::{DeadLetter, LetterState, SkippedLetter};

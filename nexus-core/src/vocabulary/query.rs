@@ -74,6 +74,25 @@ impl Query {
         self.items.iter().any(QueryItem::is_all) || self.items.is_empty()
     }
 
+    /// Whether there may be events in streams of this category that are meant.
+    pub(crate) fn may_match_in(&self, category: &str) -> bool {
+        let may = |item: &QueryItem| {
+            item.categories.is_empty() || item.categories.iter().any(|of| of.as_str() == category)
+        };
+        self.items.is_empty() || self.items.iter().any(may)
+    }
+
+    /// The categories whose streams may have events that are meant; none where all may.
+    pub(crate) fn categories_meant(&self) -> Vec<Category> {
+        if self.items.iter().any(|item| item.categories.is_empty()) {
+            return Vec::new();
+        }
+        let mut meant: Vec<Category> = self.items.iter().flat_map(|item| item.categories.clone()).collect();
+        meant.sort_unstable();
+        meant.dedup();
+        meant
+    }
+
     /// Whether `event` is meant: what every backend's filter has to agree with.
     pub fn matches(&self, event: &RecordedEvent) -> bool {
         self.items.is_empty() || self.items.iter().any(|item| item.matches(event))

@@ -8,11 +8,12 @@ use super::board::Activity;
 use super::chunks::Chunk;
 use super::commit::{Committing, Plan, Role, Stop, roles};
 use super::letters::DeadLetter;
+use super::source::Source;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::{TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{Position, RecordedEvent, StoreError};
+use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
@@ -39,10 +40,10 @@ where
     pub(super) async fn take(&mut self, chunk: Chunk) -> Result<(), Trouble> {
         let through = chunk.through();
         let is_caught_up = chunk.is_last;
-        if chunk.events.is_empty() {
-            self.pass(through);
-        } else {
-            self.absorb(chunk.events, through).await?;
+        match self.shared.source.clone() {
+            Source::Feed { store, .. } => self.take_from_feed(&*store, chunk).await?,
+            Source::Log(_) if chunk.events.is_empty() => self.pass(through),
+            Source::Log(_) => self.absorb(chunk.events, through, None).await?,
         }
         self.is_live = is_caught_up;
         if is_caught_up {
@@ -58,7 +59,12 @@ where
         Ok(())
     }
 
-    async fn absorb(&mut self, events: Vec<RecordedEvent>, through: Option<Position>) -> Result<(), Trouble> {
+    pub(super) async fn absorb(
+        &mut self,
+        events: Vec<RecordedEvent>,
+        through: Option<Position>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<(), Trouble> {
         let takes_back = self.shared.store.takes_back();
         let events = Arc::new(events);
         let mut roles = self.roles(&events);
@@ -69,6 +75,7 @@ where
             let to = if one_by_one { from + 1 } else { end.min(from.saturating_add(self.together)) };
             (plan.range, plan.handled, plan.effected) = (from..to, from, effected);
             plan.through = if to == end { through } else { events[to - 1].position() };
+            plan.checkpoint = checkpoint.clone().filter(|_| to == end);
             let (mut failed, mut error) = match self.commit(plan).await? {
                 Committed::Yes { reached } => {
                     // A little more the next time, where there is a limit.
@@ -100,6 +107,7 @@ where
                 plan.range = from..failed;
                 plan.handled = if takes_back { from } else { failed };
                 (plan.through, plan.effected) = (events[failed].position(), effected);
+                plan.checkpoint = checkpoint.clone().filter(|_| failed + 1 == end);
                 plan.failed = Some(letter);
                 match self.commit(plan).await? {
                     Committed::Yes { reached } if reached < failed => from = reached.max(from),
@@ -132,6 +140,9 @@ where
 
     /// What becomes of each event, as things are now; `None`: all are handled.
     fn roles(&self, events: &[RecordedEvent]) -> Option<Arc<Vec<Role>>> {
+        if self.shared.source.is_feed() {
+            return Some(Arc::new(self.roles_by_version(events)));
+        }
         let is_parked = |event: &RecordedEvent| self.parked.contains_key(event.stream());
         roles(events, &self.held, is_parked, !self.parked.is_empty()).map(Arc::new)
     }
@@ -150,7 +161,9 @@ where
             patience: self.shared.settings.lease / 3,
             until: self.until(self.now()),
             reached: Arc::default(),
-            counts_blocks: self.shared.settings.checks_blocks,
+            counts_blocks: self.shared.settings.checks_blocks && !self.shared.source.is_feed(),
+            checkpoint: None,
+            notes_versions: self.shared.source.is_feed(),
         }
     }
 
@@ -204,8 +217,12 @@ where
         let mut held = plan.held.as_ref().clone();
         for held in &mut held {
             (held.claim.cursor, held.claim.expires) = (held.moved(plan.through), plan.until);
+            held.claim.checkpoint = plan.checkpoint.clone().or(held.claim.checkpoint.take());
         }
         self.held = Arc::new(held);
+        if plan.notes_versions {
+            self.versions.moved(plan.taken());
+        }
         self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);
         let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));
         let recorded_at = recorded_at.map(RecordedEvent::recorded_at);
@@ -233,6 +250,11 @@ where
 
     /// Notes how far it has come, where nothing else is to be noted.
     pub(super) async fn note_passed(&mut self) -> Result<(), Trouble> {
+        if let Some(checkpoint) = self.ahead.take() {
+            let mut plan = self.plan(&Arc::default(), None);
+            plan.checkpoint = Some(checkpoint);
+            return self.commit(plan).await.map(|_| ());
+        }
         let Some((through, _)) = self.passed else { return Ok(()) };
         let mut plan = self.plan(&Arc::default(), None);
         plan.through = Some(through);

@@ -19,6 +19,7 @@ use super::commit::Held;
 use super::letters::{DeadLetter, Owed};
 use super::notes::{LETTERS, note};
 use super::settings::SwitchWhen;
+use super::source::Source;
 use super::state::{Effects, State};
 use super::worker::{Next, Trouble, Worker, stopped};
 use super::{PAGE, ProjectionFailure, ProjectionsError};
@@ -92,17 +93,23 @@ where
     }
 
     /// The events that it has not taken in yet, up to `target`.
-    fn chunks_to(&self, target: Position) -> Chunks {
+    fn chunks_to(&self, target: Position) -> Result<Chunks, Trouble> {
+        let Source::Log(log) = &self.shared.source else {
+            // Nobody starts to build from a feed.
+            let (name, version) = (self.shared.name.clone(), self.shared.version);
+            let refused = ProjectionsError::NotBeside { name, version, serving: self.build.version };
+            return Err(ProjectionFailure::from(refused).into());
+        };
         let options = ReadOptions::forwards().after(self.cursor()).to(target);
         let batch = self.shared.settings.batch;
-        let events = self.shared.log.read_all(self.shared.query.clone(), options.page_size(batch));
-        Chunks::of(bounded(events, target), batch)
+        let events = log.read_all(self.shared.query.clone(), options.page_size(batch));
+        Ok(Chunks::of(bounded(events, target), batch))
     }
 
     /// Takes in events up to `target`, or until something else is to be done.
     async fn advance(&mut self, target: Option<Position>) -> Result<Next, Trouble> {
         let Some(target) = target else { return Ok(Next::Again) };
-        let mut chunks = self.chunks_to(target);
+        let mut chunks = self.chunks_to(target)?;
         let mut beat = self.heartbeats().await;
         let mut stop = self.shared.stop.clone();
         loop {
@@ -153,7 +160,7 @@ where
         marks: &[Claim],
     ) -> Result<(), Trouble> {
         let Some(target) = target.filter(|target| self.cursor() < Some(*target)) else { return Ok(()) };
-        let mut chunks = self.chunks_to(target);
+        let mut chunks = self.chunks_to(target)?;
         let mut kept = Instant::now();
         while let Some(chunk) = chunks.next().await {
             self.take(chunk?).await?;

@@ -26,6 +26,8 @@ pub(super) struct View {
     /// When it last got on, or had nothing left to do.
     pub(super) progressed_at: Timestamp,
     pub(super) error: Option<String>,
+    /// Whether it follows a feed, which has no end that could be asked for.
+    pub(super) follows_feed: bool,
     pub(super) parked: usize,
     /// How many events it has handled since it was started.
     pub(super) handled: u64,
@@ -64,6 +66,7 @@ impl View {
             caught_up_at: None,
             progressed_at: now,
             error: None,
+            follows_feed: false,
             parked: 0,
             handled: 0,
         }

@@ -16,6 +16,8 @@ pub(super) struct Chunk {
     pub(super) events: Vec<RecordedEvent>,
     /// Everything up to here was delivered, where that is further than the last event.
     pub(super) caught_up: Option<Position>,
+    /// Where a feed goes on that has delivered all this.
+    pub(super) checkpoint: Option<Checkpoint>,
     /// There is nothing more right now.
     pub(super) is_last: bool,
 }
@@ -58,6 +60,7 @@ impl Chunks {
                 Ok(more) if whole.events.len() + more.events.len() <= self.size => {
                     whole.events.extend(more.events);
                     whole.caught_up = whole.caught_up.max(more.caught_up);
+                    whole.checkpoint = more.checkpoint.or(whole.checkpoint.take());
                     whole.is_last = more.is_last;
                 }
                 other => self.kept = Some(other),
@@ -79,9 +82,13 @@ async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender
         let mut chunk = Chunk::default();
         let ended = loop {
             match subscription.next().await {
-                Some(Ok(FeedItem::Event(delivery))) => chunk.events.push(delivery.into_event()),
+                Some(Ok(FeedItem::Event(delivery))) => {
+                    chunk.checkpoint = Some(delivery.checkpoint().clone());
+                    chunk.events.push(delivery.into_event());
+                }
                 Some(Ok(FeedItem::CaughtUp(through))) => {
-                    chunk.caught_up = through.and_then(|at| at.position());
+                    chunk.caught_up = through.as_ref().and_then(Checkpoint::position);
+                    chunk.checkpoint = through.or(chunk.checkpoint.take());
                     chunk.is_last = true;
                     break None;
                 }

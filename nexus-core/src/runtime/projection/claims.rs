@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::board::{Activity, View};
 use super::notes::{CLAIMS, WORKERS};
 use crate::port::{Documents, ProjectionStore, Space};
-use crate::vocabulary::{Position, Slice, StoreError};
+use crate::vocabulary::{Checkpoint, Position, Slice, StoreError};
 
 /// Who a worker is: a UUID of its own.
 pub(super) type WorkerId = String;
@@ -23,6 +23,9 @@ pub(super) struct Claim {
     pub(super) last: u16,
     /// Everything up to here is in the read model, or in the dead letters.
     pub(super) cursor: Option<Position>,
+    /// The same of a feed that has no positions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) checkpoint: Option<Checkpoint>,
     pub(super) token: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<WorkerId>,
@@ -36,6 +39,9 @@ pub(super) struct Presence {
     /// Whether it is there for a rebuild alone.
     #[serde(default)]
     pub(super) only_builds: bool,
+    /// Whether it follows a feed, which has no end that could be asked for.
+    #[serde(default)]
+    pub(super) follows_feed: bool,
     pub(super) activity: Activity,
     pub(super) recorded_at: Option<Timestamp>,
     pub(super) caught_up_at: Option<Timestamp>,
@@ -60,6 +66,7 @@ impl Claim {
     pub(super) fn is_still(&self, before: &Self) -> bool {
         (self.first, self.last, self.token, self.cursor)
             == (before.first, before.last, before.token, before.cursor)
+            && self.checkpoint == before.checkpoint
     }
 
     fn is_free(&self, now: Timestamp) -> bool {
@@ -82,8 +89,10 @@ impl Claim {
 pub(super) enum Sharing {
     /// Every worker gets the same share.
     Evenly,
-    /// One worker gets everything: a read model that is being built.
+    /// One worker gets everything, the one that came last: a read model that is being built.
     OneWorker,
+    /// The worker that is there the longest gets everything: a feed, whose shards one reader follows.
+    Oldest,
 }
 
 /// One worker's turn.
@@ -107,11 +116,20 @@ impl Turn<'_> {
             WORKERS.delete(notes, gone).await?;
         }
         workers.retain(|(id, presence)| presence.expires > self.now && id != self.worker);
-        let View { activity, recorded_at, caught_up_at, progressed_at, error, .. } = self.view.clone();
+        let View { activity, recorded_at, caught_up_at, progressed_at, error, follows_feed, .. } =
+            self.view.clone();
         let expires = self.until;
         let only_builds = self.only_builds;
-        let presence =
-            Presence { expires, only_builds, activity, recorded_at, caught_up_at, progressed_at, error };
+        let presence = Presence {
+            expires,
+            only_builds,
+            follows_feed,
+            activity,
+            recorded_at,
+            caught_up_at,
+            progressed_at,
+            error,
+        };
         WORKERS.write(notes, self.worker, &presence).await?;
         // Who was asked to rebuild comes first, and of several who came last; then who came last of all. Ids grow with
         // time.
@@ -131,7 +149,8 @@ impl Turn<'_> {
         match self.sharing {
             Sharing::Evenly => all.div_ceil(u32::try_from(live.len().max(1)).unwrap_or(1)),
             Sharing::OneWorker if live.last() == Some(&self.worker) => all,
-            Sharing::OneWorker => 0,
+            Sharing::Oldest if live.first() == Some(&self.worker) => all,
+            Sharing::OneWorker | Sharing::Oldest => 0,
         }
     }
 
@@ -241,6 +260,7 @@ pub(super) fn everything() -> Claim {
         first: 0,
         last: Slice::COUNT - 1,
         cursor: None,
+        checkpoint: None,
         token: 0,
         owner: None,
         expires: Timestamp::UNIX_EPOCH,

@@ -17,10 +17,11 @@ use super::claims::Claim;
 use super::letters::DeadLetter;
 use super::notes::{BLOCKS, CLAIMS, LETTERS};
 use super::state::Effects;
+use super::streams;
 use crate::domain::{Projection, ProjectionError};
 use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{BoxError, Position, RecordedEvent, Remedy, StoreError};
+use crate::vocabulary::{BoxError, Checkpoint, Position, RecordedEvent, Remedy, StoreError};
 
 /// A claim that a worker relies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(super) enum Role {
     Handle,
     /// It waits behind another of its stream.
     Wait,
+    /// It is not meant, but its version counts.
+    Pass,
     /// It is somebody else's, or was handled before.
     Leave,
 }
@@ -87,6 +90,10 @@ pub(super) struct Plan {
     pub(super) reached: Arc<AtomicUsize>,
     /// Whether it is noted what was taken in of each block.
     pub(super) counts_blocks: bool,
+    /// Where the feed goes on that has delivered all of it, where it follows one.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// Whether it is noted how far each stream has come: there are no positions to tell it by.
+    pub(super) notes_versions: bool,
 }
 
 impl Plan {
@@ -101,7 +108,7 @@ impl Plan {
 
     fn cut(&mut self, end: usize) {
         self.range.end = end;
-        self.failed = None;
+        (self.failed, self.checkpoint) = (None, None);
         self.through =
             end.checked_sub(1).and_then(|last| self.events.get(last)).and_then(RecordedEvent::position);
     }
@@ -110,7 +117,8 @@ impl Plan {
         self.roles.as_ref().and_then(|roles| roles.get(index).copied()).unwrap_or(Role::Handle)
     }
 
-    fn taken(&self) -> impl Iterator<Item = &RecordedEvent> {
+    /// What is taken in, put aside or passed over.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &RecordedEvent> {
         let range = self.range.clone();
         let events = range.filter(|index| self.role(*index) != Role::Leave).map(|index| &self.events[index]);
         events.chain(self.failed.as_ref().map(|letter| &letter.event))
@@ -329,9 +337,14 @@ async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> 
             block.note(notes, first_slice, tally).await?;
         }
     }
+    if plan.notes_versions {
+        streams::note_all(plan.taken(), notes).await?;
+    }
     for held in plan.held.iter() {
         // A commit is a sign of life, too.
-        let claim = Claim { cursor: held.moved(plan.through), expires: plan.until, ..held.claim.clone() };
+        let checkpoint = plan.checkpoint.clone().or_else(|| held.claim.checkpoint.clone());
+        let cursor = held.moved(plan.through);
+        let claim = Claim { cursor, checkpoint, expires: plan.until, ..held.claim.clone() };
         CLAIMS.write(notes, &claim.key(), &claim).await?;
     }
     Ok(())

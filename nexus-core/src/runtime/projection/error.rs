@@ -35,6 +35,19 @@ pub enum ProjectionsError {
         /// The version that serves.
         serving: u32,
     },
+    /// A read model that follows a feed cannot be built beside another.
+    #[error(
+        "version {version} of projection {name} follows a feed, and cannot be built beside version {serving}, which serves: \
+         give it a new name"
+    )]
+    NotBeside {
+        /// The projection.
+        name: ProjectionName,
+        /// The version that was to be started.
+        version: u32,
+        /// The version that serves.
+        serving: u32,
+    },
     /// There is no such dead letter.
     #[error("stream {stream} has no dead letter in projection {name}")]
     NoLetter {

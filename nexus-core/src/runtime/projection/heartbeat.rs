@@ -16,13 +16,14 @@ use super::claims::{self, Claim, Sharing, Turn};
 use super::commit::{Held, check};
 use super::letters::Request;
 use super::notes::{REQUESTS, note};
+use super::source::Source;
 use super::state::{Effects, State};
 use super::worker::{Trouble, Worker};
 use super::{ProjectionFailure, ProjectionsError, status};
 use crate::domain::Projection;
-use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
+use crate::port::{Documents, EventLog, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::StreamId;
+use crate::vocabulary::{Category, StreamId};
 
 /// The log's end is only good to know: nothing waits for it longer than this.
 const HEAD_PATIENCE: Duration = Duration::from_secs(1);
@@ -53,7 +54,9 @@ where
             || claimed.iter().zip(self.held.iter()).any(|(claim, held)| !claim.is_still(&held.claim));
         if has_moved {
             self.held = Arc::new(claimed.into_iter().map(Held::of).collect());
-            self.passed = None;
+            (self.passed, self.ahead) = (None, None);
+            // Whoever held them meanwhile has moved them.
+            self.versions.forget();
         } else {
             // With the leases that were just renewed: a commit writes them back.
             let uptos = self.held.iter().map(|held| held.upto);
@@ -78,6 +81,7 @@ where
         let (worker, now) = (self.id.clone(), self.now());
         let until = self.until(now);
         let sharing = match self.build.state {
+            _ if self.shared.source.is_feed() => Sharing::Oldest,
             BuildState::Building => Sharing::OneWorker,
             BuildState::Serving | BuildState::Retired => Sharing::Evenly,
         };
@@ -129,7 +133,8 @@ where
     }
 
     async fn look_at_the_head(&self) {
-        let looked = tokio::time::timeout(HEAD_PATIENCE, self.shared.log.head()).await;
+        let Source::Log(log) = &self.shared.source else { return };
+        let looked = tokio::time::timeout(HEAD_PATIENCE, log.head()).await;
         let error = match looked {
             Ok(Ok(head)) => {
                 let (position, now) =
@@ -182,7 +187,11 @@ where
                     BuildState::Serving | BuildState::Retired => Effects::On,
                 };
                 let projection = Arc::clone(&self.projection);
-                let preparing = Preparing { projection, effects: effects.clone() };
+                let categories = match self.shared.source {
+                    Source::Log(_) => Vec::new(),
+                    Source::Feed { .. } => self.shared.query.categories_meant(),
+                };
+                let preparing = Preparing { projection, effects: effects.clone(), categories };
                 let done = self.shared.store.transact(&self.space(), Box::new(preparing)).await;
                 done.map_err(|error| self.not_prepared(error))?;
                 before.filter(|state| state.prepared).unwrap_or(State { effects, ..State::default() })
@@ -207,12 +216,13 @@ where
     pub(super) async fn check_blocks(&self) -> Result<(), Trouble> {
         // One of the workers does it for all.
         let is_first = self.held.first().is_some_and(|held| held.claim.first == 0);
+        let Source::Log(log) = &self.shared.source else { return Ok(()) };
         if !is_first || !self.shared.settings.checks_blocks {
             return Ok(());
         }
         let blocks = if self.is_live { BLOCKS_AT_REST } else { 1 };
         for _ in 0..blocks {
-            if !self.check_block().await? {
+            if !self.check_block(&**log).await? {
                 break;
             }
         }
@@ -220,14 +230,14 @@ where
     }
 
     /// Checks the next block, if everything in it was handled.
-    async fn check_block(&self) -> Result<bool, Trouble> {
+    async fn check_block(&self, log: &dyn EventLog) -> Result<bool, Trouble> {
         let (store, space) = (&*self.shared.store, self.space());
         let low_water = claims::low_water(&claims::find(store, &space).await?);
         let block = State::find(store, &space).await?.unwrap_or_default().complete;
         if low_water < Some(block.last()) {
             return Ok(false);
         }
-        let expected = Tally::of_log(&*self.shared.log, &self.shared.query, block).await?;
+        let expected = Tally::of_log(log, &self.shared.query, block).await?;
         let handled = note(store, &space, move |notes| {
             async move {
                 let handled = block.handled(notes).await?;
@@ -265,6 +275,8 @@ where
 struct Preparing<P> {
     projection: Arc<Mutex<P>>,
     effects: Effects,
+    /// Of the streams that are followed.
+    categories: Vec<Category>,
 }
 
 #[async_trait]
@@ -281,7 +293,8 @@ where
         let mut projection = self.projection.lock().await;
         let prepared = projection.prepare(transaction.read_model()).await;
         prepared.map_err(|error| WorkError::Failed(error.into_source()))?;
-        let state = State { prepared: true, effects: self.effects.clone(), ..state };
+        let (effects, categories) = (self.effects.clone(), self.categories.clone());
+        let state = State { prepared: true, effects, categories, ..state };
         Ok(state.write(transaction.notes()).await?)
     }
 }

@@ -32,6 +32,8 @@ pub(super) const LETTERS: Notes = Notes("$letters");
 pub(super) const REQUESTS: Notes = Notes("$requests");
 /// Letters that a person gave up.
 pub(super) const SKIPPED: Notes = Notes("$skipped");
+/// How far each stream has come, where a feed is followed that has no positions.
+pub(super) const STREAMS: Notes = Notes("$streams");
 /// What was handled of each block of positions.
 pub(super) const BLOCKS: Notes = Notes("$blocks");
 

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use super::notes::{LETTERS, WORKERS};
 use super::settings::Settings;
 use super::state::State;
 use super::status::{self, ProjectionHealth, ProjectionState, ProjectionStatus};
+use super::streams;
 use super::{PAGE, ProjectionsError};
 use crate::port::{DocumentError, EventLog, ProjectionStore, Space};
 use crate::runtime::Receipt;
 use crate::vocabulary::{
-    Clock, Collection, Document, DocumentKey, KeyRange, Position, ProjectionName, Slice, StoreError, StreamId,
+    Clock, Collection, Document, DocumentKey, KeyRange, Position, ProjectionName, StoreError, StreamId,
+    StreamVersion,
 };
 
 /// How soon what others have committed is seen by who waits for it.
@@ -26,7 +29,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// It reads what was committed and waits for no writer, so that it answers while projections are busy.
 #[derive(Clone, Debug)]
 pub struct Projections {
-    log: Arc<dyn EventLog>,
+    /// None where they follow feeds.
+    log: Option<Arc<dyn EventLog>>,
     pub(super) store: Arc<dyn ProjectionStore>,
     pub(super) settings: Settings,
 }
@@ -34,10 +38,16 @@ pub struct Projections {
 impl Projections {
     /// The projections of `log` that keep their read models in `store`.
     pub fn new(log: impl EventLog, store: impl ProjectionStore) -> Self {
-        Self::of(Arc::new(log), Arc::new(store))
+        Self::of(Some(Arc::new(log)), Arc::new(store))
     }
 
-    pub(super) fn of(log: Arc<dyn EventLog>, store: Arc<dyn ProjectionStore>) -> Self {
+    /// The projections that follow feeds and keep their read models in `store`: see
+    /// [`ProjectionRunner::following`](super::ProjectionRunner::following).
+    pub fn of_feeds(store: impl ProjectionStore) -> Self {
+        Self::of(None, Arc::new(store))
+    }
+
+    pub(in crate::runtime) fn of(log: Option<Arc<dyn EventLog>>, store: Arc<dyn ProjectionStore>) -> Self {
         Self { log, store, settings: Settings::default() }
     }
 
@@ -46,6 +56,11 @@ impl Projections {
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.settings.clock = clock;
         self
+    }
+
+    /// Whether what is stored has places in one order.
+    pub(super) fn has_positions(&self) -> bool {
+        self.log.is_some()
     }
 
     pub(super) fn store(&self) -> Arc<dyn ProjectionStore> {
@@ -66,7 +81,7 @@ impl Projections {
     /// There is no such projection, or a store fails.
     pub async fn status(&self, name: &ProjectionName) -> Result<Vec<ProjectionStatus>, ProjectionsError> {
         let entry = self.entry(name).await?;
-        let head = self.log.head().await?;
+        let head = self.head().await?;
         let mut all = Vec::new();
         for build in entry.builds.iter().filter(|build| build.state != BuildState::Retired) {
             all.push(self.status_of(name, &entry, *build, head).await?.0);
@@ -84,7 +99,7 @@ impl Projections {
         let asked = async {
             let entry = self.entry(name).await?;
             let build = self.serving(name, &entry)?;
-            let head = self.log.head().await?;
+            let head = self.head().await?;
             self.status_of(name, &entry, build, head).await.map(|(_, health)| health)
         };
         match tokio::time::timeout(patience, asked).await {
@@ -93,6 +108,13 @@ impl Projections {
                 let error = Some(format!("the stores did not answer within {patience:?}"));
                 Ok(ProjectionHealth::Stalled { since: patience, error })
             }
+        }
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        match &self.log {
+            Some(log) => log.head().await,
+            None => Ok(None),
         }
     }
 
@@ -115,9 +137,11 @@ impl Projections {
             .map(|(id, presence)| {
                 let own = claims.iter().filter(|claim| claim.is_of(id));
                 let ranges = own.map(|claim| (claim.first, claim.last, claim.cursor)).collect();
-                let Presence { activity, recorded_at, caught_up_at, progressed_at, error, .. } =
-                    presence.clone();
-                View { activity, ranges, head, recorded_at, caught_up_at, error, ..View::new(progressed_at) }
+                let Presence {
+                    activity, recorded_at, caught_up_at, progressed_at, error, follows_feed, ..
+                } = presence.clone();
+                let new = View::new(progressed_at);
+                View { activity, ranges, head, recorded_at, caught_up_at, error, follows_feed, ..new }
             })
             .collect();
         if views.is_empty() {
@@ -174,10 +198,10 @@ impl Projections {
         receipt: &Receipt,
         patience: Duration,
     ) -> Result<(), ProjectionsError> {
-        let (position, slice) = (position(receipt)?, receipt.stream.slice());
+        let target = Target::of(receipt, self.log.is_some())?;
         let waiting = async {
             loop {
-                if self.reached(name, slice).await? >= Some(position) {
+                if self.has_reached(name, receipt, target).await? {
                     return Ok(());
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -188,25 +212,43 @@ impl Projections {
             Err(_) => {
                 let statuses = self.status(name).await?;
                 let state = statuses.first().map_or_else(String::new, |status| {
-                    let at =
-                        status.position.map_or_else(|| "nothing".to_owned(), |at| format!("position {at}"));
-                    format!("it has handled {at} of {position}, and is {:?}", status.state)
+                    let at = match (target, status.position) {
+                        (Target::Version(_), _) => "not all".to_owned(),
+                        (_, None) => "nothing".to_owned(),
+                        (_, Some(at)) => format!("position {at}"),
+                    };
+                    format!("it has handled {at} of {target}, and is {:?}", status.state)
                 });
                 Err(ProjectionsError::NotYet { name: name.clone(), waited: patience, state })
             }
         }
     }
 
-    /// How far the read model that serves has come with the streams of a slice.
-    async fn reached(
+    /// Whether the read model that serves has come as far.
+    async fn has_reached(
         &self,
         name: &ProjectionName,
-        slice: Slice,
-    ) -> Result<Option<Position>, ProjectionsError> {
-        let Some(entry) = catalog::find(&*self.store, name).await? else { return Ok(None) };
-        let Some(build) = entry.serving() else { return Ok(None) };
-        let claims = claims::find(&*self.store, &build.space(name)).await?;
-        Ok(claims.into_iter().find(|claim| claim.includes(slice)).and_then(|claim| claim.cursor))
+        receipt: &Receipt,
+        target: Target,
+    ) -> Result<bool, ProjectionsError> {
+        let Some(entry) = catalog::find(&*self.store, name).await? else { return Ok(false) };
+        let Some(build) = entry.serving() else { return Ok(false) };
+        let (space, slice) = (build.space(name), receipt.stream.slice());
+        match target {
+            Target::Position(position) => {
+                let claims = claims::find(&*self.store, &space).await?;
+                let cursor =
+                    claims.into_iter().find(|claim| claim.includes(slice)).and_then(|claim| claim.cursor);
+                Ok(cursor >= Some(position))
+            }
+            Target::Version(version) => {
+                let state = State::find(&*self.store, &space).await?.unwrap_or_default();
+                if !state.follows(receipt.stream.category()) {
+                    return Ok(true);
+                }
+                Ok(streams::find(&*self.store, &space, &receipt.stream).await? >= Some(version))
+            }
+        }
     }
 
     /// Pauses the projection, for all its workers wherever they are; they notice at their next heartbeat.
@@ -294,6 +336,28 @@ impl Projections {
 }
 
 /// What a receipt can be waited for by.
-pub(super) fn position(receipt: &Receipt) -> Result<Position, ProjectionsError> {
-    receipt.position.ok_or_else(|| ProjectionsError::NoPosition { stream: receipt.stream.clone() })
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Position(Position),
+    /// Of its stream, where there are no positions.
+    Version(StreamVersion),
+}
+
+impl Target {
+    pub(super) fn of(receipt: &Receipt, has_positions: bool) -> Result<Self, ProjectionsError> {
+        match (receipt.position, receipt.version) {
+            (Some(position), _) if has_positions => Ok(Self::Position(position)),
+            (_, Some(version)) if !has_positions => Ok(Self::Version(version)),
+            _ => Err(ProjectionsError::NoPosition { stream: receipt.stream.clone() }),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Position(position) => position.fmt(f),
+            Self::Version(version) => write!(f, "what leads to version {version} of the stream"),
+        }
+    }
 }

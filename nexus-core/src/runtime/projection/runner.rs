@@ -12,11 +12,13 @@ use uuid::Uuid;
 use super::board::Board;
 use super::catalog::{self, Build};
 use super::settings::{Settings, SwitchWhen};
+use super::source::Source;
 use super::state::Effects;
+use super::streams::Versions;
 use super::worker::{Shared, Worker};
 use super::{Projections, ProjectionsError, Rebuild, RetrySchedule, RunningProjection};
 use crate::domain::Projection;
-use crate::port::{EventLog, ProjectionStore, ReadModelStore};
+use crate::port::{EventFeed, EventLog, EventStore, ProjectionStore, ReadModelStore};
 use crate::vocabulary::{Clock, ProjectionName};
 
 /// Runs a projection: follows a log, and keeps a read model up to date.
@@ -88,7 +90,7 @@ use crate::vocabulary::{Clock, ProjectionName};
 #[must_use = "nothing is projected before `start`"]
 pub struct ProjectionRunner<P, Tx: ?Sized> {
     projections: Vec<P>,
-    log: Arc<dyn EventLog>,
+    source: Source,
     store: Arc<dyn ReadModelStore<Tx>>,
     settings: Settings,
     written_through: PhantomData<fn(&mut Tx)>,
@@ -101,9 +103,30 @@ where
 {
     /// Takes the events of `log` into a read model in `store`, with one worker.
     pub fn new(projection: P, log: impl EventLog, store: impl ReadModelStore<Tx>) -> Self {
+        Self::over(projection, Source::Log(Arc::new(log)), store)
+    }
+
+    /// Takes the events of a feed that keeps the order of each stream, such as a store's that has no order over all streams, into a
+    /// read model. What the feed has missed, or delivers in another order, is fetched from `events`, the store they come from.
+    ///
+    /// How far each stream has come is noted with the read model, so that each event is taken in once, however often it is delivered.
+    /// One worker at a time does all the work, the one that was started first; others stand by, wherever they run. How far it is is
+    /// waited for by stream and version.
+    ///
+    /// A read model that follows a feed is not built beside another: a projection of a new version takes a new name.
+    pub fn following(
+        projection: P,
+        feed: impl EventFeed,
+        events: impl EventStore,
+        store: impl ReadModelStore<Tx>,
+    ) -> Self {
+        Self::over(projection, Source::Feed { feed: Arc::new(feed), store: Arc::new(events) }, store)
+    }
+
+    pub(in crate::runtime) fn over(projection: P, source: Source, store: impl ReadModelStore<Tx>) -> Self {
         Self {
             projections: vec![projection],
-            log: Arc::new(log),
+            source,
             store: Arc::new(store),
             settings: Settings::default(),
             written_through: PhantomData,
@@ -187,6 +210,9 @@ where
     /// The name is no valid one, a newer version serves already, or a store fails.
     pub async fn start(self) -> Result<RunningProjection, ProjectionsError> {
         let (name, version, now) = self.identity()?;
+        if self.source.is_feed() {
+            self.refuse_beside(&name, version).await?;
+        }
         let build = catalog::open(&*self.store, &name, version, now).await?;
         Ok(self.spawn(name, build, false).0)
     }
@@ -199,10 +225,24 @@ where
     /// See [`start`](Self::start).
     pub async fn rebuild(mut self) -> Result<Rebuild, ProjectionsError> {
         let (name, version, now) = self.identity()?;
+        if self.source.is_feed() {
+            return Err(ProjectionsError::NotBeside { name, version, serving: version });
+        }
         let build = catalog::start_building(&*self.store, &name, version, now).await?;
         self.projections.truncate(1);
         let (running, commands) = self.spawn(name, build, true);
         Ok(Rebuild::new(running, commands))
+    }
+
+    /// Two builds that follow a feed have no common position at which one could take the other's place.
+    async fn refuse_beside(&self, name: &ProjectionName, version: u32) -> Result<(), ProjectionsError> {
+        let entry = catalog::find(&*self.store, name).await?.unwrap_or_default();
+        match entry.serving() {
+            Some(Build { version: serving, .. }) if serving < version => {
+                Err(ProjectionsError::NotBeside { name: name.clone(), version, serving })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn identity(&self) -> Result<(ProjectionName, u32, Timestamp), ProjectionsError> {
@@ -218,20 +258,20 @@ where
         build: Build,
         only_builds: bool,
     ) -> (RunningProjection, mpsc::Sender<super::beside::Command>) {
-        let Self { projections, log, store, settings, .. } = self;
+        let Self { projections, source, store, settings, .. } = self;
         let board = Board::new(projections.len(), settings.clock.now());
         let (stop, stopped) = watch::channel(false);
         let (commands, asked) = mpsc::channel(4);
         let nudge = Arc::new(Notify::new());
         let ids: Vec<String> = projections.iter().map(|_| Uuid::now_v7().to_string()).collect();
         let first = projections.first();
-        let all = Projections::of(Arc::clone(&log), Arc::clone(&store) as Arc<dyn ProjectionStore>)
+        let all = Projections::of(source.log(), Arc::clone(&store) as Arc<dyn ProjectionStore>)
             .with_clock(Arc::clone(&settings.clock));
         let shared = Arc::new(Shared {
             version: first.map_or(build.version, Projection::version),
             query: first.map(Projection::query).unwrap_or_default(),
             name: name.clone(),
-            log,
+            source,
             store,
             settings: settings.clone(),
             workers: ids.clone(),
@@ -253,6 +293,8 @@ where
                 effects: Arc::new(Effects::Off),
                 parked: std::collections::HashMap::new(),
                 passed: None,
+                ahead: None,
+                versions: Versions::default(),
                 is_live: false,
                 together: usize::MAX,
             };

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::board::Board;
 use super::catalog::Build;
+use super::projections::Target;
 use super::settings::Settings;
 use super::status::{self, ProjectionHealth, ProjectionStatus};
 use super::{ProjectionFailure, Projections, ProjectionsError};
@@ -68,7 +69,9 @@ impl RunningProjection {
     /// [`ProjectionsError::NotYet`] says how far it is instead. An event that is put aside counts as handled: see
     /// [`DeadLetter`](super::DeadLetter).
     pub async fn wait_for(&self, receipt: &Receipt, patience: Duration) -> Result<(), ProjectionsError> {
-        let position = super::projections::position(receipt)?;
+        let Target::Position(position) = Target::of(receipt, self.all.has_positions())? else {
+            return self.all.wait_for(&self.name, receipt, patience).await;
+        };
         let slice = receipt.stream.slice();
         let mut views = self.board.watch();
         let here = async {

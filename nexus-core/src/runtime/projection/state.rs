@@ -6,7 +6,7 @@ use super::blocks::Block;
 use super::claims::Claim;
 use super::notes::STATE;
 use crate::port::{Documents, ProjectionStore, Space};
-use crate::vocabulary::{Position, RecordedEvent, Slice, StoreError};
+use crate::vocabulary::{Category, Position, RecordedEvent, Slice, StoreError};
 
 /// The one note of its kind.
 const KEY: &str = "build";
@@ -21,6 +21,9 @@ pub(super) struct State {
     /// Why the projection stopped by itself, the last time it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
+    /// The categories whose streams are followed; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) categories: Vec<Category>,
 }
 
 impl State {
@@ -34,6 +37,11 @@ impl State {
         space: &Space,
     ) -> Result<Option<Self>, StoreError> {
         STATE.find(store, space, KEY).await
+    }
+
+    /// Whether streams of the category are followed.
+    pub(super) fn follows(&self, category: &str) -> bool {
+        self.categories.is_empty() || self.categories.iter().any(|followed| followed.as_str() == category)
     }
 
     pub(super) async fn write(&self, notes: &mut dyn Documents) -> Result<(), StoreError> {

@@ -100,6 +100,9 @@ impl ProjectionHealth {
     }
 }
 
+/// A feed that has nothing more says so more often than this.
+const FEED_SILENCE: Duration = Duration::from_secs(3);
+
 /// What the workers of one runner tell together.
 pub(super) struct Summary {
     pub(super) state: ProjectionState,
@@ -117,7 +120,10 @@ pub(super) fn summary(views: &[View], settings: &Settings, now: Timestamp) -> Su
     let at_work = || views.iter().filter(|view| !view.ranges.is_empty());
     let others = views.iter().filter_map(|view| view.others);
     let position = at_work().map(View::low_water).chain(others).min().flatten();
-    let is_behind = at_work().count() > 0 && position < head;
+    // A feed says time and again that there is nothing more, or there is.
+    let is_silent =
+        |view: &View| view.follows_feed && view.caught_up_at.is_none_or(|at| since(at, now) > FEED_SILENCE);
+    let is_behind = at_work().count() > 0 && (position < head || at_work().any(is_silent));
     // It was complete when there was nothing left to do, however old the last event was.
     let as_of = |view: &View| view.recorded_at.max(view.caught_up_at);
     let recorded_at = at_work().filter_map(as_of).min();

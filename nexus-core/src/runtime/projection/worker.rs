@@ -16,10 +16,12 @@ use super::chunks::Chunks;
 use super::claims::WorkerId;
 use super::commit::Held;
 use super::settings::Settings;
+use super::source::Source;
 use super::state::Effects;
+use super::streams::Versions;
 use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
-use crate::port::{EventFeed, EventLog, FeedError, ReadModelStore, Space};
+use crate::port::{EventFeed, FeedError, ReadModelStore, Space, Subscription};
 use crate::runtime::{LogFeed, telemetry};
 use crate::vocabulary::{Checkpoint, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
 
@@ -35,7 +37,7 @@ pub(super) struct Shared<Tx: ?Sized> {
     pub(super) name: ProjectionName,
     pub(super) version: u32,
     pub(super) query: Query,
-    pub(super) log: Arc<dyn EventLog>,
+    pub(super) source: Source,
     pub(super) store: Arc<dyn ReadModelStore<Tx>>,
     pub(super) settings: Settings,
     pub(super) board: Board,
@@ -62,6 +64,10 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     pub(super) parked: HashMap<StreamId, Option<Timestamp>>,
     /// Handled, but not noted since then: only events of others were passed over.
     pub(super) passed: Option<(Position, Instant)>,
+    /// The same of a feed.
+    pub(super) ahead: Option<Checkpoint>,
+    /// How far streams have come, where a feed is followed.
+    pub(super) versions: Versions,
     pub(super) is_live: bool,
     /// So many events go into one transaction at most: fewer, where its store takes no more.
     pub(super) together: usize,
@@ -192,17 +198,14 @@ where
 
     /// Takes events in as they come.
     async fn follow(&mut self) -> Result<Next, Trouble> {
-        let cursor = self.cursor();
         self.is_live = false;
-        let now = self.now();
+        let (now, follows_feed) = (self.now(), self.shared.source.is_feed());
         self.view(|view| {
             (view.activity, view.progressed_at) = (Activity::CatchingUp, now);
+            view.follows_feed = follows_feed;
             view.error = None;
         });
-        let (log, query) = (Arc::clone(&self.shared.log), self.shared.query.clone());
-        let batch = self.shared.settings.batch;
-        let feed = LogFeed::over(log, query).page_size(batch);
-        let mut chunks = Chunks::of(feed.subscribe(cursor.map(Checkpoint::at)), batch);
+        let mut chunks = Chunks::of(self.subscribe(), self.shared.settings.batch);
         let mut beat = self.heartbeats().await;
         let mut stop = self.shared.stop.clone();
         let nudge = Arc::clone(&self.shared.nudge);
@@ -227,6 +230,19 @@ where
                 () = after(self.passed.map(|(_, since)| CURSOR_PAUSE.saturating_sub(since.elapsed()))) => {
                     self.note_passed().await?;
                 }
+            }
+        }
+    }
+
+    fn subscribe(&self) -> Subscription {
+        match &self.shared.source {
+            Source::Log(log) => {
+                let feed = LogFeed::over(Arc::clone(log), self.shared.query.clone());
+                let feed = feed.page_size(self.shared.settings.batch);
+                feed.subscribe(self.cursor().map(Checkpoint::at))
+            }
+            Source::Feed { feed, .. } => {
+                feed.subscribe(self.held.first().and_then(|held| held.claim.checkpoint.clone()))
             }
         }
     }
@@ -327,7 +343,8 @@ where
                 self.shared.store.remove(&self.space()).await?;
             }
             self.held = Arc::default();
-            self.passed = None;
+            (self.passed, self.ahead) = (None, None);
+            self.versions.forget();
         }
         self.build = build;
         self.prepare().await?;

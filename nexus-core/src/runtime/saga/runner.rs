@@ -13,7 +13,8 @@ use super::sagas::{Sagas, SagasError};
 use super::settings::Settings;
 use super::watch::Watch;
 use crate::domain::Saga;
-use crate::port::{DocumentTx, EventLog, ReadModelStore, SagaEffects};
+use crate::port::{DocumentTx, EventFeed, EventLog, EventStore, ReadModelStore, SagaEffects};
+use crate::runtime::projection::Source;
 use crate::runtime::{
     ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionStatus, Rebuild, Receipt, Repository,
     RetrySchedule, RunningProjection, SwitchWhen,
@@ -87,7 +88,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct SagaRunner {
     kind: Result<Kind, InvalidSagaId>,
     aggregates: super::commands::Aggregates,
-    log: Arc<dyn EventLog>,
+    source: Source,
     store: Arc<dyn ReadModelStore<DocumentTx>>,
     effects: Option<Arc<dyn SagaEffects>>,
     settings: Settings,
@@ -100,10 +101,32 @@ impl SagaRunner {
         repository: &Repository<impl EventLog>,
         store: impl ReadModelStore<DocumentTx>,
     ) -> Self {
+        Self::over::<S>(repository.erased(), Source::Log(repository.log()), store)
+    }
+
+    /// The same over a store that has no order over all streams: `feed` brings its events, each stream in its order.
+    ///
+    /// One runner at a time does all the work, the one that was started first; others stand by. See
+    /// [`ProjectionRunner::following`].
+    pub fn following<S: Saga>(
+        repository: &Repository<impl EventStore>,
+        feed: impl EventFeed,
+        store: impl ReadModelStore<DocumentTx>,
+    ) -> Self {
+        let aggregates = repository.erased();
+        let events = Arc::clone(aggregates.store());
+        Self::over::<S>(aggregates, Source::Feed { feed: Arc::new(feed), store: events }, store)
+    }
+
+    fn over<S: Saga>(
+        aggregates: super::commands::Aggregates,
+        source: Source,
+        store: impl ReadModelStore<DocumentTx>,
+    ) -> Self {
         Self {
             kind: Kind::of::<S>(),
-            aggregates: repository.erased(),
-            log: repository.log(),
+            aggregates,
+            source,
             store: Arc::new(store),
             effects: None,
             settings: Settings::default(),
@@ -178,13 +201,12 @@ impl SagaRunner {
     }
 
     fn made(self) -> Result<Made, SagasError> {
-        let Self { kind, aggregates, log, store, effects, settings } = self;
+        let Self { kind, aggregates, source, store, effects, settings } = self;
         let (clock, lease, workers) = (Arc::clone(&aggregates.clock), settings.lease, settings.workers);
         let kind = kind?;
-        let sagas =
-            Sagas::made_of(kind.name.clone(), aggregates.clone(), Arc::clone(&log), Arc::clone(&store));
+        let sagas = Sagas::made_of(kind.name.clone(), aggregates.clone(), source.log(), Arc::clone(&store));
         let engine = Engine::new(kind, aggregates, effects, settings);
-        let runner = ProjectionRunner::new(Watch::new(Arc::clone(&engine)), log, store).clock(clock);
+        let runner = ProjectionRunner::over(Watch::new(Arc::clone(&engine)), source, store).clock(clock);
         // The query of a kind may change from one release to the next, under the same lists.
         let runner = runner.workers(workers).without_blocks();
         let runner = match lease {

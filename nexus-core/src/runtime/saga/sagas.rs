@@ -112,16 +112,26 @@ impl Sagas {
         repository: &Repository<impl EventLog>,
         store: impl ReadModelStore<DocumentTx>,
     ) -> Self {
-        Self::made_of(name, repository.erased(), repository.log(), Arc::new(store))
+        Self::made_of(name, repository.erased(), Some(repository.log()), Arc::new(store))
+    }
+
+    /// The same over a store that has no order over all streams: see
+    /// [`SagaRunner::following`](super::SagaRunner::following).
+    pub fn of_feed(
+        name: SagaName,
+        repository: &Repository<impl EventStore>,
+        store: impl ReadModelStore<DocumentTx>,
+    ) -> Self {
+        Self::made_of(name, repository.erased(), None, Arc::new(store))
     }
 
     pub(super) fn made_of(
         name: SagaName,
         aggregates: Aggregates,
-        log: Arc<dyn EventLog>,
+        log: Option<Arc<dyn EventLog>>,
         store: Arc<dyn ReadModelStore<DocumentTx>>,
     ) -> Self {
-        let projections = Projections::new(log, store).with_clock(Arc::clone(&aggregates.clock));
+        let projections = Projections::of(log, Arc::new(store)).with_clock(Arc::clone(&aggregates.clock));
         Self { name, aggregates, projections }
     }
 

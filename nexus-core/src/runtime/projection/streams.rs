@@ -1,0 +1,168 @@
+//! How far each stream has come in a read model that follows a feed.
+//!
+//! A feed may deliver an event more than once, and out of its order where the source does so. The version of the stream's last event
+//! that was taken in is noted with the read model: what is not later was taken in before, and what does not follow it has others before
+//! it, which are fetched.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{FutureExt, TryStreamExt};
+
+use super::chunks::Chunk;
+use super::commit::Role;
+use super::notes::{STREAMS, note};
+use super::worker::{Trouble, Worker};
+use crate::domain::Projection;
+use crate::port::{Documents, EventStore, ProjectionStore, Space};
+use crate::vocabulary::{ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
+
+/// Of so many streams it is kept in mind how far they are.
+const KNOWN: usize = 100_000;
+
+/// So many notes are read together.
+const TOGETHER: usize = 100;
+
+/// How far streams are, as far as that is known without asking.
+#[derive(Debug, Default)]
+pub(super) struct Versions(HashMap<StreamId, Option<StreamVersion>>);
+
+impl Versions {
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// These were taken in.
+    pub(super) fn moved<'a>(&mut self, events: impl Iterator<Item = &'a RecordedEvent>) {
+        for event in events {
+            let last = self.0.entry(event.stream().clone()).or_default();
+            *last = (*last).max(Some(event.version()));
+        }
+    }
+
+    fn of(&self, stream: &StreamId) -> Option<StreamVersion> {
+        self.0.get(stream).copied().flatten()
+    }
+}
+
+/// Notes how far the streams of these events are with them.
+pub(super) async fn note_all<'a>(
+    events: impl Iterator<Item = &'a RecordedEvent>,
+    notes: &mut dyn Documents,
+) -> Result<(), StoreError> {
+    let mut last: BTreeMap<&StreamId, StreamVersion> = BTreeMap::new();
+    for event in events {
+        let known = last.entry(event.stream()).or_insert(event.version());
+        *known = (*known).max(event.version());
+    }
+    for (stream, version) in last {
+        STREAMS.write(notes, stream.as_str(), &version).await?;
+    }
+    Ok(())
+}
+
+/// How far a stream is, as it was last committed.
+pub(super) async fn find(
+    store: &(impl ProjectionStore + ?Sized),
+    space: &Space,
+    stream: &StreamId,
+) -> Result<Option<StreamVersion>, StoreError> {
+    STREAMS.find(store, space, stream.as_str()).await
+}
+
+impl<P, Tx> Worker<P, Tx>
+where
+    P: Projection<Tx>,
+    Tx: ?Sized + Send + 'static,
+{
+    /// Takes in what a feed has delivered, each stream in its order, each event once.
+    pub(super) async fn take_from_feed(
+        &mut self,
+        store: &dyn EventStore,
+        chunk: Chunk,
+    ) -> Result<(), Trouble> {
+        let Chunk { events, checkpoint, .. } = chunk;
+        let followed = |event: &RecordedEvent| self.shared.query.may_match_in(event.stream().category());
+        let events: Vec<RecordedEvent> = events.into_iter().filter(followed).collect();
+        self.know(&events).await?;
+        // What is taken in with the events before, in this chunk.
+        let mut last: HashMap<StreamId, Option<StreamVersion>> = HashMap::new();
+        let (mut ready, batch) = (Vec::with_capacity(events.len()), self.shared.settings.batch);
+        for event in events {
+            let stream = event.stream().clone();
+            let before = *last.entry(stream.clone()).or_insert_with(|| self.versions.of(&stream));
+            if Some(event.version()) <= before {
+                continue;
+            }
+            if event.version().previous() != before {
+                let missing = ReadOptions::forwards().after(before).before(event.version());
+                let mut missing = store.read(&stream, missing);
+                while let Some(event) = missing.try_next().await? {
+                    ready.push(event);
+                    if ready.len() >= batch {
+                        self.absorb(std::mem::take(&mut ready), None, None).await?;
+                    }
+                }
+            }
+            last.insert(stream, Some(event.version()));
+            ready.push(event);
+            if ready.len() >= batch {
+                self.absorb(std::mem::take(&mut ready), None, None).await?;
+            }
+        }
+        if ready.is_empty() {
+            self.ahead = checkpoint.or(self.ahead.take());
+        } else {
+            self.absorb(ready, None, checkpoint).await?;
+            self.ahead = None;
+        }
+        Ok(())
+    }
+
+    /// What becomes of each event: all of them follow what was taken in before.
+    pub(super) fn roles_by_version(&self, events: &[RecordedEvent]) -> Vec<Role> {
+        let role = |event: &RecordedEvent| {
+            if Some(event.version()) <= self.versions.of(event.stream()) {
+                Role::Leave
+            } else if !self.shared.query.matches(event) {
+                Role::Pass
+            } else if self.parked.contains_key(event.stream()) {
+                Role::Wait
+            } else {
+                Role::Handle
+            }
+        };
+        events.iter().map(role).collect()
+    }
+
+    /// Finds out how far the streams of these events are.
+    async fn know(&mut self, events: &[RecordedEvent]) -> Result<(), Trouble> {
+        if self.versions.0.len() > KNOWN {
+            self.versions.forget();
+        }
+        let mut unknown: Vec<StreamId> = Vec::new();
+        for event in events.iter().filter(|event| !self.versions.0.contains_key(event.stream())) {
+            if !unknown.contains(event.stream()) {
+                unknown.push(event.stream().clone());
+            }
+        }
+        for some in unknown.chunks(TOGETHER) {
+            let (some, space) = (some.to_vec(), self.space());
+            let known = note(&*self.shared.store, &space, move |notes| {
+                async move {
+                    let wanted: Result<Vec<_>, StoreError> =
+                        some.iter().map(|stream| STREAMS.place(stream.as_str())).collect();
+                    notes.prefetch(&wanted?).await?;
+                    let mut known = Vec::with_capacity(some.len());
+                    for stream in some {
+                        let version: Option<StreamVersion> = STREAMS.read(notes, stream.as_str()).await?;
+                        known.push((stream, version));
+                    }
+                    Ok(known)
+                }
+                .boxed()
+            });
+            self.versions.0.extend(known.await?);
+        }
+        Ok(())
+    }
+}
