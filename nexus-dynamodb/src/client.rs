@@ -21,6 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) dynamo: aws_sdk_dynamodb::Client,
+    pub(crate) streams: aws_sdk_dynamodbstreams::Client,
     pub(crate) consumed: Consumed,
     pub(crate) retry: Retry,
 }
@@ -58,7 +59,12 @@ impl Client {
             builder = builder.region(Region::new(region));
         }
         let config = builder.build();
-        Self { dynamo: aws_sdk_dynamodb::Client::new(&config), consumed, retry: Retry::for_up_to(retry_for) }
+        Self {
+            dynamo: aws_sdk_dynamodb::Client::new(&config),
+            streams: aws_sdk_dynamodbstreams::Client::new(&config),
+            consumed,
+            retry: Retry::for_up_to(retry_for),
+        }
     }
 }
 

@@ -93,6 +93,11 @@ pub(crate) struct NewCommit<'a> {
     pub(crate) batch: &'a [Part],
 }
 
+/// Whether an item is that of a commit.
+pub(crate) fn is_commit(item: &Item) -> bool {
+    text(item, STREAM).is_some_and(|stream| !stream.starts_with('#'))
+}
+
 /// The key of a commit.
 pub(crate) fn key(stream: &StreamId, first: StreamVersion) -> Item {
     Item::from([

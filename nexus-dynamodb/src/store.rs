@@ -9,6 +9,7 @@ use nexus_core::{
 
 use crate::config::DynamoConfig;
 use crate::error::OpenError;
+use crate::feed::DynamoFeed;
 use crate::items::{LARGEST_PAYLOADS, Names};
 use crate::reader::Reader;
 use crate::tables;
@@ -44,6 +45,17 @@ impl DynamoStore {
         let tails = Tails::of_at_most(config.known_streams);
         let reader = Reader { client, table, tails, names: Names::shared() };
         Ok(Self { writer: Arc::new(Writer { reader, clock: config.clock, turns: Turns::default() }) })
+    }
+}
+
+impl DynamoStore {
+    /// All events, as a feed that keeps the order of each stream.
+    pub fn feed(&self) -> DynamoFeed {
+        DynamoFeed::of(self)
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.writer.reader
     }
 }
 

@@ -1,8 +1,8 @@
 //! The cases of [`EventFeed`](crate::EventFeed), one function each.
 
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
@@ -10,18 +10,63 @@ use tokio::time::timeout;
 use super::StoreFixture;
 use super::fixture::soon;
 use super::samples::{Lab, batch, event, event_type, events, ids, stream, tagged};
-use crate::port::{EventFeed, EventLog, EventStore, FeedError, FeedItem, Subscription};
+use crate::port::{EventFeed, EventStore, FeedError, FeedItem, FeedOrdering, Subscription};
 use crate::vocabulary::{
     Category, Checkpoint, EventId, ExpectedVersion, Query, QueryItem, RecordedEvent, StreamId, Tag,
 };
 
 /// A feed of what is appended to the stores of the fixture.
-pub trait FeedFixture: StoreFixture<Store: EventLog> {
+pub trait FeedFixture: StoreFixture {
     /// The feed under test.
     type Feed: EventFeed;
 
     /// A feed of the events that match `query`.
     fn feed(&self, query: Query) -> impl Future<Output = Self::Feed> + Send;
+}
+
+/// All that these streams have, in the order of the log where there is one.
+async fn all_of<F: FeedFixture>(lab: &Lab<F>, streams: &[StreamId]) -> Vec<RecordedEvent> {
+    let mut all = Vec::new();
+    for stream in streams {
+        all.extend(lab.stored(stream).await);
+    }
+    all.sort_by_key(RecordedEvent::position);
+    all
+}
+
+fn streams(count: usize) -> Vec<StreamId> {
+    (0..count).map(stream).collect()
+}
+
+/// Whether a feed of this ordering may deliver so, where these events are to be delivered.
+fn assert_delivered(
+    ordering: FeedOrdering,
+    delivered: &[RecordedEvent],
+    expected: &[RecordedEvent],
+    what: &str,
+) {
+    match ordering {
+        FeedOrdering::Total => assert_eq!(delivered, expected, "{what}"),
+        FeedOrdering::PerStream => assert_eq!(by_stream(&firsts(delivered)), by_stream(expected), "{what}"),
+        FeedOrdering::None => {
+            let set = |events: &[RecordedEvent]| ids(events).into_iter().collect::<HashSet<EventId>>();
+            assert_eq!(set(delivered), set(expected), "{what}");
+        }
+    }
+}
+
+/// Each event where it was delivered first.
+fn firsts(delivered: &[RecordedEvent]) -> Vec<RecordedEvent> {
+    let mut seen = HashSet::new();
+    delivered.iter().filter(|event| seen.insert(event.id())).cloned().collect()
+}
+
+fn by_stream(events: &[RecordedEvent]) -> BTreeMap<StreamId, Vec<RecordedEvent>> {
+    let mut streams: BTreeMap<StreamId, Vec<RecordedEvent>> = BTreeMap::new();
+    for event in events {
+        streams.entry(event.stream().clone()).or_default().push(event.clone());
+    }
+    streams
 }
 
 async fn next(subscription: &mut Subscription) -> Result<FeedItem, FeedError> {
@@ -40,13 +85,17 @@ async fn caught_up(subscription: &mut Subscription) -> (Vec<RecordedEvent>, Opti
     }
 }
 
-/// So many events, however often it says that there is nothing more.
-async fn take(subscription: &mut Subscription, count: usize) -> Vec<RecordedEvent> {
+/// Everything until all of these were delivered, however often it says that there is nothing more.
+async fn take(subscription: &mut Subscription, expected: &[RecordedEvent]) -> Vec<RecordedEvent> {
+    let mut left: HashSet<EventId> = ids(expected).into_iter().collect();
     let mut delivered = Vec::new();
-    while delivered.len() < count {
+    while !left.is_empty() {
         if let FeedItem::Event(delivery) = next(subscription).await.expect("the feed can be read") {
+            left.remove(&delivery.event().id());
             delivered.push(delivery.into_event());
         }
+        // One that was lost will not come.
+        assert!(delivered.len() <= expected.len() * 3 + 100, "other events are delivered, again and again");
     }
     delivered
 }
@@ -54,21 +103,34 @@ async fn take(subscription: &mut Subscription, count: usize) -> Vec<RecordedEven
 pub async fn a_feed_delivers_every_event_once<F: FeedFixture>() {
     let lab = Lab::<F>::new().await;
     let feed = lab.fixture.feed(Query::all()).await;
+    let (ordering, streams) = (feed.ordering(), streams(7));
     let mut early = feed.subscribe(None);
-    assert_eq!(caught_up(&mut early).await, (vec![], None), "there is nothing yet");
+    let (delivered, through) = caught_up(&mut early).await;
+    assert!(
+        delivered.is_empty() && (through.is_none() || ordering != FeedOrdering::Total),
+        "there is nothing yet"
+    );
     for number in 0..700_usize {
         lab.append(&stream(number % 7), events(1 + number % 3)).await;
     }
     let mut late = feed.subscribe(None);
-    let log = lab.log().await;
+    let before = all_of(&lab, &streams).await;
     for subscription in [&mut early, &mut late] {
-        assert_eq!(take(subscription, log.len()).await, log);
+        let delivered = take(subscription, &before).await;
+        let is_once = ordering != FeedOrdering::Total || delivered.len() == before.len();
+        assert!(is_once, "one subscription delivers nothing twice");
+        assert_delivered(ordering, &delivered, &before, "all that is there");
     }
+    let mut count = before.len();
     for number in 0..20_usize {
-        lab.append(&stream(number % 7), events(2)).await;
-        let log = lab.log().await;
+        let to = stream(number % 7);
+        lab.append(&to, events(2)).await;
+        let all = all_of(&lab, &streams).await;
+        let new: Vec<RecordedEvent> = lab.stored(&to).await.into_iter().rev().take(2).rev().collect();
+        count += 2;
+        assert_eq!(all.len(), count);
         for subscription in [&mut early, &mut late] {
-            assert_eq!(take(subscription, 2).await, log[log.len() - 2..], "live");
+            assert_eq!(take(subscription, &new).await, new, "live");
         }
     }
 }
@@ -78,30 +140,36 @@ pub async fn a_feed_goes_on_from_a_checkpoint<F: FeedFixture>() {
     for number in 0..20_usize {
         lab.append(&stream(number % 3), events(2)).await;
     }
-    let log = lab.log().await;
+    let stored = all_of(&lab, &streams(3)).await;
     let feed = lab.fixture.feed(Query::all()).await;
-    let mut whole = feed.subscribe(None);
-    for number in 0..log.len() {
+    let (ordering, mut whole, mut before) = (feed.ordering(), feed.subscribe(None), Vec::new());
+    for number in 0..stored.len() {
         let FeedItem::Event(delivery) = next(&mut whole).await.expect("read") else {
-            panic!("it says that there is nothing more after {number} of {} events", log.len())
+            panic!("it says that there is nothing more after {number} of {} events", stored.len())
         };
+        before.push(delivery.event().clone());
         // Through text, as it is kept.
         let kept = delivery.checkpoint().to_string();
         let from: Checkpoint = kept.parse().expect("a checkpoint survives as text");
         let (rest, through) = caught_up(&mut feed.subscribe(Some(from))).await;
-        assert_eq!(ids(&rest), ids(&log[number + 1..]), "after {kept}");
+        if ordering == FeedOrdering::Total {
+            assert_eq!(ids(&rest), ids(&stored[number + 1..]), "after {kept}");
+        }
+        let both: Vec<RecordedEvent> = before.iter().chain(&rest).cloned().collect();
+        assert_delivered(ordering, &firsts(&both), &stored, "what came before, and what comes after");
         assert_eq!(caught_up(&mut feed.subscribe(through)).await.0, [], "after everything");
     }
 }
 
 pub async fn a_feed_misses_nothing_under_concurrent_writers<F: FeedFixture>() {
     let lab = Lab::<F>::new().await;
-    let done = Arc::new(AtomicBool::new(false));
+    let stored: Stored = Arc::default();
     let mut readers = Vec::new();
+    let mut ordering = FeedOrdering::None;
     for number in 0..3_u32 {
         let feed = lab.fixture.feed(Query::all()).await;
-        let done = Arc::clone(&done);
-        readers.push(tokio::spawn(follow(feed, done, number)));
+        ordering = feed.ordering();
+        readers.push(tokio::spawn(follow(feed, Arc::clone(&stored), number)));
     }
     let mut writers = Vec::new();
     for writer in 0..6_usize {
@@ -118,37 +186,41 @@ pub async fn a_feed_misses_nothing_under_concurrent_writers<F: FeedFixture>() {
     for writer in writers {
         writer.await.expect("no panic");
     }
-    done.store(true, Ordering::SeqCst);
-    // Wakes those who wait for more.
-    lab.append(&stream("last"), events(1)).await;
-    let log = lab.log().await;
+    let (mut streams, last) = (streams(5), stream("last"));
+    streams.push(last.clone());
+    let mut log = all_of(&lab, &streams).await;
     assert!(log.len() > 100, "only {} events were stored", log.len());
+    // Wakes those who wait for more.
+    let sent = events(1);
+    let last_ids = sent.iter().map(crate::vocabulary::NewEvent::id);
+    *stored.lock().expect("no panic") = Some(ids(&log).into_iter().chain(last_ids).collect());
+    lab.append(&last, sent).await;
+    log.extend(lab.stored(&last).await);
     for reader in readers {
         let seen = timeout(soon(), reader).await.expect("a reader comes to the end").expect("no panic");
-        assert_eq!(seen.len(), log.len(), "a reader missed events, or saw some twice");
-        assert_eq!(seen, ids(&log), "a reader saw another order");
+        assert_delivered(ordering, &seen, &log, "a reader missed events, or saw another order");
     }
 }
 
-/// Follows a feed to the end, and subscribes anew every now and then.
-async fn follow(feed: impl EventFeed, done: Arc<AtomicBool>, anew_every: u32) -> Vec<EventId> {
-    let (mut seen, mut from, mut count) = (Vec::new(), None, 0);
+/// The ids of all that is to be delivered, once that is known.
+type Stored = Arc<Mutex<Option<HashSet<EventId>>>>;
+
+/// Follows a feed until it has seen everything, and subscribes anew every now and then.
+async fn follow(feed: impl EventFeed, stored: Stored, anew_every: u32) -> Vec<RecordedEvent> {
+    let (mut seen, mut ids, mut from, mut count) = (Vec::new(), HashSet::new(), None, 0);
     let mut subscription = feed.subscribe(None);
     loop {
-        let was_done = done.load(Ordering::SeqCst);
         match next(&mut subscription).await.expect("the feed can be read") {
             FeedItem::Event(delivery) => {
                 from = Some(delivery.checkpoint().clone());
-                let is_last = delivery.event().stream() == &stream("last");
-                seen.push(delivery.event().id());
-                if is_last {
-                    return seen;
-                }
+                ids.insert(delivery.event().id());
+                seen.push(delivery.into_event());
             }
-            FeedItem::CaughtUp(through) => {
-                assert!(!was_done || through.is_some(), "there are events");
-                from = through.or(from);
-            }
+            FeedItem::CaughtUp(through) => from = through.or(from),
+        }
+        let has_all = stored.lock().expect("no panic").as_ref().is_some_and(|all| all.is_subset(&ids));
+        if has_all {
+            return seen;
         }
         count += 1;
         if anew_every > 0 && count % (7 * anew_every) == 0 {
@@ -168,6 +240,8 @@ pub async fn a_feed_delivers_what_its_query_matches<F: FeedFixture>() {
     for number in 0..40 {
         append(number).await;
     }
+    let of = |category| (0..3).map(move |number| StreamId::new(category, number).expect("valid"));
+    let streams: Vec<StreamId> = of("sample").chain(of("other")).collect();
     let queries = [
         Query::types([event_type("Two"), event_type("Never")]),
         Query::categories([Category::new("other").expect("valid")]),
@@ -177,17 +251,18 @@ pub async fn a_feed_delivers_what_its_query_matches<F: FeedFixture>() {
     ];
     for query in queries {
         let feed = lab.fixture.feed(query.clone()).await;
-        let mut subscription = feed.subscribe(None);
-        let before = lab.log().await;
-        let matching = |log: &[RecordedEvent]| -> Vec<EventId> {
-            log.iter().filter(|event| query.matches(event)).map(RecordedEvent::id).collect()
-        };
-        assert_eq!(ids(&caught_up(&mut subscription).await.0), matching(&before), "{query:?}");
+        let (ordering, mut subscription) = (feed.ordering(), feed.subscribe(None));
+        let mut meant = all_of(&lab, &streams).await;
+        meant.retain(|event| query.matches(event));
+        let told = format!("{query:?}");
+        assert_delivered(ordering, &caught_up(&mut subscription).await.0, &meant, &told);
+        let before: HashSet<EventId> = ids(&meant).into_iter().collect();
         for number in 0..6 {
             append(number).await;
         }
-        let new = matching(&lab.log().await[before.len()..]);
-        assert_eq!(ids(&take(&mut subscription, new.len()).await), new, "{query:?}, live");
+        let mut new = all_of(&lab, &streams).await;
+        new.retain(|event| query.matches(event) && !before.contains(&event.id()));
+        assert_delivered(ordering, &take(&mut subscription, &new).await, &new, &told);
     }
 }
 
@@ -206,7 +281,7 @@ pub async fn a_feed_says_when_it_has_caught_up<F: FeedFixture>() {
         lab.append(&stream(2), vec![event("Rare")]).await;
         let (rest, _) = caught_up(&mut feed.subscribe(through)).await;
         assert_eq!(rest.len(), 1, "what came after the checkpoint");
-        assert_eq!(take(&mut subscription, 1).await, rest);
+        assert_eq!(take(&mut subscription, &rest).await, rest);
     }
 }
 
@@ -215,7 +290,7 @@ pub async fn a_slow_consumer_misses_nothing<F: FeedFixture>() {
     lab.append(&stream(0), events(3)).await;
     let feed = lab.fixture.feed(Query::all()).await;
     let mut slow = feed.subscribe(None);
-    let mut seen = take(&mut slow, 2).await;
+    let mut seen = take(&mut slow, &lab.stored(&stream(0)).await[..2]).await;
     // It is not polled while all this happens, and harms nobody by that.
     let idle: Vec<Subscription> = (0..8)
         .map(|_| {
@@ -227,9 +302,10 @@ pub async fn a_slow_consumer_misses_nothing<F: FeedFixture>() {
     for number in 0..300_usize {
         lab.append(&stream(number % 4), events(3)).await;
     }
-    let log = lab.log().await;
-    seen.extend(take(&mut slow, log.len() - 2).await);
-    assert_eq!(ids(&seen), ids(&log));
+    let log = all_of(&lab, &streams(4)).await;
+    let rest: Vec<RecordedEvent> = log.iter().filter(|event| !seen.contains(event)).cloned().collect();
+    seen.extend(take(&mut slow, &rest).await);
+    assert_delivered(feed.ordering(), &seen, &log, "everything");
     drop(idle);
 }
 

@@ -11,8 +11,15 @@ use crate::error::{OpenError, told};
 /// How long it is waited for a table that is being made.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is known of a table that is as it has to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    /// Names its stream, where it has one.
+    pub(crate) stream: Option<String>,
+}
+
 /// Looks whether a table is what it has to be; one that is being made is waited for.
-pub(crate) async fn check(client: &Client, table: &str, layout: &Layout) -> Result<(), OpenError> {
+pub(crate) async fn check(client: &Client, table: &str, layout: &Layout) -> Result<Checked, OpenError> {
     let started = Instant::now();
     let found = loop {
         let found = describe(client, table).await?;
@@ -59,7 +66,7 @@ pub(crate) async fn check(client: &Client, table: &str, layout: &Layout) -> Resu
     if let Some(attribute) = layout.expires {
         check_expiry(client, table, attribute).await?;
     }
-    Ok(())
+    Ok(Checked { stream: found.latest_stream_arn().map(str::to_owned) })
 }
 
 fn check_index(table: &str, found: &TableDescription, index: &Index) -> Result<(), OpenError> {

@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
-use nexus_core::Clock;
-use nexus_core::testing::{ProjectionFixture, SnapshotFixture, StoreFixture};
-use nexus_dynamodb::{DynamoConfig, DynamoProjections, DynamoSnapshots, DynamoStore};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
+use nexus_core::{Clock, Query};
+use nexus_dynamodb::{DynamoConfig, DynamoFeed, DynamoProjections, DynamoSnapshots, DynamoStore};
 
 use crate::support::{Dynoxide, Ministack, Server, house};
 
@@ -23,6 +24,14 @@ impl<S: Server> StoreFixture for Dynamo<S> {
 
     async fn open(&self) -> DynamoStore {
         DynamoStore::open_with(self.config.clone()).await.expect("the store opens")
+    }
+}
+
+impl<S: Server> FeedFixture for Dynamo<S> {
+    type Feed = DynamoFeed;
+
+    async fn feed(&self, query: Query) -> DynamoFeed {
+        DynamoFeed::of(&self.open().await).matching(query).poll_every(Duration::from_millis(20))
     }
 }
 
@@ -59,6 +68,11 @@ macro_rules! conformance {
             mod store {
                 use super::*;
                 nexus_core::event_store_conformance!(Dynamo<$server>);
+            }
+
+            mod feed {
+                use super::*;
+                nexus_core::event_feed_conformance!(Dynamo<$server>);
             }
 
             mod documents {
