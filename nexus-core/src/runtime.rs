@@ -34,6 +34,8 @@ pub use history::{
 };
 pub use log_feed::LogFeed;
 pub use options::CommandOptions;
+#[cfg(feature = "testing")]
+pub(crate) use projection::Source;
 pub use projection::{
     DeadLetter, LetterState, ProjectionFailure, ProjectionHealth, ProjectionRunner, ProjectionState,
     ProjectionStatus, Projections, ProjectionsError, Rebuild, RebuildProgress, RetrySchedule,

@@ -95,7 +95,7 @@ mod shapes;
 pub use feed::FeedFixture;
 pub use fixture::{StoreFixture, be_patient_for, run};
 pub use projections::ProjectionFixture;
-pub use sagas::SagaFixture;
+pub use sagas::{ByFeed, SagaFixture};
 pub use scenario::{Decided, Scenario};
 pub use shapes::check_shapes;
 pub use snapshots::SnapshotFixture;

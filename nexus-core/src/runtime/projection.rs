@@ -32,7 +32,7 @@ mod worker;
 pub(super) use commit::said;
 pub(super) use notes::{Notes, note};
 pub(super) use running::Holding;
-pub(super) use source::Source;
+pub(crate) use source::Source;
 
 pub use error::{ProjectionFailure, ProjectionsError};
 pub use letters::{DeadLetter, LetterState, SkippedLetter};

@@ -89,7 +89,7 @@ impl<S: EventStore> Repository<S> {
     }
 
     /// The same, whatever the store's type is.
-    pub(super) fn erased(&self) -> Repository<Arc<dyn EventStore>> {
+    pub(crate) fn erased(&self) -> Repository<Arc<dyn EventStore>> {
         let store: Arc<dyn EventStore> = Arc::clone(&self.store) as _;
         Repository {
             store: Arc::new(store),

@@ -134,6 +134,16 @@ macro_rules! saga_conformance {
     };
 }
 
+/// The same for sagas over a store whose events have no one order: on a fixture for its feed, and one for read models.
+#[macro_export]
+macro_rules! saga_by_feed_conformance {
+    ($events:ty, $read_models:ty) => {
+        $crate::__saga_cases! {
+            $crate::__conformance_tests { $crate::testing::ByFeed<$events, $read_models>, sagas }
+        }
+    };
+}
+
 /// The only list of the cases of `EventStore`.
 #[doc(hidden)]
 #[macro_export]

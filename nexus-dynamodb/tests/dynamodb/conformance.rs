@@ -100,6 +100,11 @@ macro_rules! conformance {
                 nexus_core::snapshot_conformance!(Dynamo<$server>);
             }
 
+            mod sagas {
+                use super::*;
+                nexus_core::saga_by_feed_conformance!(Dynamo<$server>, ReadModels<$server>);
+            }
+
             mod timers {
                 use super::*;
                 nexus_core::timer_conformance!(ReadModels<$server>);

@@ -47,7 +47,7 @@ impl Projections {
         Self::of(None, Arc::new(store))
     }
 
-    pub(in crate::runtime) fn of(log: Option<Arc<dyn EventLog>>, store: Arc<dyn ProjectionStore>) -> Self {
+    pub(crate) fn of(log: Option<Arc<dyn EventLog>>, store: Arc<dyn ProjectionStore>) -> Self {
         Self { log, store, settings: Settings::default() }
     }
 

@@ -4,7 +4,7 @@ use crate::port::{EventFeed, EventLog, EventStore};
 
 /// Where a projection's events come from.
 #[derive(Clone, Debug)]
-pub(in crate::runtime) enum Source {
+pub(crate) enum Source {
     /// All streams in one order.
     Log(Arc<dyn EventLog>),
     /// Each stream in its order, as a rule; and where to fetch what is missing.
@@ -16,7 +16,7 @@ impl Source {
         matches!(self, Self::Feed { .. })
     }
 
-    pub(in crate::runtime) fn log(&self) -> Option<Arc<dyn EventLog>> {
+    pub(crate) fn log(&self) -> Option<Arc<dyn EventLog>> {
         match self {
             Self::Log(log) => Some(Arc::clone(log)),
             Self::Feed { .. } => None,

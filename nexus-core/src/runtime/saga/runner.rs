@@ -118,7 +118,7 @@ impl SagaRunner {
         Self::over::<S>(aggregates, Source::Feed { feed: Arc::new(feed), store: events }, store)
     }
 
-    fn over<S: Saga>(
+    pub(crate) fn over<S: Saga>(
         aggregates: super::commands::Aggregates,
         source: Source,
         store: impl ReadModelStore<DocumentTx>,

@@ -13,6 +13,8 @@ use super::status::{SagaMoment, SagaOverview, SagaState, SagaStatus, SagaSummary
 use super::watch::{BY_STATE, COUNTS, Counts, DUE, of_due_key, sortable, state_key};
 use crate::domain::{Action, Saga};
 use crate::port::{DocumentTx, EventLog, EventStore, ReadModelStore};
+#[cfg(feature = "testing")]
+use crate::runtime::projection::Source;
 use crate::runtime::{Projections, ProjectionsError, Repository, RepositoryError};
 use crate::vocabulary::{
     AppendBatch, BoxError, Collection, DocumentKey, EventId, EventType, ExpectedVersion, InvalidDocumentName,
@@ -123,6 +125,16 @@ impl Sagas {
         store: impl ReadModelStore<DocumentTx>,
     ) -> Self {
         Self::made_of(name, repository.erased(), None, Arc::new(store))
+    }
+
+    /// The same over events from this source.
+    #[cfg(feature = "testing")]
+    pub(crate) fn over<S: Saga>(
+        repository: &Repository<impl EventStore>,
+        source: &Source,
+        store: impl ReadModelStore<DocumentTx>,
+    ) -> Result<Self, InvalidSagaId> {
+        Ok(Self::made_of(SagaName::new(S::NAME)?, repository.erased(), source.log(), Arc::new(store)))
     }
 
     pub(super) fn made_of(

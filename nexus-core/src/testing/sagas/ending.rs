@@ -115,12 +115,9 @@ pub async fn events_may_come_early_twice_and_late<F: SagaFixture>() {
     running.stop().await.expect("it stops");
 
     // All of it is delivered once more.
-    let (log, read_models) = world.fixture.open().await;
-    let projections = crate::runtime::Projections::new(log, read_models);
+    let projections = world.projections().await;
     let name = world.sagas.name().projection();
-    let (log, read_models) = world.fixture.open().await;
-    let parts = crate::runtime::Repository::new(log);
-    let running = crate::runtime::SagaRunner::of::<Plan>(&parts, read_models).start().await.expect("started");
+    let running = world.start::<Plan>().await;
     world.plan("c", &steps(&[Fate::Works])).await;
     assert_eq!(world.ended("c").await, SagaState::Completed);
     let letters = projections.dead_letters(&name, None, 10).await.expect("listed");

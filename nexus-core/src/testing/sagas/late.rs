@@ -13,8 +13,9 @@ use crate::vocabulary::{
     StreamVersion,
 };
 
-#[derive(Clone, Debug)]
-pub(super) struct Late<L> {
+/// See the module.
+#[derive(Debug)]
+pub struct Late<L> {
     log: Arc<L>,
     /// How often an append was left unanswered.
     unanswered: Arc<Mutex<HashMap<StreamId, u32>>>,
@@ -36,6 +37,16 @@ impl UnderWay {
     }
 }
 
+impl<L> Clone for Late<L> {
+    fn clone(&self) -> Self {
+        Self {
+            log: Arc::clone(&self.log),
+            unanswered: Arc::clone(&self.unanswered),
+            underway: Arc::clone(&self.underway),
+        }
+    }
+}
+
 impl<L> Late<L> {
     pub(super) fn new(log: L) -> Self {
         Self::sharing(log, Arc::default())
@@ -52,7 +63,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[async_trait]
-impl<L: EventLog> EventStore for Late<L> {
+impl<L: EventStore> EventStore for Late<L> {
     async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
         let part = batch.parts().first().filter(|part| part.stream().category() == "part");
         let Some(part) = part else { return self.log.append(batch).await };

@@ -6,7 +6,7 @@ use super::SagaFixture;
 use super::plan::{Do, Fate, Part, Plan, Stick, part};
 use super::world::{World, eventually, id, steps};
 use crate::domain::{Correlation, Happened, Saga, SagaAction, SagaCommands, SagaError, SagaInput};
-use crate::runtime::{SagaState, Sagas};
+use crate::runtime::SagaState;
 use crate::testing::fixture::soon;
 use crate::vocabulary::{Payload, Query, RecordedEvent};
 
@@ -123,8 +123,7 @@ impl Saga for Second {
 
 pub async fn a_running_saga_goes_on_under_new_code_or_says_why_not<F: SagaFixture>() {
     let world = World::<F>::new().await;
-    let (_, read_models) = world.fixture.open().await;
-    let sagas = Sagas::of::<First>(&world.parts, read_models).expect("a valid name");
+    let sagas = world.sagas_of::<First>().await;
     let text = |text: &str| Payload::of(text).expect("JSON");
     let history = async |saga: &str| {
         let status = sagas.status(&id(saga)).await;

@@ -9,7 +9,7 @@ use super::plan::{Do, Part};
 use super::world::{World, eventually, id};
 use crate::domain::{Correlation, Happened, Saga, SagaAction, SagaCommands, SagaError, SagaInput};
 use crate::port::EventStore;
-use crate::runtime::{SagaState, Sagas};
+use crate::runtime::SagaState;
 use crate::testing::samples::{event_id, event_type, start_time};
 use crate::vocabulary::{
     AppendBatch, ExpectedVersion, ManualClock, NewEvent, Payload, Query, RecordedEvent, SagaId, StreamId,
@@ -69,8 +69,7 @@ async fn tell<F: SagaFixture>(world: &World<F>, alarm: &str, name: &str) {
 pub async fn timers_fire_late_rather_than_never<F: SagaFixture>() {
     let clock = Arc::new(ManualClock::at(start_time()));
     let world = World::<F>::at(clock.clone()).await;
-    let (_, read_models) = world.fixture.open().await;
-    let alarms = Sagas::of::<Alarm>(&world.parts, read_models).expect("a valid name");
+    let alarms = world.sagas_of::<Alarm>().await;
     let running = world.start::<Alarm>().await;
     for alarm in ["a", "b", "c"] {
         tell(&world, alarm, "AlarmSet").await;

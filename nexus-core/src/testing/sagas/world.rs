@@ -7,15 +7,16 @@ use super::SagaFixture;
 use super::late::{Late, UnderWay};
 use super::plan::{Fate, Part, PartEvent, Plan, Planned, told_apart};
 use crate::domain::Saga;
-use crate::port::{EventLog, EventStore};
+use crate::port::EventStore;
 use crate::runtime::{
-    Repository, RetrySchedule, RunningSagas, SagaRunner, SagaState, SagaSummary, Sagas, SagasError,
+    Projections, Repository, RetrySchedule, RunningSagas, SagaRunner, SagaState, SagaSummary, Sagas,
+    SagasError,
 };
 use crate::testing::fixture::soon;
 use crate::testing::samples::{all, event_id, event_type};
 use crate::vocabulary::{
-    AppendBatch, Clock, ExpectedVersion, NewEvent, Payload, Query, ReadOptions, RecordedEvent, SagaId,
-    StreamId, SystemClock,
+    AppendBatch, Clock, ExpectedVersion, NewEvent, Payload, ReadOptions, RecordedEvent, SagaId, StreamId,
+    SystemClock,
 };
 
 pub(super) struct World<F: SagaFixture> {
@@ -36,18 +37,36 @@ impl<F: SagaFixture> World<F> {
         let (log, read_models) = fixture.open().await;
         let underway = Arc::<UnderWay>::default();
         let parts = Repository::new(Late::sharing(log, Arc::clone(&underway))).with_clock(Arc::clone(&clock));
-        let sagas = Sagas::of::<Plan>(&parts, read_models).expect("a valid name");
+        let source = fixture.source(parts.store().clone()).await;
+        let sagas = Sagas::over::<Plan>(&parts, &source.0, read_models).expect("a valid name");
         Self { fixture, parts, sagas, clock, underway }
+    }
+
+    /// The sagas of another kind.
+    pub(super) async fn sagas_of<S: Saga>(&self) -> Sagas {
+        let (_, read_models) = self.fixture.open().await;
+        let source = self.fixture.source(self.parts.store().clone()).await;
+        Sagas::over::<S>(&self.parts, &source.0, read_models).expect("a valid name")
+    }
+
+    /// The projection behind the sagas.
+    pub(super) async fn projections(&self) -> Projections {
+        let (_, read_models) = self.fixture.open().await;
+        let source = self.fixture.source(self.parts.store().clone()).await;
+        Projections::of(source.0.log(), Arc::new(read_models))
     }
 
     /// The runner of a process of its own.
     pub(super) async fn runner<S: Saga>(&self) -> SagaRunner {
         let (log, read_models) = self.fixture.open().await;
         let late = Late::sharing(log, Arc::clone(&self.underway));
+        let source = self.fixture.source(late.clone()).await;
         let parts = Repository::new(late).with_clock(Arc::clone(&self.clock));
         let brisk =
             RetrySchedule::default().tries(3).pauses(Duration::from_millis(2), Duration::from_millis(4));
-        SagaRunner::of::<S>(&parts, read_models).retry(brisk).lease(Duration::from_millis(400))
+        SagaRunner::over::<S>(parts.erased(), source.0, read_models)
+            .retry(brisk)
+            .lease(Duration::from_millis(400))
     }
 
     pub(super) async fn start<S: Saga>(&self) -> RunningSagas {
@@ -94,7 +113,7 @@ impl<F: SagaFixture> World<F> {
 
     /// What happened to parts, in its order.
     pub(super) async fn happened(&self) -> Vec<(String, PartEvent)> {
-        told_apart(&all(self.parts.store().read_all(Query::all(), ReadOptions::forwards())).await)
+        told_apart(&self.fixture.everything().await)
     }
 
     /// How often a part was done, and undone.
