@@ -8,7 +8,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("nexus-core", &["nexus-macros"]),
     ("nexus-sqlite", &["nexus-core"]),
     ("nexus-postgres", &["nexus-core", "nexus-services"]),
-    ("nexus-dynamodb", &["nexus-core"]),
+    ("nexus-dynamodb", &["nexus-core", "nexus-services"]),
     // The command reads stores: features that are off by default.
     ("nexus-governance", &["nexus-core", "nexus-postgres", "nexus-services", "nexus-sqlite"]),
     ("order-events", &["nexus-core"]),

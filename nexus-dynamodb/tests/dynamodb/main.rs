@@ -4,6 +4,7 @@
 
 mod appends;
 mod conformance;
+mod faults;
 mod prices;
 mod support;
 mod tables;

@@ -7,6 +7,7 @@ mod ministack;
 mod moto;
 mod port;
 mod postgres;
+mod proxy;
 mod python;
 mod server;
 
@@ -15,3 +16,4 @@ pub use dynoxide::Dynoxide;
 pub use ministack::Ministack;
 pub use moto::Moto;
 pub use postgres::{Postgres, Setting};
+pub use proxy::{Fault, FaultProxy, PassingRequest};
