@@ -1,4 +1,4 @@
-//! The DynamoDB backend of Nexus: an event store in a DynamoDB table.
+//! The DynamoDB backend of Nexus: an event store in a DynamoDB table, its change feed, and read models and snapshots beside it.
 //!
 //! ```no_run
 //! use nexus_core::Repository;
@@ -19,6 +19,32 @@
 //! DynamoDB does not have: [`EventLog`](nexus_core::EventLog), and append conditions. An event id is known again in its own stream, not
 //! in others ([`Capabilities::ids_across_streams`](nexus_core::Capabilities::ids_across_streams)): an index over all ids would double the price
 //! of each append. The ids that a repository makes contain the stream, so that none is ever another's.
+//!
+//! Projections and sagas follow the store's [feed](DynamoStore::feed), each stream in its order:
+//!
+//! ```no_run
+//! # use nexus_core::*;
+//! # use nexus_dynamodb::*;
+//! # struct Revenue;
+//! # #[async_trait]
+//! # impl Projection<DocumentTx> for Revenue {
+//! #     fn name(&self) -> &str { "revenue" }
+//! #     fn version(&self) -> u32 { 1 }
+//! #     fn query(&self) -> Query { Query::all() }
+//! #     async fn handle(&mut self, _: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> { Ok(()) }
+//! # }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = DynamoConfig::new("shop")?;
+//! let store = DynamoStore::open_with(config.clone()).await?;
+//! let read_models = DynamoProjections::open_with(config).await?;
+//! let revenue = ProjectionRunner::following(Revenue, store.feed(), store, read_models).start().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Tried on two stand-ins, not on the real service yet. `deploy/dynamodb.yaml` has the tables as a CloudFormation template, with least
+//! privileges. What IAM cannot forbid: who may put items may replace them, since a condition is the caller's. This crate never does; the feed logs
+//! an item that was changed or removed, and hands nothing on.
 //!
 //! # How it works, and what it costs
 //!

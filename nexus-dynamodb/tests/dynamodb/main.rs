@@ -8,3 +8,4 @@ mod faults;
 mod prices;
 mod support;
 mod tables;
+mod template;

@@ -2,6 +2,7 @@
 //! removed when they are dropped.
 
 mod binaries;
+mod cfn_lint;
 mod dynoxide;
 mod ministack;
 mod moto;
@@ -12,6 +13,7 @@ mod python;
 mod server;
 
 pub use binaries::{PostgresBinaries, Release};
+pub use cfn_lint::cfn_lint;
 pub use dynoxide::Dynoxide;
 pub use ministack::Ministack;
 pub use moto::Moto;
