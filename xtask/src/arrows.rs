@@ -28,7 +28,14 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ),
     (
         "nexus-benches",
-        &["nexus-core", "nexus-governance", "nexus-postgres", "nexus-services", "nexus-sqlite"],
+        &[
+            "nexus-core",
+            "nexus-dynamodb",
+            "nexus-governance",
+            "nexus-postgres",
+            "nexus-services",
+            "nexus-sqlite",
+        ],
     ),
     ("nexus-services", &[]),
     ("xtask", &["nexus-services"]),
