@@ -1,7 +1,5 @@
 //! What goes wrong, and how often.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nexus_services::{Fault, PassingRequest};
@@ -95,29 +93,31 @@ pub(crate) fn expire(mut dice: Dice, percent: u64) -> impl FnMut(PassingRequest<
     }
 }
 
-/// Records are gone before they were read: whoever asks for what comes after them is told.
+/// What a shard iterator is replaced by that comes after records which are gone.
+const AFTER_A_LOSS: &str = "after-a-loss-on-purpose";
+
+/// Records are gone before they were read: whoever asks for what comes after them is told, by [`told_of_a_loss`].
 pub(crate) fn trim(mut dice: Dice, percent: u64) -> impl FnMut(PassingRequest<'_>) -> Fault + Send {
-    let are_gone = Arc::new(AtomicBool::new(false));
     move |request| {
-        if request.operation != "GetRecords" {
+        if request.operation != "GetRecords" || !dice.percent(percent) {
             return Fault::None;
         }
-        if are_gone.swap(false, Ordering::SeqCst) {
-            return error("TrimmedDataAccessException", &[]);
-        }
-        if !dice.percent(percent) {
-            return Fault::None;
-        }
-        let are_gone = Arc::clone(&are_gone);
-        Fault::Rewrite(Box::new(move |answer| {
+        Fault::Rewrite(Box::new(|answer| {
             let records = answer.get_mut("Records").and_then(Value::as_array_mut);
-            for record in records.into_iter().flatten() {
+            let Some(records) = records.filter(|records| !records.is_empty()) else { return };
+            for record in records {
                 // Passed over, as what is gone would be.
                 record["eventName"] = json!("REMOVE");
-                are_gone.store(true, Ordering::SeqCst);
             }
+            answer["NextShardIterator"] = json!(AFTER_A_LOSS);
         }))
     }
+}
+
+/// That records are gone, where they are: also when nothing else goes wrong any more.
+pub(crate) fn told_of_a_loss(request: PassingRequest<'_>) -> Option<Fault> {
+    let is_after_one = String::from_utf8_lossy(request.body).contains(AFTER_A_LOSS);
+    is_after_one.then(|| error("TrimmedDataAccessException", &[]))
 }
 
 /// Records come in any order, and twice.

@@ -15,7 +15,7 @@ use nexus_core::{
 use nexus_dynamodb::{DynamoConfig, DynamoProjections, DynamoStore};
 use nexus_services::{Fault, FaultProxy, PassingRequest};
 
-use super::plans::Dice;
+use super::plans::{Dice, told_of_a_loss};
 use crate::support::{Server, house};
 
 /// Few enough that writers meet.
@@ -51,7 +51,11 @@ impl<S: Server> World<S> {
         let planned = move |request: PassingRequest<'_>| {
             // That there is a table is looked at once; what is tried here is what happens then.
             let is_left_alone = matches!(request.operation, "DescribeTable" | "DescribeTimeToLive");
-            if is_left_alone || calm.load(Ordering::SeqCst) { Fault::None } else { plan(request) }
+            match told_of_a_loss(request) {
+                Some(told) => told,
+                None if is_left_alone || calm.load(Ordering::SeqCst) => Fault::None,
+                None => plan(request),
+            }
         };
         let proxy = FaultProxy::start(&S::endpoint(), planned).expect("a port is free");
         Self { config: house::<S>().await, proxy, is_calm, server: PhantomData }
