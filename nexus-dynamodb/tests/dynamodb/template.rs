@@ -99,7 +99,7 @@ async fn what_the_template_makes_can_be_opened_and_used() {
     // ministack leaves this out of a table that CloudFormation makes; the linter has seen it.
     match DynamoSnapshots::open_with(config.clone()).await {
         Err(OpenError::Differs { what: "time to live", .. }) => {
-            expire(config.tables().snapshots_table()).await
+            expire(config.tables().snapshots_table()).await;
         }
         other => drop(other.expect("the table is as it has to be")),
     }
