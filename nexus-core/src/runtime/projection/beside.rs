@@ -39,6 +39,12 @@ where
     Tx: ?Sized + Send + 'static,
 {
     pub(super) async fn build_beside(&mut self) -> Result<Next, Trouble> {
+        if self.shared.source.is_feed() {
+            // Started at the same moment as the version that serves: without positions it would seem to have caught up.
+            let (name, version) = (self.shared.name.clone(), self.shared.version);
+            let refused = ProjectionsError::NotBeside { name, version, serving: self.build.version };
+            return Err(ProjectionFailure::from(refused).into());
+        }
         let entry = catalog::find(&*self.shared.store, &self.shared.name).await?.unwrap_or_default();
         let Some(old) = entry.serving() else {
             catalog::switch(&*self.shared.store, &self.shared.name, self.build.number, self.now()).await?;

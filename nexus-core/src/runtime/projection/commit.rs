@@ -239,12 +239,14 @@ where
         let mut index = plan.handled.max(plan.range.start);
         let handled = AssertUnwindSafe(handle(&mut *projection, plan, &mut index, transaction.read_model()));
         let stopped = caught(handled).await;
-        // Where it is done once more, what has had its effect has none again.
-        plan.effected = plan.effected.max(index);
         // Effects that were kept back are due whether the rest is taken back or not. Where it fails, nobody knows which event
         // is at fault: each is tried by itself.
-        let finished = caught(AssertUnwindSafe(projection.finish(transaction.read_model())));
-        match (stopped, finished.await) {
+        let finished = caught(AssertUnwindSafe(projection.finish(transaction.read_model()))).await;
+        if finished.is_ok() {
+            // Where it is done once more, what has had its effect has none again; what was kept back has had it now.
+            plan.effected = plan.effected.max(index);
+        }
+        match (stopped, finished) {
             (Ok(()), Ok(())) => {}
             (Err(source), Ok(())) => return Err(failed(Stop::Event { index, source })),
             (Err(source), Err(_)) | (Ok(()), Err(source)) => return Err(not_finished(source)),

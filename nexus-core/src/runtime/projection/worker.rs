@@ -199,6 +199,8 @@ where
     /// Takes events in as they come.
     async fn follow(&mut self) -> Result<Next, Trouble> {
         self.is_live = false;
+        // A commit whose answer was lost may have moved them, and nothing that the claim shows.
+        self.versions.forget();
         let (now, follows_feed) = (self.now(), self.shared.source.is_feed());
         self.view(|view| {
             (view.activity, view.progressed_at) = (Activity::CatchingUp, now);
