@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -35,7 +36,8 @@ impl Client {
         consumed: Consumed,
     ) -> Self {
         let config = match given {
-            Some(given) => given,
+            Some(given) if given.http_client().is_some() => given,
+            Some(given) => given.into_builder().http_client(http_client()).build(),
             None => found(region.clone()).await,
         };
         // Attempts are bounded by their number, so that the last of them tells what is wrong, and by what the SDK puts aside for the
@@ -68,11 +70,15 @@ impl Client {
     }
 }
 
-/// As AWS programs find it; with a TLS that needs no C compiler.
-async fn found(region: Option<String>) -> SdkConfig {
+/// With a TLS that needs no C compiler.
+fn http_client() -> SharedHttpClient {
     let tls = tls::Provider::Rustls(CryptoMode::Ring);
-    let http = aws_smithy_http_client::Builder::new().tls_provider(tls).build_https();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    aws_smithy_http_client::Builder::new().tls_provider(tls).build_https()
+}
+
+/// As AWS programs find it.
+async fn found(region: Option<String>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }

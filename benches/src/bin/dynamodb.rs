@@ -55,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
             "any", "any", None, None, "benches",
         )))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .endpoint_url(endpoint)
         .build();
     let bench = Bench::open(sdk).await?;

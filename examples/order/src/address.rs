@@ -1,82 +1,42 @@
 //! Where events are kept, as it is given on the command line.
 
+#[cfg(feature = "aws")]
+mod dynamo;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use nexus_core::{
-    DocumentTx, EventLog, Every, MemoryProjections, MemorySnapshots, MemoryStore, Projections,
-    ReadModelStore, Repository, SnapshotStore, Snapshots, StateCache,
-};
-use nexus_governance::{DecisionLog, Governed, PolicyEngine, PolicyLimits, SchemaDirectory, Schemas};
+use nexus_core::{MemoryProjections, MemorySnapshots, MemoryStore};
 use nexus_postgres::{OpenError, PostgresConfig, PostgresProjections, PostgresSnapshots, PostgresStore};
 use nexus_sqlite::{SqliteConfig, SqliteProjections, SqliteSnapshots, SqliteStore};
 
-use order_commands::order::Order;
+#[cfg(feature = "aws")]
+pub use self::dynamo::Tables;
+use crate::shop::{Log, Shop};
 
-/// Any store with a total order: the program does not know which.
-pub type Store = Arc<dyn EventLog>;
-
-/// Where read models of documents are kept.
-pub type ReadModelsAt = Arc<dyn ReadModelStore<DocumentTx>>;
-
-/// The schemas of all events and commands.
-pub const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas");
-
-/// Who may do what.
-pub const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
-
-/// The orders, what is made of them, and who may do what.
-#[derive(Clone, Debug)]
-pub struct Shop {
-    pub orders: Repository<Store>,
-    pub policies: PolicyEngine,
-    pub read_models: ReadModelsAt,
-}
-
-impl Shop {
-    /// Events in this store, if they fit their schemas and policies allow them, read models and snapshots in those; states that were used lately are
-    /// kept in memory.
-    async fn new(
-        store: Store,
-        read_models: ReadModelsAt,
-        snapshots: impl SnapshotStore,
-    ) -> anyhow::Result<Self> {
-        let schemas =
-            Schemas::load(SchemaDirectory::new(SCHEMAS)).await.context("could not load the schemas")?;
-        let policies = PolicyEngine::load(POLICIES, PolicyLimits::default()).await;
-        let policies = policies.context("could not load the policies")?.with_log(DecisionLog::Off);
-        let store: Store = Arc::new(Governed::new(store, schemas.clone()).with_policies(policies.clone()));
-        let snapshots = Snapshots::new(snapshots).of::<Order>(Every::default())?;
-        let cache = StateCache::default().of::<Order>(10_000);
-        let orders = Repository::new(store)
-            .with_guard(schemas)
-            .with_guard(policies.clone())
-            .with_snapshots(snapshots)
-            .with_cache(cache);
-        Ok(Self { orders, policies, read_models })
-    }
-
-    /// All projections, wherever they run.
-    pub fn projections(&self) -> Projections {
-        Projections::new(self.orders.store().clone(), self.read_models.clone())
-    }
-}
-
-/// `sqlite:PATH`, `memory:`, `postgres://…`, or a bare path.
+/// `sqlite:PATH`, `memory:`, `postgres://…`, `dynamodb://…` with the feature `aws`, or a bare path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     Memory,
     Sqlite(PathBuf),
     /// The URL of a database.
     Postgres(String),
+    #[cfg(feature = "aws")]
+    Dynamo(Tables),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no store: expected sqlite:PATH, memory:, postgres://USER@HOST/DATABASE or a path")]
-pub struct InvalidAddress(String);
+pub enum InvalidAddress {
+    #[error(
+        "{0:?} is no store: expected sqlite:PATH, memory:, postgres://USER@HOST/DATABASE, dynamodb://TABLE or a path"
+    )]
+    Unknown(String),
+    #[error("{address:?} is no store: {reason}")]
+    Dynamo { address: String, reason: String },
+}
 
 impl FromStr for Address {
     type Err = InvalidAddress;
@@ -88,16 +48,29 @@ impl FromStr for Address {
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 Ok(Self::Postgres(text.to_owned()))
             }
+            Some(("dynamodb", rest)) if rest.starts_with("//") => dynamo(text, &rest[2..]),
             // One letter is a drive, a longer word before the colon means some other kind of store.
             Some((scheme, _))
                 if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
             {
-                Err(InvalidAddress(text.to_owned()))
+                Err(InvalidAddress::Unknown(text.to_owned()))
             }
-            _ if text.is_empty() => Err(InvalidAddress(text.to_owned())),
+            _ if text.is_empty() => Err(InvalidAddress::Unknown(text.to_owned())),
             _ => Ok(Self::Sqlite(text.into())),
         }
     }
+}
+
+#[cfg(feature = "aws")]
+fn dynamo(text: &str, tables: &str) -> Result<Address, InvalidAddress> {
+    let invalid = |reason| InvalidAddress::Dynamo { address: text.to_owned(), reason };
+    tables.parse().map(Address::Dynamo).map_err(invalid)
+}
+
+#[cfg(not(feature = "aws"))]
+fn dynamo(text: &str, _: &str) -> Result<Address, InvalidAddress> {
+    let reason = "this program was built without DynamoDB: build it with --features aws".to_owned();
+    Err(InvalidAddress::Dynamo { address: text.to_owned(), reason })
 }
 
 impl fmt::Display for Address {
@@ -110,6 +83,8 @@ impl fmt::Display for Address {
                 Some((_, place)) => write!(f, "postgres://{place}"),
                 None => f.write_str(url),
             },
+            #[cfg(feature = "aws")]
+            Self::Dynamo(tables) => tables.fmt(f),
         }
     }
 }
@@ -120,28 +95,30 @@ impl Address {
         match self {
             Self::Memory => {
                 let read_models = Arc::new(MemoryProjections::new());
-                Shop::new(Arc::new(MemoryStore::new()), read_models, MemorySnapshots::new()).await
+                Shop::of_log(MemoryStore::new(), read_models, MemorySnapshots::new()).await
             }
             Self::Sqlite(path) => {
                 let store = SqliteStore::open(path).await?;
                 let read_models = SqliteProjections::beside(&store).await?;
                 let snapshots = SqliteSnapshots::beside(&store).await?;
-                Shop::new(Arc::new(store), Arc::new(read_models), snapshots).await
+                Shop::of_log(store, Arc::new(read_models), snapshots).await
             }
             Self::Postgres(url) => {
                 Self::shop(PostgresStore::open_with(PostgresConfig::new(url)?).await?).await
             }
+            #[cfg(feature = "aws")]
+            Self::Dynamo(tables) => tables.open().await,
         }
     }
 
     async fn shop(store: PostgresStore) -> anyhow::Result<Shop> {
         let read_models = Arc::new(PostgresProjections::beside(&store));
         let snapshots = PostgresSnapshots::beside(&store);
-        Shop::new(Arc::new(store), read_models, snapshots).await
+        Shop::of_log(store, read_models, snapshots).await
     }
 
-    /// Opens the store alone, to read it and nothing else.
-    pub async fn open_for_reading(&self) -> anyhow::Result<Store> {
+    /// Opens the log alone, to read it and nothing else.
+    pub async fn open_for_reading(&self) -> anyhow::Result<Log> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new()),
             Self::Sqlite(path) => {
@@ -149,6 +126,11 @@ impl Address {
             }
             Self::Postgres(url) => {
                 Arc::new(PostgresStore::open_with(PostgresConfig::new(url)?.read_only()).await?)
+            }
+            #[cfg(feature = "aws")]
+            Self::Dynamo(_) => {
+                let shop = self.open_existing().await?;
+                shop.log()?.store().clone()
             }
         })
     }
@@ -170,6 +152,10 @@ impl Address {
                     Err(OpenError::Outdated { .. }) => {}
                     opened => return Self::shop(opened?).await,
                 }
+            }
+            #[cfg(feature = "aws")]
+            Self::Dynamo(tables) => {
+                return tables.open_existing().await?.with_context(|| none(self.to_string()));
             }
         }
         self.open().await

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use nexus_core::{DeadLetter, LetterState, ProjectionName, StreamId, StreamVersion};
 use serde_json::json;
 
-use crate::address::Shop;
 use crate::read_models::ReadModels;
+use crate::shop::Shop;
 
 /// How long a worker may take to do what is asked for.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use nexus_core::{AppendBatch, EventStore, ExpectedVersion, NewEvent, RecordedEvent, StreamId};
 
-use crate::address::Store;
+use crate::shop::Store;
 
 /// One event a line.
 const EVENTS: &str = include_str!("../data/first-release.jsonl");

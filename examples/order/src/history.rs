@@ -10,8 +10,8 @@ use nexus_core::{
 };
 use serde_json::json;
 
-use crate::address::Shop;
 use crate::events::past;
+use crate::shop::Shop;
 use crate::show::print_order;
 use order_commands::order::{Order, OrderId};
 
@@ -65,7 +65,7 @@ pub async fn history(shop: &Shop, id: &OrderId, as_of: Option<Point>, as_json: b
 
 /// The order as it was then, portion by portion.
 async fn state(shop: &Shop, id: &OrderId, as_of: AsOf) -> anyhow::Result<Loaded<Order>> {
-    let (history, clerk) = past(shop)?;
+    let (history, clerk) = past(&shop.orders, shop)?;
     let mut request = StateRequest::of(id, as_of)?;
     loop {
         let answer = history.state(&clerk, request).await?;

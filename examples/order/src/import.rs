@@ -13,14 +13,14 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nexus_core::{
-    Command, CommandHandler, CommandOptions, ExecuteError, Outcome, Repository, RepositoryError,
+    Command, CommandHandler, CommandOptions, ExecuteError, Outcome, Receipt, Repository, RepositoryError,
 };
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use self::lines::{Lines, ReadLine};
-use crate::address::{Shop, Store};
 use crate::read_models::ReadModels;
+use crate::shop::{Shop, Store};
 use crate::show::{dollars, thousands};
 use crate::stats::Stats;
 use order_commands::order::{Deliver, Order, Pay, Place, Refused, Ship};
@@ -49,6 +49,8 @@ struct Sent {
     commands: u64,
     executed: u64,
     refused: Option<Refused>,
+    /// For what was stored last.
+    stored: Option<Receipt>,
 }
 
 /// Reads the file and sends its purchases, 64 at a time. Lines that are wrong are reported on standard error and passed
@@ -72,6 +74,7 @@ pub async fn import(shop: &Shop, file: &Path) -> anyhow::Result<Report> {
         progress.suspend(|| eprintln!("line {number}: {reason}"));
     };
     let mut occurrences: HashMap<Purchase, u32> = HashMap::new();
+    let mut to_see: Vec<Receipt> = Vec::new();
     let mut under_way: JoinSet<(u64, anyhow::Result<Sent>)> = JoinSet::new();
     let mut is_read = false;
     while !is_read || !under_way.is_empty() {
@@ -99,6 +102,8 @@ pub async fn import(shop: &Shop, file: &Path) -> anyhow::Result<Report> {
             let sent = sent.with_context(|| format!("could not import line {number}"))?;
             commands += sent.commands;
             executed += sent.executed;
+            // How far a log is says all; a feed is asked about each order.
+            to_see.extend(sent.stored.filter(|_| shop.feed().is_some()));
             if let Some(refused) = sent.refused {
                 reject(number, &refused);
             }
@@ -106,8 +111,9 @@ pub async fn import(shop: &Shop, file: &Path) -> anyhow::Result<Report> {
     }
     progress.finish_and_clear();
     read_models.caught_up(shop).await?;
+    read_models.have(&to_see).await?;
     read_models.stop().await?;
-    let Stats { orders, customers, units, revenue_cents, .. } = Stats::of(orders).await?;
+    let Stats { orders, customers, units, revenue_cents, .. } = Stats::of(shop).await?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Report { orders, customers, units, revenue_cents, commands, executed, rejected_lines, seconds })
 }
@@ -144,7 +150,10 @@ impl Sender<'_> {
         self.sent.commands += 1;
         match self.orders.execute_with::<Order, C>(&id, command, options).await {
             Ok(receipt) => {
-                self.sent.executed += u64::from(receipt.outcome == Outcome::Stored);
+                if receipt.outcome == Outcome::Stored {
+                    self.sent.executed += 1;
+                    self.sent.stored = Some(receipt);
+                }
                 Ok(true)
             }
             Err(ExecuteError::Rejected(refused)) => {

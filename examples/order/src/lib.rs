@@ -6,6 +6,7 @@
 pub mod address;
 pub mod deadletters;
 pub mod events;
+pub mod everything;
 pub mod first_release;
 pub mod history;
 pub mod import;
@@ -14,6 +15,7 @@ pub mod read_models;
 pub mod rebuild;
 pub mod replay;
 pub mod sagas;
+pub mod shop;
 pub mod show;
 pub mod stats;
 pub mod status;

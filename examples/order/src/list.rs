@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::address::Shop;
 use crate::read_models::ReadModels;
+use crate::shop::Shop;
 use crate::show::{dollars, thousands};
 use order_views::{CustomerSpend, DailyRevenue, Day, Listed, OrderList, Spend};
 

@@ -111,10 +111,10 @@ enum Action {
     /// Runs proposed schemas and policies over all that is stored, read as this program reads it; fails if something would break.
     Replay {
         /// The directory of the schemas; those of this program unless told otherwise.
-        #[arg(long, default_value = order::address::SCHEMAS)]
+        #[arg(long, default_value = order::shop::SCHEMAS)]
         schemas: PathBuf,
         /// The directory of the policies; those of this program unless told otherwise.
-        #[arg(long, default_value = order::address::POLICIES)]
+        #[arg(long, default_value = order::shop::POLICIES)]
         policies: PathBuf,
         #[command(flatten)]
         common: Common,
@@ -128,7 +128,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Where the events are: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE, or a path.
+    /// Where the events are: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE, a path, or, where this program is built with the
+    /// feature aws, dynamodb://TABLE?region=REGION&endpoint=URL (both are found as AWS programs find them unless given).
     #[arg(long, global = true, default_value = "sqlite:orders.db")]
     store: Address,
     /// Prints JSON.
@@ -173,7 +174,7 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
                 .await
         }
         Some(Action::Stats { common }) => {
-            order::stats::stats(&common.store.open_existing().await?.orders, common.json).await
+            order::stats::stats(&common.store.open_existing().await?, common.json).await
         }
         Some(Action::List { part, common }) => {
             order::list::orders(&common.store.open_existing().await?, &part, common.json).await

@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use nexus_core::{DocumentTx, EventLog, Projection, ProjectionName, ProjectionRunner, RunningProjection};
+use futures::{StreamExt, TryStreamExt};
+use nexus_core::{
+    DocumentTx, EventLog, Position, Projection, ProjectionName, ProjectionState, ProjectionStatus, Receipt,
+    RunningProjection,
+};
 use order_views::{CustomerSpend, DailyRevenue, OrderList};
 
-use crate::address::Shop;
+use crate::shop::Shop;
+
+/// So many streams are asked about at once.
+const AT_ONCE: usize = 16;
+
+/// How long a read model may be behind.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All read models at work.
 #[derive(Debug)]
@@ -35,17 +45,28 @@ impl ReadModels {
     /// The names of all.
     pub const NAMES: [&'static str; 3] = ["order-list", "customer-spend", "daily-revenue"];
 
-    /// Resolves when everything that is stored by now is handled, or put aside.
+    /// Resolves when everything that is stored by now is handled, or put aside; where there is a feed, everything that it has delivered by now.
     pub async fn caught_up(&self, shop: &Shop) -> anyhow::Result<()> {
-        let head = shop.orders.store().head().await?;
+        let end = end(shop).await?;
         for running in &self.0 {
-            while running.status().position < head {
+            while !has_seen_all(&running.status(), shop, end) {
                 if let nexus_core::ProjectionHealth::Stopped { error } = running.health() {
                     let error = error.unwrap_or_else(|| "it was stopped".to_owned());
                     anyhow::bail!("projection {} does not go on: {error}", running.name());
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
+        }
+        Ok(())
+    }
+
+    /// Resolves when they have what these receipts are for, wherever it is handled.
+    pub async fn have(&self, receipts: &[Receipt]) -> anyhow::Result<()> {
+        for running in &self.0 {
+            let waits = futures::stream::iter(receipts)
+                .map(Ok)
+                .try_for_each_concurrent(AT_ONCE, |receipt| running.wait_for(receipt, PATIENCE));
+            waits.await.with_context(|| format!("projection {} does not follow", running.name()))?;
         }
         Ok(())
     }
@@ -60,8 +81,23 @@ impl ReadModels {
     }
 }
 
+/// The end of the log, where the shop has one.
+pub(crate) async fn end(shop: &Shop) -> anyhow::Result<Option<Position>> {
+    match shop.feed() {
+        Some(_) => Ok(None),
+        None => Ok(shop.log()?.store().head().await?),
+    }
+}
+
+/// Whether everything up to this end is handled; a feed, which has no end, says when there is nothing more.
+pub(crate) fn has_seen_all(status: &ProjectionStatus, shop: &Shop, end: Option<Position>) -> bool {
+    match shop.feed() {
+        Some(_) => status.state == ProjectionState::Live,
+        None => status.position >= end,
+    }
+}
+
 async fn run<P: Projection<DocumentTx>>(projection: P, shop: &Shop) -> anyhow::Result<RunningProjection> {
     let name = projection.name().to_owned();
-    let runner = ProjectionRunner::new(projection, shop.orders.store().clone(), shop.read_models.clone());
-    runner.start().await.with_context(|| format!("could not start projection {name}"))
+    shop.projecting(projection).start().await.with_context(|| format!("could not start projection {name}"))
 }

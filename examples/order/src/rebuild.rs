@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use nexus_core::{DocumentTx, Position, Projection, ProjectionName, ProjectionRunner, Rebuild, SwitchWhen};
+use nexus_core::{DocumentTx, Position, Projection, ProjectionName, Rebuild, SwitchWhen};
 
-use crate::address::Shop;
 use crate::read_models::ReadModels;
+use crate::shop::Shop;
 use crate::show::thousands;
 use order_views::{CustomerSpend, DailyRevenue, OrderList};
 
@@ -56,7 +56,7 @@ pub async fn rebuild(shop: &Shop, name: &ProjectionName, only_if_equal: bool) ->
 }
 
 async fn start<P: Projection<DocumentTx>>(projection: P, shop: &Shop) -> anyhow::Result<Rebuild> {
-    let runner = ProjectionRunner::new(projection, shop.orders.store().clone(), shop.read_models.clone());
+    let runner = shop.projecting(projection);
     runner.switch_when(SwitchWhen::Told).rebuild().await.context("could not start the rebuild")
 }
 

@@ -9,16 +9,16 @@ use order_commands::inventory::Inventory;
 use order_commands::order::Order;
 use order_commands::payment::Payment;
 
-use crate::address::Store;
 use crate::rebuild::progress_bar;
+use crate::shop::Log;
 
 /// Replays everything, with the upcasters of this program; fails if something would break.
-pub async fn replay(store: Store, schemas: &Path, policies: &Path, as_json: bool) -> anyhow::Result<()> {
+pub async fn replay(log: Log, schemas: &Path, policies: &Path, as_json: bool) -> anyhow::Result<()> {
     let schemas = SchemaDirectory::new(schemas).load().await.context("could not load the schemas")?.schemas;
     let policies = PolicyEngine::load(policies, PolicyLimits::default()).await;
     let policies = policies.context("could not load the policies")?;
     let bar = progress_bar();
-    let report = Replay::new(store)
+    let report = Replay::new(log)
         .with_schemas(&schemas)?
         .with_policies(policies)
         .reading::<Order>()

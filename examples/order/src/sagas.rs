@@ -1,19 +1,21 @@
 //! `order sagas`: where the fulfilment of orders is, and what a person can do about those that are stuck.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use nexus_core::{
-    LinearSaga, ProjectionName, RunningSagas, SagaId, SagaOverview, SagaRunner, SagaState, SagaSummary, Sagas,
-};
+use nexus_core::{LinearSaga, ProjectionName, SagaId, SagaOverview, SagaState, SagaSummary, Sagas};
 use serde_json::json;
 
-use crate::address::Shop;
+use crate::read_models::{end, has_seen_all};
+use crate::shop::Shop;
 use order_commands::fulfilment::Fulfilment;
 use order_commands::order::OrderId;
 
 /// How often it is looked whether all have come to rest.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long nothing moves before all have come to rest, where a feed brings what happens.
+const FEED_CALM: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -43,7 +45,7 @@ pub enum Action {
 
 /// Lists them, or does what is asked for.
 pub async fn run(shop: &Shop, action: Option<&Action>, limit: usize, as_json: bool) -> anyhow::Result<()> {
-    let sagas = sagas(shop)?;
+    let sagas = shop.fulfilments()?;
     let by = std::env::var("USER").ok();
     let id = |id: &OrderId| SagaId::new(id);
     match action {
@@ -63,16 +65,6 @@ pub async fn run(shop: &Shop, action: Option<&Action>, limit: usize, as_json: bo
         }
         Some(Action::Run) => until_at_rest(shop, as_json).await,
     }
-}
-
-/// The fulfilment of all orders, wherever it runs.
-pub fn sagas(shop: &Shop) -> anyhow::Result<Sagas> {
-    Ok(Sagas::of::<Fulfilment>(&shop.orders, shop.read_models.clone())?)
-}
-
-/// Sees to all orders that are checked out.
-pub async fn start(shop: &Shop) -> anyhow::Result<RunningSagas> {
-    Ok(SagaRunner::of::<Fulfilment>(&shop.orders, shop.read_models.clone()).start().await?)
 }
 
 async fn list(shop: &Shop, sagas: &Sagas, limit: usize, as_json: bool) -> anyhow::Result<()> {
@@ -136,16 +128,20 @@ async fn show(sagas: &Sagas, id: &SagaId, as_json: bool) -> anyhow::Result<()> {
 
 /// Runs all of them here until each has ended, or needs a person.
 async fn until_at_rest(shop: &Shop, as_json: bool) -> anyhow::Result<()> {
-    let running = start(shop).await?;
+    let running = shop.fulfilling().start().await?;
+    // What they do is stored: the end of a log moves at once while they do. A feed brings it a little later.
+    let calm = if shop.feed().is_some() { FEED_CALM } else { Duration::ZERO };
+    let mut at_rest_since = Instant::now();
     loop {
-        let head = shop.orders.store().head().await?;
-        let has_seen_all = running.status().is_some_and(|status| status.position >= head);
+        let head = end(shop).await?;
+        let has_seen_all = running.status().is_some_and(|status| has_seen_all(&status, shop, head));
         let mut moving = 0;
         for state in [SagaState::Running, SagaState::Compensating] {
             moving += running.sagas().list(state, None, 1).await?.len();
         }
-        // What they do is stored, so that the end of the log moves while they do.
-        if has_seen_all && moving == 0 && shop.orders.store().head().await? == head {
+        if !(has_seen_all && moving == 0 && end(shop).await? == head) {
+            at_rest_since = Instant::now();
+        } else if at_rest_since.elapsed() >= calm {
             break;
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use nexus_core::{Loaded, Repository, StreamVersion};
 use serde_json::json;
 
-use crate::address::Store;
+use crate::shop::Store;
 use order_commands::order::{Order, OrderId};
 
 /// Prints the order, or fails where there is none.

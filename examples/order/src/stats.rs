@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::TryStreamExt;
-use nexus_core::{Category, DomainEvent, EventLog, Query, ReadOptions, Repository, StreamId};
+use nexus_core::{Aggregate, Category, DomainEvent, Query, StreamId};
 use serde::Serialize;
 
-use crate::address::Store;
+use crate::everything::everything;
+use crate::shop::Shop;
 use crate::show::{dollars, thousands};
-use order_commands::order::{OrderEvent, State};
+use order_commands::order::{Order, OrderEvent, State};
 
 /// Counts over all orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,9 +26,8 @@ pub struct Stats {
 
 impl Stats {
     /// Reads all events of all orders; memory grows with the number of orders, not of events.
-    pub async fn of(orders: &Repository<Store>) -> anyhow::Result<Self> {
-        let query = Query::categories([Category::new("order")?]);
-        let mut events = orders.store().read_all(query, ReadOptions::forwards());
+    pub async fn of(shop: &Shop) -> anyhow::Result<Self> {
+        let mut events = everything(shop, &Query::categories([Category::new(Order::CATEGORY)?]))?;
         let (mut stats, mut customers) = (Self::default(), HashSet::<String>::new());
         let mut states: HashMap<StreamId, State> = HashMap::new();
         let (mut units, mut cents) = (0_i128, 0_i128);
@@ -89,8 +89,8 @@ fn next_state(event: &OrderEvent) -> Option<State> {
 }
 
 /// Prints the counts.
-pub async fn stats(orders: &Repository<Store>, as_json: bool) -> anyhow::Result<()> {
-    let stats = Stats::of(orders).await?;
+pub async fn stats(shop: &Shop, as_json: bool) -> anyhow::Result<()> {
+    let stats = Stats::of(shop).await?;
     if as_json {
         println!("{}", serde_json::to_string(&stats)?);
     } else {

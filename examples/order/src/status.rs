@@ -3,7 +3,7 @@
 use nexus_core::{Position, ProjectionHealth, ProjectionState, ProjectionStatus};
 use serde_json::json;
 
-use crate::address::Shop;
+use crate::shop::Shop;
 use crate::show::thousands;
 
 /// Prints a line for each read model, and one for what is being rebuilt.

@@ -15,16 +15,17 @@ use nexus_core::{
     Actor, Aggregate, AppendBatch, AsOf, Category, Collection, Command, CommandHandler, CommandId,
     CommandOptions, DocumentTx, DocumentsExt, DomainEvent, EventId, EventStore, EventType, ExecuteError,
     ExpectedVersion, KeyRange, LetterState, Loaded, NewEvent, Outcome, Payload, Projection, ProjectionError,
-    ProjectionName, ProjectionRunner, Query, ReadOptions, Receipt, RecordedEvent, Repository, RetrySchedule,
-    SnapshotState, StoreError, StreamVersion, Timestamp, async_trait,
+    ProjectionName, Query, ReadOptions, Receipt, RecordedEvent, Repository, RetrySchedule, SnapshotState,
+    StoreError, StreamVersion, Timestamp, async_trait,
 };
 
 use nexus_governance::SchemaRefusal;
 
-use crate::address::{Address, Shop, Store};
+use crate::address::Address;
 use crate::first_release;
 use crate::history::print_event;
 use crate::read_models::ReadModels;
+use crate::shop::{Shop, Store};
 use crate::show::{dollars, print_order};
 use crate::stats::Stats;
 use order_commands::order::{
@@ -55,7 +56,7 @@ pub async fn tell() -> anyhow::Result<()> {
     fulfilment::orders_are_fulfilled(&shop).await?;
 
     chapter("What it all comes to, counted from the events");
-    Stats::of(&orders).await?.print();
+    Stats::of(&shop).await?.print();
     println!();
     println!("The store goes away with the story. To keep one, with 69,659 real purchases if you have them:");
     println!("  cargo run -p order -- import examples/order/data/sample.txt --store orders.db");
@@ -284,9 +285,7 @@ async fn a_failing_event_holds_up_its_stream_alone(shop: &Shop) -> anyhow::Resul
     let is_taught = Arc::new(AtomicBool::new(false));
     let brisk =
         RetrySchedule::default().tries(2).pauses(Duration::from_millis(10), Duration::from_millis(20));
-    let runner =
-        ProjectionRunner::new(Labels(is_taught.clone()), orders.store().clone(), shop.read_models.clone());
-    let running = runner.retry(brisk).start().await?;
+    let running = shop.projecting(Labels(is_taught.clone())).retry(brisk).start().await?;
     let (projections, name) = (shop.projections(), running.name().clone());
     let stream = Order::stream(&pigeon)?;
     let letters = loop {

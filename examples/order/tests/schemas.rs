@@ -2,7 +2,7 @@
 
 use nexus_core::ShapeLock;
 use nexus_governance::testing::{check_schemas, check_upcasts};
-use order::address::SCHEMAS;
+use order::shop::SCHEMAS;
 use order_commands::inventory::{InventoryEvent, Receive, Release, Reserve};
 use order_commands::order::{
     AddLine, Cancel, CheckOut, Deliver, Dispatch, Order, OrderEvent, Pay, Place, Refund, RemoveLine, Ship,

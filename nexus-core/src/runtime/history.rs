@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::limits::Rates;
 use super::{Repository, RepositoryError, telemetry};
-use crate::port::EventLog;
+use crate::port::EventStore;
 use crate::vocabulary::{Actor, StoreError};
 
 /// Answers questions about the past: the state of an aggregate as of a version or time, and the events of a range of time.
@@ -152,7 +152,7 @@ impl From<StoreError> for HistoryError {
     }
 }
 
-impl<S: EventLog> History<S> {
+impl<S: EventStore> History<S> {
     /// The history of a repository, with the default [`HistoryLimits`].
     pub fn new(repository: Repository<S>, access: impl HistoryAccess, key: HistoryKey) -> Self {
         let limits = HistoryLimits::default();

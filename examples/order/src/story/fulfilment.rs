@@ -6,9 +6,9 @@ use jiff::civil::date;
 use nexus_core::{RetrySchedule, SagaId, SagaRunner, SagaState, Sagas};
 
 use super::chapter;
-use crate::address::Shop;
 use crate::sagas;
-use order_commands::fulfilment::{Fulfilment, WAREHOUSE};
+use crate::shop::Shop;
+use order_commands::fulfilment::WAREHOUSE;
 use order_commands::inventory::{Inventory, Receive};
 use order_commands::order::{Cancel, CheckOut, Line, Order, OrderId, Place, Sku};
 use order_commands::payment::{Dispute, Payment};
@@ -57,7 +57,7 @@ pub(super) async fn orders_are_fulfilled(shop: &Shop) -> anyhow::Result<()> {
 fn runner(shop: &Shop) -> SagaRunner {
     let brisk =
         RetrySchedule::default().tries(2).pauses(Duration::from_millis(10), Duration::from_millis(20));
-    SagaRunner::of::<Fulfilment>(&shop.orders, shop.read_models.clone()).retry(brisk)
+    shop.fulfilling().retry(brisk)
 }
 
 async fn tell(sagas: &Sagas, id: &SagaId) -> anyhow::Result<()> {

@@ -8,8 +8,8 @@ use nexus_core::{
 };
 
 use super::{chapter, refuse_by, say, told};
-use crate::address::Store;
 use crate::history::print_event;
+use crate::shop::Store;
 use crate::show::dollars;
 use order_commands::order::{Cancel, Line, Order, OrderId, Pay, Place, Refund};
 

@@ -9,7 +9,7 @@ use super::{
     HistoryScope, InvalidToken,
 };
 use crate::domain::SnapshotState;
-use crate::port::EventLog;
+use crate::port::EventStore;
 use crate::runtime::folding::Folding;
 use crate::runtime::{AsOf, Loaded};
 use crate::vocabulary::{Actor, EventId, InvalidStreamId, ReadOptions, StoreError, StreamId, StreamVersion};
@@ -48,7 +48,7 @@ struct Point<A> {
     state: A,
 }
 
-impl<S: EventLog> History<S> {
+impl<S: EventStore> History<S> {
     /// The state of an aggregate as of a version or time. A partial answer is the state as of an earlier version: the one it
     /// names.
     ///

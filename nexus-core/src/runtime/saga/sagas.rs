@@ -117,9 +117,20 @@ impl Sagas {
         Self::made_of(name, repository.erased(), Some(repository.log()), Arc::new(store))
     }
 
-    /// The same over a store that has no order over all streams: see
+    /// The sagas of kind `S` over a store that has no order over all streams: see
     /// [`SagaRunner::following`](super::SagaRunner::following).
-    pub fn of_feed(
+    ///
+    /// # Errors
+    /// The kind's name is no valid one.
+    pub fn following<S: Saga>(
+        repository: &Repository<impl EventStore>,
+        store: impl ReadModelStore<DocumentTx>,
+    ) -> Result<Self, InvalidSagaId> {
+        Ok(Self::named_following(SagaName::new(S::NAME)?, repository, store))
+    }
+
+    /// The same for a kind that is known by its name alone.
+    pub fn named_following(
         name: SagaName,
         repository: &Repository<impl EventStore>,
         store: impl ReadModelStore<DocumentTx>,
