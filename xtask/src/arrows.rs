@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         "order",
         &[
             "nexus-core",
+            "nexus-dynamodb",
             "nexus-governance",
             "nexus-postgres",
             "nexus-sqlite",
