@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use crate::client::Client;
 use crate::consumed::{CapacityUnits, Consumed};
 use crate::error::OpenError;
+use crate::retry::LONGEST;
 use crate::tables::TableNames;
 
 /// Where a store is and how it works; the defaults suit most. Clones share connections, and the count of what was consumed.
@@ -89,18 +90,18 @@ impl DynamoConfig {
     }
 
     /// How long a call is tried again that was throttled, not answered, or met a transaction of somebody else: 5 s unless told
-    /// otherwise, with pauses that grow and are lengthened by chance. How often is bounded, too: whoever is throttled again and again
+    /// otherwise, an hour at most, with pauses that grow and are lengthened by chance. How often is bounded, too: whoever is throttled again and again
     /// gives up the sooner. An append that was stored after all is recognised by its event ids, and answered as
     /// [`Appended::Repeated`](nexus_core::Appended::Repeated).
     #[must_use]
     pub fn retry_for(self, time: Duration) -> Self {
-        Self { retry_for: time, client: Arc::default(), ..self }
+        Self { retry_for: time.min(LONGEST), client: Arc::default(), ..self }
     }
 
-    /// How long one request may take before it counts as lost, and is sent again: 3 s unless told otherwise.
+    /// How long one request may take before it counts as lost, and is sent again: 3 s unless told otherwise, an hour at most.
     #[must_use]
     pub fn answer_timeout(self, time: Duration) -> Self {
-        Self { answer_timeout: time, client: Arc::default(), ..self }
+        Self { answer_timeout: time.min(LONGEST), client: Arc::default(), ..self }
     }
 
     /// Of so many streams it is kept in mind how they end, so that appending to them takes no reading: 100,000 unless told

@@ -1,7 +1,6 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use nexus_core::{BoxError, StoreError};
@@ -114,16 +113,6 @@ pub(crate) fn put_refused(attempted: impl Into<String>, error: SdkError<PutItemE
     match error.as_service_error() {
         Some(PutItemError::ConditionalCheckFailedException(_)) => Refusal::Taken,
         Some(PutItemError::TransactionConflictException(_)) => {
-            Refusal::Busy(StoreError::unavailable(attempted, told(error)))
-        }
-        _ => Refusal::Failed(failed(attempted, error)),
-    }
-}
-
-pub(crate) fn delete_refused(attempted: impl Into<String>, error: SdkError<DeleteItemError>) -> Refusal {
-    match error.as_service_error() {
-        Some(DeleteItemError::ConditionalCheckFailedException(_)) => Refusal::Taken,
-        Some(DeleteItemError::TransactionConflictException(_)) => {
             Refusal::Busy(StoreError::unavailable(attempted, told(error)))
         }
         _ => Refusal::Failed(failed(attempted, error)),

@@ -35,15 +35,14 @@ const MOST_DOCUMENTS: usize = 100;
 ///
 /// Those of [`ProjectionStore`] and [`ReadModelStore`]. A transaction is one `TransactWriteItems`: documents are read as they are, and
 /// written at its end if all that was read is still the same. Where it is not, the work is done again. A transaction does not notice
-/// documents that others *add* to a collection it has listed; whoever removes or changes a listed one is noticed.
+/// documents that others *add* to a collection it has listed, unless it writes them itself; whoever removes or changes a listed one is noticed.
 ///
 /// What is written and what is only read are at most 100 documents together, 4 MB, and 400 KB each; a projection takes in as many events
 /// at a time as fit.
 ///
 /// # What it costs
 ///
-/// A kilobyte of a document: two write units, or one where a transaction writes one document and has read no other. A document that was only read:
-/// two more. Reading: one read unit for each 4 KB.
+/// A kilobyte of a document: two write units. A document that was only read: two more. Reading: one read unit for each 4 KB.
 #[derive(Clone)]
 pub struct DynamoProjections {
     documents: Documents,

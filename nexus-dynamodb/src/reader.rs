@@ -52,6 +52,25 @@ impl Reader {
         item.map(CommitItem::read).transpose()
     }
 
+    /// The commit that has to be there, since something is that was stored with it. DynamoDB may show a transaction item by item: it is waited
+    /// for.
+    pub(crate) async fn commit_stored_at(
+        &self,
+        stream: &StreamId,
+        first: StreamVersion,
+    ) -> Result<CommitItem, StoreError> {
+        let mut retries = self.client.retry.start();
+        loop {
+            if let Some(commit) = self.commit_at(stream, first).await? {
+                return Ok(commit);
+            }
+            if !retries.again().await {
+                let what = format!("the commit at version {first} of stream {stream}");
+                return Err(StoreError::corrupt(what, "it is not there, and a part of it is"));
+            }
+        }
+    }
+
     /// Where an event is whose id carries no time.
     pub(crate) async fn marker(&self, id: EventId) -> Result<Option<Marker>, StoreError> {
         let item = self.item(Marker::key(id), || format!("look for event {id}")).await?;
@@ -73,12 +92,7 @@ impl Reader {
             let ids = if other.stream == part.stream {
                 part.ids()?
             } else {
-                let found = self.commit_at(&other.stream, other.first).await?;
-                let missing = || {
-                    let what = format!("the commit at version {} of stream {}", other.first, other.stream);
-                    StoreError::corrupt(what, "it is not there, and a part of it is")
-                };
-                found.ok_or_else(missing)?.ids()?
+                self.commit_stored_at(&other.stream, other.first).await?.ids()?
             };
             streams.push(CommittedStream::new(other.stream.clone(), other.first, ids));
         }

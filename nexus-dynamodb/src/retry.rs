@@ -6,6 +6,9 @@ use tokio::time::Instant;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Nothing is tried for longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(3_600);
+
 /// How long what met others is tried again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retry(Duration);
@@ -22,7 +25,7 @@ impl Retry {
             .with_max_delay(LONGEST_PAUSE)
             .without_max_times()
             .build();
-        Retries { pauses, end: Instant::now() + self.0 }
+        Retries { pauses, end: Instant::now() + self.0.min(LONGEST) }
     }
 }
 

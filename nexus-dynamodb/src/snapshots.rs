@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use nexus_core::{
-    Snapshot, SnapshotStore, SnapshotSummary, SnapshotTotals, StateShape, StoreError, StreamId,
+    Clock, Snapshot, SnapshotStore, SnapshotSummary, SnapshotTotals, StateShape, StoreError, StreamId,
     StreamVersion, Timestamp,
 };
 
@@ -34,12 +34,14 @@ const LOOKS: u32 = 5;
 /// # What it costs
 ///
 /// To keep one: a write unit a kilobyte, and up to two for the index by age. To load one: a read unit for each 4 KB. DynamoDB itself
-/// removes what is older than [`DynamoConfig::snapshots_live_for`], at no price.
+/// removes what is older than [`DynamoConfig::snapshots_live_for`], at no price, and with it the parts of snapshots that a crash has left
+/// behind. The index by age bears some 500 replaced snapshots a second.
 #[derive(Clone)]
 pub struct DynamoSnapshots {
     client: Client,
     table: Arc<str>,
     live_for: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 impl DynamoSnapshots {
@@ -51,7 +53,7 @@ impl DynamoSnapshots {
         let client = config.client().await;
         let table: Arc<str> = config.tables.snapshots_table().into();
         tables::check(&client, &table, &tables::of_snapshots()).await?;
-        Ok(Self { client, table, live_for: config.snapshots_live_for })
+        Ok(Self { client, table, live_for: config.snapshots_live_for, clock: config.clock })
     }
 
     async fn head(
@@ -65,7 +67,9 @@ impl DynamoSnapshots {
         let answer = call.return_consumed_capacity(UNITS).send().await;
         let answer = answer.map_err(|error| failed(format!("load the snapshot of {stream}"), error))?;
         self.client.consumed.read(answer.consumed_capacity());
-        Ok(answer.item)
+        // DynamoDB takes its time with what has expired, and some of a snapshot's parts may be gone.
+        let now = self.clock.now().as_second();
+        Ok(answer.item.filter(|item| number(item, EXPIRES).map_or(true, |expires| now <= expires)))
     }
 
     /// Removes a snapshot and its parts, if this holds of it; whether it did.
@@ -143,9 +147,13 @@ impl SnapshotStore for DynamoSnapshots {
     async fn save(&self, snapshot: Snapshot) -> Result<(), StoreError> {
         let head = self.put_parts(&snapshot).await?;
         let call = self.client.dynamo.put_item().table_name(&*self.table).set_item(Some(head.clone()));
-        let call = call.condition_expression(format!("attribute_not_exists({STREAM}) OR {VERSION} <= :v"));
-        let version = AttributeValue::N(snapshot.version.to_string());
-        let call = call.expression_attribute_values(":v", version).return_values(ReturnValue::AllOld);
+        // Of one version the one that was taken last: what was replaced, and sent again because its answer was lost, does not come back.
+        let is_newer = format!("{VERSION} < :v OR ({VERSION} = :v AND {TAKEN_AT} <= :a)");
+        let call = call.condition_expression(format!("attribute_not_exists({STREAM}) OR {is_newer}"));
+        let (version, taken_at) = (snapshot.version, snapshot.taken_at.as_microsecond());
+        let call = call.expression_attribute_values(":v", AttributeValue::N(version.to_string()));
+        let call = call.expression_attribute_values(":a", AttributeValue::N(taken_at.to_string()));
+        let call = call.return_values(ReturnValue::AllOld);
         match call.return_consumed_capacity(UNITS).send().await {
             Ok(answer) => {
                 self.client.consumed.wrote(answer.consumed_capacity());

@@ -8,15 +8,16 @@ mod judge;
 mod put;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexus_core::{
     AppendBatch, Appended, Clock, Commit, CommittedStream, Conflict, ExpectedVersion, InvalidAppend,
-    StoreError, Timestamp,
+    StoreError, StreamId, Timestamp,
 };
 
 use crate::items::Tail;
 use crate::reader::{Freshness, Hit, Reader, Sight};
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 pub(crate) use put::{LARGEST_TRANSACTION, MOST_ITEMS};
 
@@ -25,6 +26,8 @@ pub(crate) struct Writer {
     pub(crate) reader: Reader,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) turns: Turns,
+    /// How long it is waited for a turn.
+    pub(crate) patience: Duration,
 }
 
 /// What became of one try.
@@ -34,11 +37,18 @@ enum Tried {
     Again(StoreError),
 }
 
+/// What was found about a batch.
+enum Judged {
+    Stored(Commit),
+    /// How its streams end, which suits it.
+    Free(Vec<Sight>),
+}
+
 impl Writer {
     pub(crate) async fn append(&self, batch: AppendBatch) -> Result<Appended, StoreError> {
         let follows = |expected| matches!(expected, ExpectedVersion::Any | ExpectedVersion::StreamExists);
         let _turn = match batch.parts() {
-            [part] if follows(part.expected()) => Some(self.turns.take(part.stream()).await),
+            [part] if follows(part.expected()) => Some(self.turn(part.stream()).await?),
             _ => None,
         };
         let mut retries = self.reader.client.retry.start();
@@ -46,35 +56,55 @@ impl Writer {
         loop {
             match self.attempt(&batch, freshness).await? {
                 Tried::Done(appended) => return Ok(appended),
-                Tried::Again(error) if !retries.again().await => return Err(error),
+                Tried::Again(error) if !retries.again().await => return self.outcome(&batch, error).await,
                 Tried::Again(_) => freshness = Freshness::Sure,
             }
         }
     }
 
+    /// Waits for the others of this process that append there, as long as one of them may take.
+    async fn turn<'a>(&'a self, stream: &'a StreamId) -> Result<Turn<'a>, StoreError> {
+        let turn = tokio::time::timeout(self.patience, self.turns.take(stream)).await;
+        turn.map_err(|_| StoreError::unavailable(format!("append to {stream}"), Queued))
+    }
+
     async fn attempt(&self, batch: &AppendBatch, freshness: Freshness) -> Result<Tried, StoreError> {
+        match self.judge(batch, freshness).await? {
+            Judged::Stored(commit) => Ok(Tried::Done(Appended::Repeated(commit))),
+            Judged::Free(sights) => self.put(batch, &sights).await,
+        }
+    }
+
+    /// After the last try, whose place was taken: by this very batch, by others, or not for long.
+    async fn outcome(&self, batch: &AppendBatch, error: StoreError) -> Result<Appended, StoreError> {
+        match self.judge(batch, Freshness::Sure).await? {
+            Judged::Stored(commit) => Ok(Appended::Repeated(commit)),
+            Judged::Free(_) => Err(error),
+        }
+    }
+
+    /// Whether the batch is stored already, or may be: an error says that it may not.
+    async fn judge(&self, batch: &AppendBatch, freshness: Freshness) -> Result<Judged, StoreError> {
         let (sights, hit) = self.look(batch, freshness).await?;
         if let Some(hit) = hit {
-            return self.stored_before(batch, hit).await.map(Tried::Done);
+            return self.stored_before(batch, hit).await.map(Judged::Stored);
         }
         let is_sure = sights.iter().all(|sight| sight.freshness == Freshness::Sure);
-        if let Some(conflict) = conflict(batch, &sights) {
-            if !is_sure {
-                return Box::pin(self.attempt(batch, Freshness::Sure)).await;
-            }
-            if let Some(hit) = self.marked(batch).await? {
-                return self.stored_before(batch, hit).await.map(Tried::Done);
-            }
-            return Err(conflict.into());
+        let Some(conflict) = conflict(batch, &sights) else { return Ok(Judged::Free(sights)) };
+        if !is_sure {
+            return Box::pin(self.judge(batch, Freshness::Sure)).await;
         }
-        self.put(batch, &sights).await
+        match self.marked(batch).await? {
+            Some(hit) => self.stored_before(batch, hit).await.map(Judged::Stored),
+            None => Err(conflict.into()),
+        }
     }
 
     /// The answer to a batch one of whose ids is stored already.
-    async fn stored_before(&self, batch: &AppendBatch, hit: Hit) -> Result<Appended, StoreError> {
+    async fn stored_before(&self, batch: &AppendBatch, hit: Hit) -> Result<Commit, StoreError> {
         let commit = self.reader.whole(&hit.commit).await?;
         if commit.answers(batch) {
-            return Ok(Appended::Repeated(commit));
+            return Ok(commit);
         }
         let index = hit.commit.ids()?.iter().position(|id| *id == hit.id).unwrap_or(0);
         let version = hit.commit.first.plus(index as u64);
@@ -117,3 +147,7 @@ fn committed(batch: &AppendBatch, sights: &[Sight], recorded_at: Timestamp) -> C
     });
     Commit::new(streams.collect(), None, recorded_at)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("others of this process that append there are not answered")]
+struct Queued;

@@ -251,6 +251,7 @@ macro_rules! __projection_transaction_cases {
             a_panic_leaves_nothing,
             a_dropped_transaction_leaves_all_or_nothing,
             concurrent_changes_of_a_document_all_count,
+            what_a_list_has_shown_to_be_free_is_taken_once,
             reading_waits_for_no_transaction,
             read_model_and_notes_commit_together,
             notes_alone_are_kept,

@@ -66,6 +66,7 @@ impl Fault {
             "a_panic_leaves_nothing" => Self::KeepsWhatPanicked,
             "a_dropped_transaction_leaves_all_or_nothing" => Self::CommitsAtOnce,
             "concurrent_changes_of_a_document_all_count" => Self::IsNotIsolated,
+            "what_a_list_has_shown_to_be_free_is_taken_once" => Self::IsNotIsolated,
             "reading_waits_for_no_transaction" => Self::ReadsWait,
             "read_model_and_notes_commit_together" => Self::CommitsNotesLate,
             "notes_alone_are_kept" => Self::ForgetsNotes,

@@ -3,6 +3,7 @@
 use nexus_core::{BoxError, Checkpoint, FeedError, StoreError};
 use serde::{Deserialize, Serialize};
 
+use super::following::now;
 use super::frontier::Frontier;
 use super::scan::Scan;
 
@@ -17,11 +18,17 @@ pub(super) struct Progress {
     /// What is still to be read of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) scan: Option<Scan>,
-    /// When all shards had been asked, in seconds since 1970, within some minutes: what a stream keeps for a day may be gone after that.
-    pub(super) asked_at: i64,
+    /// All that was recorded before this time was read, in seconds since 1970, within some minutes: what a stream keeps for a day may be
+    /// gone a day after that.
+    pub(super) complete_at: i64,
 }
 
 impl Progress {
+    /// For how many seconds not all was read.
+    pub(super) fn age(&self) -> i64 {
+        now().saturating_sub(self.complete_at)
+    }
+
     pub(super) fn read(checkpoint: &Checkpoint) -> Result<Self, FeedError> {
         let foreign =
             || FeedError::ForeignCheckpoint { found: checkpoint.clone(), kind: KIND, version: VERSION };
@@ -50,12 +57,12 @@ mod tests {
         shards.is_at("shardId-2", Place::After("42".into()));
         shards.is_at("shardId-3", Place::End);
         let scan = Some(Scan::in_segments(2));
-        let progress = Progress { stream: "2026".into(), shards, scan, asked_at: 1_795_000_000 };
+        let progress = Progress { stream: "2026".into(), shards, scan, complete_at: 1_795_000_000 };
         let checkpoint = progress.checkpoint().unwrap();
         // Kept by consumers for as long as they like.
         assert_eq!(
             checkpoint.to_string(),
-            r#"dynamodb.1:{"stream":"2026","shards":{"shardId-1":"start","shardId-2":{"after":"42"},"shardId-3":"end"},"scan":{"segments":[{"after":null,"done":false},{"after":null,"done":false}]},"asked_at":1795000000}"#
+            r#"dynamodb.1:{"stream":"2026","shards":{"shardId-1":"start","shardId-2":{"after":"42"},"shardId-3":"end"},"scan":{"segments":[{"after":null,"done":false},{"after":null,"done":false}]},"complete_at":1795000000}"#
         );
         assert_eq!(Progress::read(&checkpoint).unwrap(), progress);
         for foreign in ["log.1:7", "dynamodb.2:{}", "dynamodb.1:{}", "dynamodb.1:x"] {

@@ -3,7 +3,7 @@
 //! A shard ends when DynamoDB splits its partition, or after some hours; what comes then is in its children. The frontier are the shards
 //! that are being read, and those that have ended and whose children are not known yet. What lies before it was read, or is in the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,8 @@ pub(super) struct Lost(pub(super) String);
 impl Frontier {
     /// The shards that have no children, from their starts: what their parents had is in the table.
     pub(super) fn of(shards: &[Shard]) -> Self {
-        let is_parent = |shard: &&Shard| shards.iter().any(|other| other.parent.as_ref() == Some(&shard.id));
-        let leaves = shards.iter().filter(|shard| !is_parent(shard));
+        let parents: HashSet<&str> = shards.iter().filter_map(|shard| shard.parent.as_deref()).collect();
+        let leaves = shards.iter().filter(|shard| !parents.contains(shard.id.as_str()));
         Self(leaves.map(|shard| (shard.id.clone(), Place::Start)).collect())
     }
 
@@ -58,48 +58,51 @@ impl Frontier {
         }
     }
 
-    /// Goes on to the children of the shards that have ended, by what there is now.
-    pub(super) fn refresh(&mut self, shards: &[Shard]) -> Result<(), Lost> {
-        let is_there = |id: &str| shards.iter().any(|shard| shard.id == id);
+    /// Goes on to the children of the shards that have ended, by what there is now; whether there are any.
+    pub(super) fn refresh(&mut self, shards: &[Shard]) -> Result<bool, Lost> {
+        let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
+        for shard in shards {
+            children.entry(shard.id.as_str()).or_default();
+            if let Some(parent) = &shard.parent {
+                children.entry(parent.as_str()).or_default().push(shard.id.as_str());
+            }
+        }
+        let parents: HashMap<&str, Option<&str>> =
+            shards.iter().map(|shard| (shard.id.as_str(), shard.parent.as_deref())).collect();
+        let is_there = |id: &str| parents.contains_key(id);
         if let Some((gone, _)) = self.open().find(|(id, _)| !is_there(id)) {
             return Err(Lost(gone.to_owned()));
         }
-        // Children of children, where both have come since.
-        loop {
-            let ended = self.0.iter().filter(|(_, place)| **place == Place::End).map(|(id, _)| id.clone());
-            let ended: Vec<String> = ended.collect();
-            let mut has_changed = false;
-            for end in ended {
-                let children = shards.iter().filter(|shard| shard.parent.as_ref() == Some(&end));
-                let children: Vec<String> = children.map(|shard| shard.id.clone()).collect();
-                // One that is gone had its children read, or has none: they outlive it.
-                if !children.is_empty() || !is_there(&end) {
-                    self.0.remove(&end);
-                    has_changed = true;
-                }
-                for child in children {
-                    self.0.entry(child).or_insert(Place::Start);
-                }
+        let ended = self.0.iter().filter(|(_, place)| **place == Place::End).map(|(id, _)| id.clone());
+        let mut has_more = false;
+        for end in ended.collect::<Vec<_>>() {
+            let born = children.get(end.as_str()).map_or(&[][..], Vec::as_slice);
+            // One that is gone had its children read, or has none: they outlive it.
+            if !born.is_empty() || !is_there(&end) {
+                self.0.remove(&end);
             }
-            if !has_changed {
-                break;
+            for child in born {
+                has_more = true;
+                self.0.entry((*child).to_owned()).or_insert(Place::Start);
             }
         }
-        let stranger = shards.iter().find(|shard| !self.is_related(shard, shards));
-        stranger.map_or(Ok(()), |stranger| Err(Lost(stranger.id.clone())))
-    }
-
-    /// Whether the shard is in the frontier, before it, or will come after it.
-    fn is_related(&self, shard: &Shard, shards: &[Shard]) -> bool {
-        let parent_of =
-            |id: &str| shards.iter().find(|shard| shard.id == id).and_then(|shard| shard.parent.as_deref());
-        let has_before = |id: &str, before: &str| {
-            std::iter::successors(Some(id), |id| parent_of(id)).take(shards.len() + 2).any(|id| id == before)
-        };
-        self.0.keys().any(|known| has_before(known, &shard.id) || has_before(&shard.id, known))
+        // A shard is in the frontier, before it, or comes after it.
+        let mut before: HashSet<&str> = HashSet::new();
+        for known in self.0.keys() {
+            before.extend(up(known, &parents).take_while(|id| !before.contains(id)).collect::<Vec<_>>());
+        }
+        let stranger = shards.iter().find(|shard| {
+            let comes_after = up(&shard.id, &parents).any(|id| self.0.contains_key(id));
+            !comes_after && !before.contains(shard.id.as_str())
+        });
+        stranger.map_or(Ok(has_more), |stranger| Err(Lost(stranger.id.clone())))
     }
 }
 
+/// A shard, its parent, and so on.
+fn up<'a>(shard: &'a str, parents: &'a HashMap<&'a str, Option<&'a str>>) -> impl Iterator<Item = &'a str> {
+    std::iter::successors(Some(shard), |id| parents.get(id).copied().flatten()).take(parents.len() + 2)
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,18 +129,19 @@ mod tests {
     fn children_come_after_their_parents() {
         let mut frontier = Frontier::of(&shards(&[("a", "")]));
         let split = shards(&[("a", ""), ("b", "a"), ("c", "a")]);
-        assert_eq!(frontier.refresh(&split), Ok(()));
+        assert_eq!(frontier.refresh(&split), Ok(false));
         assert_eq!(open(&frontier), ["a"], "not before it is read to its end");
         frontier.is_at("a", Place::End);
         assert!(frontier.has_ends());
-        assert_eq!(frontier.refresh(&shards(&[("a", "")])), Ok(()), "they are not known yet");
+        assert_eq!(frontier.refresh(&shards(&[("a", "")])), Ok(false), "they are not known yet");
         assert_eq!(open(&frontier), Vec::<&str>::new());
-        assert_eq!(frontier.refresh(&split), Ok(()));
+        assert_eq!(frontier.refresh(&split), Ok(true));
         assert_eq!((open(&frontier), frontier.has_ends()), (vec!["b", "c"], false));
         frontier.is_at("b", Place::After("7".into()));
         frontier.is_at("c", Place::End);
         // Grandchildren; and the first parent is gone.
-        assert_eq!(frontier.refresh(&shards(&[("b", "a"), ("c", "a"), ("d", "c"), ("e", "d")])), Ok(()));
+        let there = shards(&[("b", "a"), ("c", "a"), ("d", "c"), ("e", "d")]);
+        assert_eq!(frontier.refresh(&there), Ok(true));
         assert_eq!(open(&frontier), ["b", "d"]);
     }
 
@@ -149,8 +153,25 @@ mod tests {
         // One that was read to its end is missed by nobody.
         let mut frontier = Frontier::of(&shards(&[("a", ""), ("b", "")]));
         frontier.is_at("a", Place::End);
-        assert_eq!(frontier.refresh(&shards(&[("b", "")])), Ok(()));
+        assert_eq!(frontier.refresh(&shards(&[("b", "")])), Ok(false));
         assert_eq!(open(&frontier), ["b"]);
+    }
+
+    #[test]
+    fn many_shards_of_many_generations_are_looked_through_in_no_time() {
+        let name = |line: u32, generation: u32| format!("{line:03}-{generation:02}");
+        let all: Vec<Shard> = (0..2_000)
+            .flat_map(|line| (0..10).map(move |generation| (line, generation)))
+            .map(|(line, generation)| Shard {
+                id: name(line, generation),
+                parent: generation.checked_sub(1).map(|before| name(line, before)),
+            })
+            .collect();
+        let mut frontier = Frontier::of(&all);
+        let started = std::time::Instant::now();
+        assert_eq!(frontier.refresh(&all), Ok(false));
+        assert_eq!(open(&frontier).len(), 2_000);
+        assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
     }
 
     #[test]

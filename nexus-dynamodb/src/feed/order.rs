@@ -2,54 +2,77 @@
 
 use std::collections::HashMap;
 
-use futures::TryStreamExt;
-use nexus_core::{ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
+use nexus_core::{StreamId, StreamVersion};
 
 use super::frontier::Place;
 use crate::items::CommitItem;
-use crate::reader::Reader;
 
 /// Of so many streams it is kept in mind how far they were delivered.
 const KNOWN: usize = 100_000;
 
+/// What a subscription has delivered of each stream.
 #[derive(Debug, Default)]
-pub(super) struct Order(HashMap<StreamId, StreamVersion>);
+pub(super) struct Order(HashMap<StreamId, Delivered>);
+
+/// From this version to that.
+#[derive(Clone, Copy, Debug)]
+struct Delivered {
+    from: StreamVersion,
+    to: StreamVersion,
+}
+
+/// What is to be delivered, now that a commit is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It was delivered before.
+    Nothing,
+    /// The commit, and before it all that comes after this version.
+    After(Option<StreamVersion>),
+    /// The commit has come after others that follow it: it, and then these up to this version once more. Who noted how far the stream
+    /// is has fetched it meanwhile, and drops both; who does not, gets it now.
+    Again(StreamVersion),
+}
 
 impl Order {
-    /// The events that are to be delivered, now that this commit is there. Of a stream that is not known, what comes before was delivered to an
-    /// earlier subscription, unless `from_the_first`.
-    pub(super) async fn admit(
+    /// Of these streams, as much was delivered to an earlier subscription.
+    pub(super) fn going_on(streams: impl Iterator<Item = (StreamId, StreamVersion)>) -> Self {
+        Self(streams.map(|(stream, to)| (stream, Delivered { from: StreamVersion::FIRST, to })).collect())
+    }
+
+    /// How far a stream was delivered, where that is known.
+    pub(super) fn delivered(&self, stream: &StreamId) -> Option<StreamVersion> {
+        self.0.get(stream).map(|delivered| delivered.to)
+    }
+
+    /// What is to be delivered for a commit with these versions. Of a stream that is not known, what comes before was delivered to an earlier
+    /// subscription, unless `from_the_first`.
+    pub(super) fn due(
         &mut self,
-        commit: CommitItem,
+        stream: &StreamId,
+        (first, last): (StreamVersion, StreamVersion),
         from_the_first: bool,
-        reader: &Reader,
-        deliver: &mut Vec<RecordedEvent>,
-    ) -> Result<(), StoreError> {
-        let (stream, first) = (commit.stream.clone(), commit.first);
+    ) -> Due {
         let before = first.previous();
-        let delivered = match self.0.get(&stream) {
-            Some(last) => Some(*last),
-            None if from_the_first => None,
-            None => before,
-        };
-        let events = commit.into_events(&reader.names)?;
-        let last = events.last().map_or(first, RecordedEvent::version);
-        if Some(last) <= delivered {
-            return Ok(());
-        }
-        if delivered < before {
-            let missing = ReadOptions::forwards().after(delivered).before(first);
-            let mut missing = reader.read(&stream, missing);
-            while let Some(event) = missing.try_next().await? {
-                deliver.push(event);
+        match self.0.get_mut(stream) {
+            Some(known) if first < known.from => {
+                known.from = first;
+                Due::Again(known.to)
+            }
+            Some(known) if last <= known.to => Due::Nothing,
+            Some(known) => {
+                let after = Some(known.to);
+                known.to = last;
+                Due::After(after)
+            }
+            None => {
+                if self.0.len() >= KNOWN {
+                    self.0.clear();
+                }
+                let from = if from_the_first { StreamVersion::FIRST } else { first };
+                self.0.insert(stream.clone(), Delivered { from, to: last });
+                Due::After(if from_the_first { None } else { before })
             }
         }
-        deliver.extend(events.into_iter().filter(|event| Some(event.version()) > delivered));
-        if self.0.len() >= KNOWN {
-            self.0.clear();
-        }
-        self.0.insert(stream, last);
-        Ok(())
     }
 }
 
@@ -102,6 +125,29 @@ mod tests {
         let new =
             NewCommit { stream: &stream, first, recorded_at, horizon: None, events: &events, batch: &[] };
         (CommitItem::read(new.item().unwrap().0).unwrap(), Place::After(place.to_owned()))
+    }
+
+    #[test]
+    fn what_is_missing_is_due_and_what_was_delivered_is_not() {
+        let (mut order, stream) = (Order::default(), StreamId::new("thing", 1).unwrap());
+        let version = |number| StreamVersion::new(number).unwrap();
+        let mut due =
+            |first, last, from_the_first| order.due(&stream, (version(first), version(last)), from_the_first);
+        // A subscription that goes on: what comes before is taken for delivered, until it turns up.
+        assert_eq!(due(6, 7, false), Due::After(Some(version(5))));
+        assert_eq!(due(6, 7, false), Due::Nothing);
+        assert_eq!(due(10, 10, false), Due::After(Some(version(7))), "8 and 9 are missing");
+        assert_eq!(due(4, 5, false), Due::Again(version(10)));
+        assert_eq!(due(4, 5, false), Due::Nothing);
+        assert_eq!(due(8, 9, false), Due::Nothing);
+        assert_eq!(due(1, 3, false), Due::Again(version(10)));
+        let other = StreamId::new("thing", 2).unwrap();
+        assert_eq!(
+            order.due(&other, (version(3), version(3)), true),
+            Due::After(None),
+            "a new consumer gets all"
+        );
+        assert_eq!(order.due(&other, (version(1), version(2)), true), Due::Nothing);
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub(super) struct Scan {
 struct Segment {
     /// The stream, or marker, and the version of the item that was read last.
     after: Option<(String, i64)>,
+    /// How far that stream was delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivered: Option<StreamVersion>,
     done: bool,
 }
 
@@ -58,10 +61,23 @@ impl Scan {
         try_join_all(pages).await
     }
 
-    /// A part is read up to and with this commit.
-    pub(super) fn is_after(&mut self, segment: usize, stream: &StreamId, first: StreamVersion) {
+    /// The streams that parts are in the midst of, and how far those were delivered.
+    pub(super) fn begun(&self) -> impl Iterator<Item = (StreamId, StreamVersion)> {
+        let begun = self.segments.iter().filter_map(|segment| segment.after.as_ref().zip(segment.delivered));
+        begun.filter_map(|((stream, _), delivered)| Some((stream.parse().ok()?, delivered)))
+    }
+
+    /// A part is read up to and with this commit; of its stream all was delivered up to that version.
+    pub(super) fn is_after(
+        &mut self,
+        segment: usize,
+        stream: &StreamId,
+        first: StreamVersion,
+        delivered: Option<StreamVersion>,
+    ) {
         if let Some(segment) = self.segments.get_mut(segment) {
             segment.after = Some((stream.to_string(), i64::try_from(first.get()).unwrap_or(i64::MAX)));
+            segment.delivered = delivered;
         }
     }
 
@@ -69,6 +85,10 @@ impl Scan {
     pub(super) fn has_done(&mut self, segment: usize, end: Option<(String, i64)>) {
         if let Some(segment) = self.segments.get_mut(segment) {
             segment.done = end.is_none();
+            let stream = |key: &Option<(String, i64)>| key.as_ref().map(|(stream, _)| stream.clone());
+            if end.is_some() && stream(&end) != stream(&segment.after) {
+                segment.delivered = None;
+            }
             segment.after = end.or(segment.after.take());
         }
     }

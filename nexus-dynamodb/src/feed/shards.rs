@@ -3,35 +3,57 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodbstreams::operation::describe_stream::DescribeStreamError;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::{
-    AttributeValue as StreamValue, OperationType, Record, ShardIteratorType,
+    AttributeValue as StreamValue, OperationType, Record, ShardIteratorType, StreamStatus,
 };
 use nexus_core::StoreError;
 
 use super::frontier::{Place, Shard};
 use crate::client::Client;
-use crate::error::failed;
+use crate::error::{failed, told};
 use crate::items::{CommitItem, Item, is_commit};
 
 /// What a look at a shard found.
 pub(super) enum Found {
     /// Commits, each with how far the shard was read with it; how far it was read with all, and where to go on.
-    Records { commits: Vec<(CommitItem, Place)>, place: Place, iterator: Option<String> },
+    Records {
+        commits: Vec<(CommitItem, Place)>,
+        place: Place,
+        iterator: Option<String>,
+        /// When the last record was written, in seconds since 1970, where there are any.
+        written_at: Option<i64>,
+    },
     /// The iterator is too old.
     Expired,
     /// Records that come next are gone.
     Trimmed,
 }
 
-/// All shards that a stream has.
+/// All shards that a stream has. One that was switched off is no stream to follow any more: the table may have another.
 pub(super) async fn describe(client: &Client, stream: &str) -> Result<Vec<Shard>, StoreError> {
+    let attempted = "look at the table's stream";
     let (mut shards, mut after) = (Vec::new(), None);
     loop {
         let call = client.streams.describe_stream().stream_arn(stream).set_exclusive_start_shard_id(after);
-        let answer = call.send().await.map_err(|error| failed("look at the table's stream", error))?;
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error)
+                if matches!(
+                    error.as_service_error(),
+                    Some(DescribeStreamError::ResourceNotFoundException(_))
+                ) =>
+            {
+                return Err(StoreError::unavailable(attempted, told(error)));
+            }
+            Err(error) => return Err(failed(attempted, error)),
+        };
         let Some(described) = answer.stream_description else { return Ok(shards) };
+        if let Some(status @ (StreamStatus::Disabled | StreamStatus::Disabling)) = described.stream_status {
+            return Err(StoreError::unavailable(attempted, format!("it is {}", status.as_str())));
+        }
         shards.extend(described.shards.into_iter().flatten().filter_map(|shard| {
             let parent = shard.parent_shard_id.filter(|parent| !parent.is_empty());
             Some(Shard { id: shard.shard_id?, parent })
@@ -94,10 +116,11 @@ pub(super) async fn read(
             };
         }
     };
-    let (mut commits, mut place) = (Vec::new(), place.clone());
+    let (mut commits, mut place, mut written_at) = (Vec::new(), place.clone(), None);
     for record in answer.records.unwrap_or_default() {
-        if let Some(number) = record.dynamodb.as_ref().and_then(|change| change.sequence_number.clone()) {
-            place = Place::After(number);
+        if let Some(change) = &record.dynamodb {
+            place = change.sequence_number.clone().map_or(place, Place::After);
+            written_at = change.approximate_creation_date_time.map(|time| time.secs()).or(written_at);
         }
         if let Some(item) = inserted(record).filter(is_commit) {
             commits.push((CommitItem::read(item)?, place.clone()));
@@ -107,7 +130,7 @@ pub(super) async fn read(
     if iterator.is_none() {
         place = Place::End;
     }
-    Ok(Found::Records { commits, place, iterator })
+    Ok(Found::Records { commits, place, iterator, written_at })
 }
 
 /// The item that was put. Nothing that is stored is ever changed; what somebody else changes is not ours to hand on.

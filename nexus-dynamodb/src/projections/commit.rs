@@ -10,7 +10,7 @@ use super::MOST_DOCUMENTS;
 use super::transaction::Transaction;
 use crate::client::UNITS;
 use crate::documents::{At, KEY, MARK, Stored, item, key, registration};
-use crate::error::{Refusal, delete_refused, put_refused, transaction_refused};
+use crate::error::{Refusal, transaction_refused};
 use crate::items::{Item, LARGEST_ITEM, size};
 use crate::writer::LARGEST_TRANSACTION;
 
@@ -38,11 +38,10 @@ enum Condition {
 }
 
 impl Condition {
-    fn of(seen: Option<&Option<Stored>>) -> Self {
+    fn of(seen: &Option<Stored>) -> Self {
         match seen {
-            None => Self::Any,
-            Some(None) => Self::Absent,
-            Some(Some(stored)) => Self::Marked(stored.mark.clone()),
+            None => Self::Absent,
+            Some(stored) => Self::Marked(stored.mark.clone()),
         }
     }
 
@@ -71,12 +70,9 @@ impl Transaction {
         };
         let mut retries = self.documents.client.retry.start();
         loop {
-            let done = match &actions[..] {
-                [] => Ok(()),
-                [only] if !matches!(only, Action::Check(..)) => self.alone(only).await,
-                all => self.together(all).await,
-            };
-            return match done {
+            // Under the same token DynamoDB does it once, whatever has become of the answer, and whoever writes there meanwhile: a put of a
+            // single document would cost half as much, and have no token.
+            return match self.together(&actions, &mark).await {
                 Ok(()) => {
                     let collections = self.new_collections();
                     self.documents.is_noted(&self.space, collections);
@@ -98,8 +94,9 @@ impl Transaction {
         let seen: Vec<(&At, &Option<Stored>)> = self.seen.iter().collect();
         for some in seen.chunks(MOST_DOCUMENTS) {
             let checks =
-                some.iter().map(|(at, seen)| Action::Check(key(&self.space, at), Condition::of(Some(seen))));
-            match self.together(&checks.collect::<Vec<_>>()).await {
+                some.iter().map(|(at, seen)| Action::Check(key(&self.space, at), Condition::of(seen)));
+            let token = Uuid::new_v4().simple().to_string();
+            match self.together(&checks.collect::<Vec<_>>(), &token).await {
                 Ok(()) => {}
                 Err(Refusal::Taken | Refusal::Busy(_)) => return Ok(false),
                 Err(Refusal::Failed(error)) => return Err(error),
@@ -111,12 +108,18 @@ impl Transaction {
     fn actions(&self, mark: &str) -> Result<Vec<Action>, WorkError> {
         let (mut actions, mut bytes) = (Vec::with_capacity(self.written.len() + 1), 0);
         for (at, content) in &self.written {
-            let condition = Condition::of(self.seen.get(at));
+            let condition = match self.seen.get(at) {
+                Some(seen) => Condition::of(seen),
+                None if self.was_missed(at) => Condition::Absent,
+                None => Condition::Any,
+            };
             let Some(content) = content else {
-                // What is not there need not be removed.
-                if !matches!(condition, Condition::Absent) {
-                    actions.push(Action::Delete(key(&self.space, at), condition));
-                }
+                let key = key(&self.space, at);
+                actions.push(match condition {
+                    // What is not there need not be removed.
+                    Condition::Absent => Action::Check(key, condition),
+                    _ => Action::Delete(key, condition),
+                });
                 continue;
             };
             let new = item(&self.space, at, content, mark)?;
@@ -130,7 +133,7 @@ impl Transaction {
         }
         let only_seen = self.seen.iter().filter(|(at, _)| !self.written.contains_key(at));
         for (at, seen) in only_seen {
-            actions.push(Action::Check(key(&self.space, at), Condition::of(Some(seen))));
+            actions.push(Action::Check(key(&self.space, at), Condition::of(seen)));
         }
         refuse_above(MOST_DOCUMENTS as u64, actions.len() as u64, "documents, written or read,")?;
         refuse_above(LARGEST_TRANSACTION, bytes, "bytes")?;
@@ -151,37 +154,16 @@ impl Transaction {
         Ok(self.documents.get(&self.space, at).await?.is_some_and(|stored| stored.mark == mark))
     }
 
-    /// One document costs half as much as in a transaction.
-    async fn alone(&self, action: &Action) -> Result<(), Refusal> {
-        let (client, attempted) = (&self.documents.client, "write a document");
-        let capacity = match action {
-            Action::Put(item, condition) => {
-                let (condition, values) = condition.written();
-                let call = client.dynamo.put_item().table_name(&*self.documents.table);
-                let call = call.set_item(Some(item.clone())).set_condition_expression(condition);
-                let call = call.set_expression_attribute_values(values);
-                let sent = call.return_consumed_capacity(UNITS).send().await;
-                sent.map_err(|error| put_refused(attempted, error))?.consumed_capacity
-            }
-            Action::Delete(key, condition) | Action::Check(key, condition) => {
-                let (condition, values) = condition.written();
-                let call = client.dynamo.delete_item().table_name(&*self.documents.table);
-                let call = call.set_key(Some(key.clone())).set_condition_expression(condition);
-                let call = call.set_expression_attribute_values(values);
-                let sent = call.return_consumed_capacity(UNITS).send().await;
-                sent.map_err(|error| delete_refused(attempted, error))?.consumed_capacity
-            }
-        };
-        client.consumed.wrote(&capacity);
-        Ok(())
-    }
-
-    async fn together(&self, actions: &[Action]) -> Result<(), Refusal> {
+    async fn together(&self, actions: &[Action], token: &str) -> Result<(), Refusal> {
+        if actions.is_empty() {
+            return Ok(());
+        }
         let client = &self.documents.client;
         let items: Result<Vec<TransactWriteItem>, _> =
             actions.iter().map(|action| action.item(&self.documents.table)).collect();
         let unbuilt = |error| Refusal::Failed(StoreError::unavailable("write a read model", error));
         let call = client.dynamo.transact_write_items().set_transact_items(Some(items.map_err(unbuilt)?));
+        let call = call.client_request_token(token);
         let sent = call.return_consumed_capacity(UNITS).send().await;
         let answer = sent.map_err(|error| transaction_refused("write a read model", error))?;
         client.consumed.wrote(answer.consumed_capacity());

@@ -24,7 +24,7 @@ pub(super) async fn remove(documents: &Documents, space: &str) -> Result<(), Sto
     for name in &collections {
         let place = format!("{space}/{name}");
         loop {
-            let keys = keys(documents, &place).await?;
+            let (keys, _) = keys(documents, &place, None).await?;
             if keys.is_empty() {
                 break;
             }
@@ -36,19 +36,31 @@ pub(super) async fn remove(documents: &Documents, space: &str) -> Result<(), Sto
 
 /// The names of the collections that a space has.
 async fn collections(documents: &Documents, space: &str) -> Result<Vec<String>, StoreError> {
-    let found = keys(documents, space).await?;
-    Ok(found.iter().filter_map(|item| text(item, KEY)).map(str::to_owned).collect())
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let (found, more) = keys(documents, space, after).await?;
+        names.extend(found.iter().filter_map(|item| text(item, KEY)).map(str::to_owned));
+        after = more;
+        if after.is_none() {
+            return Ok(names);
+        }
+    }
 }
 
-/// The first keys of a place, up to what DynamoDB hands out at once.
-async fn keys(documents: &Documents, place: &str) -> Result<Vec<Item>, StoreError> {
+/// The keys of a place that come next, up to what DynamoDB hands out at once, and where there are more.
+async fn keys(
+    documents: &Documents,
+    place: &str,
+    after: Option<Item>,
+) -> Result<(Vec<Item>, Option<Item>), StoreError> {
     let call = documents.client.dynamo.query().table_name(&*documents.table).consistent_read(true);
     let call = call.key_condition_expression(format!("{PLACE} = :p"));
     let call = call.expression_attribute_values(":p", AttributeValue::S(place.to_owned()));
     let call = call.projection_expression(format!("{PLACE}, {KEY}")).return_consumed_capacity(UNITS);
-    let answer = call.send().await.map_err(|error| failed(format!("look into {place}"), error))?;
+    let sent = call.set_exclusive_start_key(after).send().await;
+    let answer = sent.map_err(|error| failed(format!("look into {place}"), error))?;
     documents.client.consumed.read(answer.consumed_capacity());
-    Ok(answer.items.unwrap_or_default())
+    Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
 }
 
 async fn delete(documents: &Documents, keys: Vec<Item>) -> Result<(), StoreError> {

@@ -15,6 +15,8 @@ pub(super) struct Transaction {
     pub(super) space: String,
     /// What was read: the mark it had, or that it was not there.
     pub(super) seen: BTreeMap<At, Option<Stored>>,
+    /// What was listed, with its end where there may be more: nothing else was there.
+    listed: Vec<(Collection, KeyRange, Option<DocumentKey>)>,
     /// What is to be written, or removed.
     pub(super) written: BTreeMap<At, Option<Payload>>,
     nothing: (),
@@ -22,7 +24,23 @@ pub(super) struct Transaction {
 
 impl Transaction {
     pub(super) fn begin(documents: documents::Documents, space: String) -> Self {
-        Self { documents, space, seen: BTreeMap::new(), written: BTreeMap::new(), nothing: () }
+        Self {
+            documents,
+            space,
+            seen: BTreeMap::new(),
+            listed: Vec::new(),
+            written: BTreeMap::new(),
+            nothing: (),
+        }
+    }
+}
+
+impl Transaction {
+    /// Whether it is known of a document that was not read that it was not there.
+    pub(super) fn was_missed(&self, (collection, key): &At) -> bool {
+        self.listed.iter().any(|(of, range, end)| {
+            of == collection && range.includes(key.as_str()) && end.as_ref().is_none_or(|end| key <= end)
+        })
     }
 }
 
@@ -69,9 +87,10 @@ impl Documents for Transaction {
             own.map(|((_, key), content)| (key.clone(), content.clone())).collect();
         // As many more as it may have removed or put first.
         let limit = range.max_documents().saturating_add(listed.len());
-        for (Document { key, content }, mark) in
-            self.documents.list(&self.space, collection, range, limit).await?
-        {
+        let found = self.documents.list(&self.space, collection, range, limit).await?;
+        let end = found.last().filter(|_| found.len() >= limit).map(|(last, _)| last.key.clone());
+        self.listed.push((collection.clone(), range.clone(), end));
+        for (Document { key, content }, mark) in found {
             let at = (collection.clone(), key.clone());
             // What was seen first counts: if it has changed since, the transaction comes to nothing.
             let seen = self.seen.entry(at).or_insert(Some(Stored { content, mark }));

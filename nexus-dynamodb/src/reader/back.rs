@@ -77,7 +77,9 @@ impl Reader {
         let hit = match crate::items::time_of(first) {
             Some(time) => self.look_back(stream, &[first], time).await?.1.map(|hit| hit.commit),
             None => match self.marker(first).await? {
-                Some(marker) if marker.stream == *stream => self.commit_at(stream, marker.first).await?,
+                Some(marker) if marker.stream == *stream => {
+                    Some(self.commit_stored_at(stream, marker.first).await?)
+                }
                 _ => None,
             },
         };

@@ -88,9 +88,12 @@ impl Reading {
         let call = call.consistent_read(true).scan_index_forward(is_forwards).set_exclusive_start_key(after);
         let limit = i32::try_from(commits).unwrap_or(i32::MAX);
         let (mut found, more) = self.reader.fetch(&self.stream, call.limit(limit)).await?;
-        if is_start && let Some(start) = from.filter(|_| self.expected.is_none()) {
+        if is_start && is_forwards && self.expected.is_none() {
+            let start = from.unwrap_or(StreamVersion::FIRST);
+            self.expected = Some(start);
             let starts = found.first().is_some_and(|commit| commit.first == start);
             if !starts && let Some(covering) = self.before(start).await? {
+                self.expected = Some(covering.first);
                 found.insert(0, covering);
             }
         }

@@ -35,8 +35,12 @@ const RECORDED_AT: &str = "t";
 const PARTS: &str = "p";
 const COUNT: &str = "c";
 
+/// How many bytes of a state go into one item, and how few where the next character does not fit.
+pub(super) const LARGEST_PART: usize = 380_000;
+const SMALLEST_PART: u64 = LARGEST_PART as u64 - 3;
+
 /// What a summary takes.
-pub(super) const SUMMARY: &str = "v, a, n";
+pub(super) const SUMMARY: &str = "v, a, n, x";
 
 /// A snapshot as it is read, with its state or where that is.
 pub(super) struct Head {
@@ -97,9 +101,11 @@ pub(super) fn head(snapshot: &Snapshot, state: &State, live_for: Duration) -> It
     item
 }
 
-/// The names of the parts of a snapshot, and how many there are.
+/// The names of the parts of a snapshot, and how many there are: no more than its bytes fill.
 pub(super) fn parts(head: &Item) -> Option<(&str, u64)> {
-    let count = number(head, COUNT).ok().and_then(|count| u64::try_from(count).ok())?;
+    let counted = |name| number(head, name).ok().and_then(|count| u64::try_from(count).ok());
+    let most = counted(BYTES)? / SMALLEST_PART + 1;
+    let count = counted(COUNT).filter(|count| *count <= most)?;
     text(head, PARTS).map(|parts| (parts, count))
 }
 

@@ -5,13 +5,10 @@ use nexus_core::{Snapshot, StateShape, StoreError, StreamId};
 use uuid::Uuid;
 
 use super::DynamoSnapshots;
-use super::item::{EXPIRES, Head, SHAPE, STATE, STREAM, State, expires, head, key_of, parts};
+use super::item::{EXPIRES, Head, LARGEST_PART, SHAPE, STATE, STREAM, State, expires, head, key_of, parts};
 use crate::client::UNITS;
 use crate::error::failed;
 use crate::items::{Item, text};
-
-/// How many bytes of a state go into one item.
-const LARGEST_PART: usize = 380_000;
 
 /// What a part is called, in the order of the parts.
 fn name(shape: &str, parts: &str, number: u64) -> String {

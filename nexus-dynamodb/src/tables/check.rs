@@ -8,6 +8,10 @@ use super::{Index, Layout};
 use crate::client::Client;
 use crate::error::{OpenError, told};
 
+/// What differs where items do not expire as they should.
+pub(super) const EXPIRY: &str = "time to live";
+pub(super) const OFF: &str = "off";
+
 /// How long it is waited for a table that is being made.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -100,7 +104,7 @@ async fn check_expiry(client: &Client, table: &str, attribute: &'static str) -> 
     if found == Some(attribute) {
         return Ok(());
     }
-    Err(differs(table, "time to live", found.unwrap_or("off"), attribute))
+    Err(differs(table, EXPIRY, found.unwrap_or(OFF), attribute))
 }
 
 async fn describe(client: &Client, table: &str) -> Result<TableDescription, OpenError> {

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use nexus_core::BoxError;
 
+use super::check::{EXPIRY, OFF};
 use super::{Layout, check, of_events, of_projections, of_snapshots};
 use crate::client::Client;
 use crate::config::DynamoConfig;
@@ -47,7 +48,8 @@ impl TableOptions {
 }
 
 /// Makes the tables that `config` names, with capacity on demand, and waits until they can be used. Those that are there already are
-/// checked, and otherwise left as they are.
+/// checked, and otherwise left as they are, but for what making them may not have come to: expiry, and recovery where it is asked for. Several
+/// programs may call it at once, and again.
 ///
 /// `deploy/dynamodb.yaml` has the same tables as a CloudFormation template.
 ///
@@ -62,6 +64,13 @@ pub async fn create_tables(config: &DynamoConfig, options: &TableOptions) -> Res
         (tables.snapshots_table(), of_snapshots()),
     ] {
         create(&client, table, &layout, options).await?;
+        // Neither can be said while the table is being made, nor is it known whether who has made it could say so.
+        let made = Layout { expires: None, ..layout.clone() };
+        check(&client, table, &made).await?;
+        expire(&client, table, &layout).await?;
+        if options.recoverable {
+            make_recoverable(&client, table).await?;
+        }
         check(&client, table, &layout).await?;
     }
     Ok(())
@@ -114,28 +123,55 @@ async fn create(
         call = call.tags(Tag::builder().key(key).value(value).build().map_err(unbuilt)?);
     }
     match call.send().await {
-        Ok(_) => {}
         Err(error)
-            if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
+            if !error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
         {
-            return Ok(());
+            Err(failed(told(error)))
         }
-        Err(error) => return Err(failed(told(error))),
+        _ => Ok(()),
     }
-    // Neither can be said while the table is being made.
-    let made = Layout { expires: None, ..layout.clone() };
-    check(client, table, &made).await?;
-    if let Some(attribute) = layout.expires {
-        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
+}
+
+/// Has items expire, where they do not yet.
+async fn expire(client: &Client, table: &str, layout: &Layout) -> Result<(), OpenError> {
+    let Some(attribute) = layout.expires else { return Ok(()) };
+    let attempted = || format!("have items of table {table} expire");
+    let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();
+    let expiry =
+        expiry.map_err(|error| OpenError::Unavailable { attempted: attempted(), source: error.into() })?;
+    let mut retries = client.retry.start();
+    loop {
+        let differs = match check(client, table, layout).await {
+            Err(differs @ OpenError::Differs { what: EXPIRY, .. }) => differs,
+            checked => return checked.map(drop),
+        };
+        // Another attribute is somebody's choice.
+        if !matches!(&differs, OpenError::Differs { found, .. } if found == OFF) {
+            return Err(differs);
+        }
         let call = client.dynamo.update_time_to_live().table_name(table);
-        let call = call.time_to_live_specification(expiry.build().map_err(unbuilt)?);
-        call.send().await.map_err(|error| failed(told(error)))?;
+        match call.time_to_live_specification(expiry.clone()).send().await {
+            Ok(_) => return Ok(()),
+            // Somebody else is about to.
+            Err(_) if retries.again().await => {}
+            Err(error) => return Err(OpenError::Unavailable { attempted: attempted(), source: told(error) }),
+        }
     }
-    if options.recoverable {
-        let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
+}
+
+/// Has backups made, unless they are; DynamoDB may not take that just after it has made the table.
+async fn make_recoverable(client: &Client, table: &str) -> Result<(), OpenError> {
+    let attempted = || format!("make table {table} recoverable");
+    let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
+    let recovery =
+        recovery.map_err(|error| OpenError::Unavailable { attempted: attempted(), source: error.into() })?;
+    let mut retries = client.retry.start();
+    loop {
         let call = client.dynamo.update_continuous_backups().table_name(table);
-        let call = call.point_in_time_recovery_specification(recovery.build().map_err(unbuilt)?);
-        call.send().await.map_err(|error| failed(told(error)))?;
+        match call.point_in_time_recovery_specification(recovery.clone()).send().await {
+            Ok(_) => return Ok(()),
+            Err(_) if retries.again().await => {}
+            Err(error) => return Err(OpenError::Unavailable { attempted: attempted(), source: told(error) }),
+        }
     }
-    Ok(())
 }

@@ -71,12 +71,7 @@ impl Writer {
     pub(super) async fn marked(&self, batch: &AppendBatch) -> Result<Option<Hit>, StoreError> {
         for id in timeless(batch.events()) {
             let Some(marker) = self.reader.marker(id).await? else { continue };
-            let found = self.reader.commit_at(&marker.stream, marker.first).await?;
-            let Some(commit) = found else {
-                let what =
-                    format!("event {id}, which is at version {} of {} or after", marker.first, marker.stream);
-                return Err(StoreError::corrupt(what, "the commit is not there"));
-            };
+            let commit = self.reader.commit_stored_at(&marker.stream, marker.first).await?;
             return Ok(Some(Hit { commit, id }));
         }
         Ok(None)

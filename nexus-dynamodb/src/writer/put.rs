@@ -110,7 +110,8 @@ impl Writer {
     /// A place is taken: by this very batch, whose answer was lost, or by others.
     async fn taken(&self, batch: &AppendBatch, commit: &Commit) -> Result<Tried, StoreError> {
         if let Some(hit) = self.marked(batch).await? {
-            return self.stored_before(batch, hit).await.map(Tried::Done);
+            let commit = self.stored_before(batch, hit).await?;
+            return Ok(Tried::Done(Appended::Repeated(commit)));
         }
         let streams: Vec<&str> = commit.streams.iter().map(|part| part.stream.as_str()).collect();
         let attempted = format!("append to {}", streams.join(", "));

@@ -4,6 +4,7 @@
 
 mod appends;
 mod conformance;
+mod doubts;
 mod faults;
 mod prices;
 mod support;

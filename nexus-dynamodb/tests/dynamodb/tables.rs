@@ -1,11 +1,13 @@
 //! Tables that are not there, or not what they have to be.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
 };
-use nexus_dynamodb::{DynamoConfig, DynamoStore, OpenError, TableNames, TableOptions, create_tables};
+use nexus_dynamodb::{
+    DynamoConfig, DynamoSnapshots, DynamoStore, OpenError, TableNames, TableOptions, create_tables,
+};
 
-use crate::support::{Dynoxide, Server, config, sdk_config};
+use crate::support::{Dynoxide, Server, config, house, sdk_config};
 
 fn client() -> aws_sdk_dynamodb::Client {
     let config = sdk_config().into_builder().endpoint_url(Dynoxide::endpoint()).build();
@@ -36,6 +38,35 @@ async fn tables_are_made_once_with_their_tags() {
     let tags: Vec<_> = tags.tags().iter().map(|tag| (tag.key(), tag.value())).collect();
     assert_eq!(tags, [("team", "shop")]);
     DynamoStore::open_with(config).await.unwrap();
+}
+
+/// As many programs start at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_made_by_several_at_once() {
+    let config = config::<Dynoxide>();
+    let makers: Vec<_> = (0..4)
+        .map(|_| {
+            let config = config.clone();
+            tokio::spawn(async move { create_tables(&config, &TableOptions::default()).await })
+        })
+        .collect();
+    for maker in makers {
+        maker.await.unwrap().unwrap();
+    }
+    DynamoSnapshots::open_with(config).await.unwrap();
+}
+
+/// Whoever was making them has died in between.
+#[tokio::test]
+async fn what_making_tables_did_not_come_to_is_made_up_for() {
+    let config = house::<Dynoxide>().await;
+    let table = config.tables().snapshots_table();
+    let never = TimeToLiveSpecification::builder().enabled(false).attribute_name("x").build().unwrap();
+    client().update_time_to_live().table_name(table).time_to_live_specification(never).send().await.unwrap();
+    let error = DynamoSnapshots::open_with(config.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("time to live is off"), "{error}");
+    create_tables(&config, &TableOptions::default()).await.unwrap();
+    DynamoSnapshots::open_with(config).await.unwrap();
 }
 
 #[tokio::test]

@@ -62,11 +62,11 @@ impl Claim {
         (self.first..=self.last).contains(&slice.get())
     }
 
-    /// Whether it is what it was: the same slices, no other hands, and come as far; only its lease may be another.
+    /// Whether it is what it was: the same slices, in the same hands, and come as far; only its lease may be another.
     pub(super) fn is_still(&self, before: &Self) -> bool {
         (self.first, self.last, self.token, self.cursor)
             == (before.first, before.last, before.token, before.cursor)
-            && self.checkpoint == before.checkpoint
+            && (&self.owner, &self.checkpoint) == (&before.owner, &before.checkpoint)
     }
 
     fn is_free(&self, now: Timestamp) -> bool {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use crate::port::{
     UnitOfWork, WorkError,
 };
 use crate::testing::fixture::soon;
-use crate::vocabulary::{Collection, Payload};
+use crate::vocabulary::{Collection, KeyRange, Payload};
 
 const ROUNDS: u64 = 25;
 
@@ -110,6 +111,67 @@ pub async fn concurrent_changes_of_a_document_all_count<F: ProjectionFixture>() 
     let store = fixture.open().await;
     let total = stored(&store, &space(1), &collection("c"), "sum").await.map(|sum| sum.to_string());
     assert_eq!(total, Some((4 * ROUNDS).to_string()), "changes were lost");
+}
+
+/// Several find by a list that nobody has a key, and take it; one of them has it then, and knows.
+pub async fn what_a_list_has_shown_to_be_free_is_taken_once<F: ProjectionFixture>() {
+    let fixture = F::start().await;
+    for round in 0..ROUNDS {
+        let mut tasks = Vec::new();
+        for task in 0..4_u64 {
+            let store = fixture.open().await;
+            tasks.push(tokio::spawn(async move {
+                let mut tries = 0;
+                loop {
+                    match take(&store, round, task).await {
+                        Ok(has_taken) => return has_taken,
+                        Err(error) => {
+                            tries += 1;
+                            assert!(tries < 50, "it cannot be committed: {error:?}");
+                        }
+                    }
+                }
+            }));
+        }
+        let mut winners = Vec::new();
+        for (task, ended) in tasks.into_iter().enumerate() {
+            if ended.await.expect("no task panics") {
+                winners.push(task);
+            }
+        }
+        let store = fixture.open().await;
+        let holder = stored(&store, &space(1), &collection("c"), &format!("{round:03}-holder")).await;
+        let holder = holder.map(|holder| holder.decode::<usize>().expect("a number"));
+        assert_eq!(
+            winners,
+            holder.into_iter().collect::<Vec<_>>(),
+            "one has it, and only that one thinks so"
+        );
+    }
+}
+
+async fn take(store: &impl ReadModelStore<DocumentTx>, round: u64, task: u64) -> Result<bool, WorkError> {
+    let has_taken = Arc::new(AtomicBool::new(false));
+    let taken = Arc::clone(&has_taken);
+    transact(store, 1, move |transaction| {
+        async move {
+            let documents = transaction.read_model();
+            let range = KeyRange::prefixed(format!("{round:03}-"));
+            let is_free = documents.list(&collection("c"), &range).await?.is_empty();
+            // Long enough for others to come between.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if is_free {
+                let key = key(&format!("{round:03}-holder"));
+                documents.put(&collection("c"), &key, json(&task.to_string())).await?;
+            }
+            // Of several runs of this work the last one counts.
+            taken.store(is_free, Ordering::SeqCst);
+            Ok(())
+        }
+        .boxed()
+    })
+    .await?;
+    Ok(has_taken.load(Ordering::SeqCst))
 }
 
 async fn add_one(store: &impl ReadModelStore<DocumentTx>) -> Result<(), WorkError> {
