@@ -14,6 +14,9 @@ use crate::vocabulary::{Checkpoint, RecordedEvent, StoreError};
 ///    (`a_feed_delivers_every_event_once`, `a_feed_goes_on_from_a_checkpoint`,
 ///    `a_feed_misses_nothing_under_concurrent_writers`)
 ///
+/// Where there is nothing more, it says so, and again every second or so for as long as that is so: who follows it can tell a feed that has
+/// nothing from one that is stuck, and takes one for late that is silent for 3 s. (`a_feed_that_has_nothing_more_says_so_again`)
+///
 /// A feed whose ordering is [`FeedOrdering::Total`] delivers no event twice in one subscription.
 /// Memory is bounded, however slowly the subscription is polled: nothing is fetched ahead of it but a page.
 /// (`a_slow_consumer_misses_nothing`)

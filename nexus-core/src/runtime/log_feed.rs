@@ -1,15 +1,20 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::telemetry;
 use crate::port::{
     Delivery, EventFeed, EventLog, EventStream, FeedError, FeedItem, FeedOrdering, Subscription,
 };
 use crate::vocabulary::{Checkpoint, Position, Query, ReadOptions, RecordedEvent, StoreError};
+
+/// Who has nothing more says so this often.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The events of a log as a feed: catches up page by page, then goes on live.
 ///
@@ -98,7 +103,7 @@ enum Stage {
     /// Asks where the log ends before it is read: what is before that and is not found does not match.
     Looking(BoxFuture<'static, Result<Option<Position>, StoreError>>),
     Reading(EventStream<'static>, Option<Position>),
-    Waiting(BoxFuture<'static, Result<Position, StoreError>>),
+    Waiting(BoxFuture<'static, Result<Position, StoreError>>, Pin<Box<Sleep>>),
     Ended,
 }
 
@@ -133,7 +138,8 @@ impl<L: EventLog + ?Sized> Following<L> {
 
     fn wait(&self) -> Stage {
         let (log, cursor) = (Arc::clone(&self.log), self.cursor);
-        Stage::Waiting(Box::pin(async move { log.changed_after(cursor).await }))
+        let changed = async move { log.changed_after(cursor).await };
+        Stage::Waiting(Box::pin(changed), Box::pin(sleep(SAY_EVERY)))
     }
 
     fn count(&mut self) {
@@ -170,9 +176,15 @@ impl<L: EventLog + ?Sized> Stream for Following<L> {
                         return Poll::Ready(Some(Ok(FeedItem::CaughtUp(through))));
                     }
                 },
-                Stage::Waiting(changed) => match ready!(changed.as_mut().poll(context)) {
-                    Ok(head) => this.stage = this.read(Some(head)),
-                    Err(error) => return this.fail(error),
+                Stage::Waiting(changed, said) => match changed.as_mut().poll(context) {
+                    Poll::Ready(Ok(head)) => this.stage = this.read(Some(head)),
+                    Poll::Ready(Err(error)) => return this.fail(error),
+                    Poll::Pending => {
+                        ready!(said.as_mut().poll(context));
+                        said.as_mut().reset(Instant::now() + SAY_EVERY);
+                        let through = this.cursor.map(Checkpoint::at);
+                        return Poll::Ready(Some(Ok(FeedItem::CaughtUp(through))));
+                    }
                 },
                 Stage::Ended => return Poll::Ready(None),
             }

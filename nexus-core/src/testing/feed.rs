@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
@@ -23,6 +24,9 @@ pub trait FeedFixture: StoreFixture {
     /// A feed of the events that match `query`.
     fn feed(&self, query: Query) -> impl Future<Output = Self::Feed> + Send;
 }
+
+/// A feed that has nothing more says so more often than this.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 
 /// All that these streams have, in the order of the log where there is one.
 async fn all_of<F: FeedFixture>(lab: &Lab<F>, streams: &[StreamId]) -> Vec<RecordedEvent> {
@@ -283,6 +287,26 @@ pub async fn a_feed_says_when_it_has_caught_up<F: FeedFixture>() {
         assert_eq!(rest.len(), 1, "what came after the checkpoint");
         assert_eq!(take(&mut subscription, &rest).await, rest);
     }
+}
+
+/// Who follows a feed tells one that has nothing from one that is stuck.
+pub async fn a_feed_that_has_nothing_more_says_so_again<F: FeedFixture>() {
+    let lab = Lab::<F>::new().await;
+    let feed = lab.fixture.feed(Query::all()).await;
+    lab.append(&stream(0), events(2)).await;
+    let mut subscription = feed.subscribe(None);
+    let (delivered, mut through) = caught_up(&mut subscription).await;
+    assert_eq!(delivered.len(), 2);
+    for _ in 0..2 {
+        let said = timeout(LONGEST_SILENCE, caught_up(&mut subscription)).await;
+        let (delivered, again) = said.expect("it says again that there is nothing more");
+        assert_eq!(delivered, [], "nothing was stored meanwhile");
+        through = again;
+    }
+    lab.append(&stream(0), events(1)).await;
+    let (rest, _) = caught_up(&mut feed.subscribe(through)).await;
+    let last = lab.stored(&stream(0)).await.split_off(2);
+    assert_eq!(rest, last, "what came after what it said last");
 }
 
 pub async fn a_slow_consumer_misses_nothing<F: FeedFixture>() {

@@ -218,6 +218,7 @@ macro_rules! __event_feed_cases {
             a_feed_misses_nothing_under_concurrent_writers,
             a_feed_delivers_what_its_query_matches,
             a_feed_says_when_it_has_caught_up,
+            a_feed_that_has_nothing_more_says_so_again,
             a_slow_consumer_misses_nothing,
             a_foreign_checkpoint_is_refused,
         }

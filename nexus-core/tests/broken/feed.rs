@@ -27,6 +27,8 @@ pub(crate) enum FeedFault {
     IgnoresItsQuery,
     /// Says only how far it delivered, not what it passed over.
     ForgetsWhatItPassedOver,
+    /// Says once that there is nothing more.
+    IsSilentAfterThat,
     /// Drops what is not asked for soon.
     DropsWhatIsNotTaken,
     /// Takes any checkpoint for its own.
@@ -41,6 +43,7 @@ impl FeedFault {
             "a_feed_misses_nothing_under_concurrent_writers" => Self::LosesSomeEvents,
             "a_feed_delivers_what_its_query_matches" => Self::IgnoresItsQuery,
             "a_feed_says_when_it_has_caught_up" => Self::ForgetsWhatItPassedOver,
+            "a_feed_that_has_nothing_more_says_so_again" => Self::IsSilentAfterThat,
             "a_slow_consumer_misses_nothing" => Self::DropsWhatIsNotTaken,
             "a_foreign_checkpoint_is_refused" => Self::TakesEveryCheckpoint,
             _ => return None,
@@ -108,6 +111,7 @@ impl EventFeed for BrokenFeed {
                     last = Some(delivery.checkpoint().clone());
                     Some(Ok(FeedItem::Event(delivery)))
                 }
+                Ok(FeedItem::CaughtUp(_)) if fault == FeedFault::IsSilentAfterThat && has_caught_up => None,
                 Ok(FeedItem::CaughtUp(through)) => {
                     has_caught_up = true;
                     let through = if fault == FeedFault::ForgetsWhatItPassedOver && through != last {

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use nexus_core::{
-    Category, Checkpoint, Collection, Comparison, Delivery, Document, DocumentKey, DocumentTx, DocumentsExt,
-    EventFeed, EventId, EventStore, EventType, FeedItem, FeedOrdering, KeyRange, LogFeed, MemoryProjections,
-    MemoryStore, NewEvent, Payload, Position, Projection, ProjectionError, ProjectionName, ProjectionRunner,
-    ProjectionState, ProjectionStore, ProjectionTransaction, Projections, ProjectionsError, Query,
-    ReadModelStore, RecordedEvent, RetrySchedule, Space, StoreError, StreamId, Subscription, UnitOfWork,
-    WorkError, async_trait,
+    Aggregate, Category, Checkpoint, Collection, Comparison, Delivery, Document, DocumentKey, DocumentTx,
+    DocumentsExt, EventFeed, EventId, EventStore, EventType, FeedItem, FeedOrdering, KeyRange, LogFeed,
+    MemoryProjections, MemoryStore, NewEvent, Payload, Position, Projection, ProjectionError, ProjectionName,
+    ProjectionRunner, ProjectionState, ProjectionStore, ProjectionTransaction, Projections, ProjectionsError,
+    Query, ReadModelStore, RecordedEvent, Repository, RetrySchedule, Space, StoreError, StreamId,
+    Subscription, UnitOfWork, WorkError, async_trait,
 };
 
-use super::support::eventually;
+use super::support::{Door, Open, eventually};
 
 /// The events of a log in handfuls: each shaken, with some twice. A checkpoint is that before the handful.
 #[derive(Clone, Debug)]
@@ -433,5 +433,76 @@ async fn effects_that_were_kept_back_are_not_lost_when_work_is_done_again() {
     let running = ProjectionRunner::following(late.clone(), house.feed.clone(), house.log.clone(), store);
     let running = running.start().await.expect("started");
     eventually("all effects have happened", async || late.told.lock().expect("no panic").len() >= 14).await;
+    running.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_keeps_the_kind_of_source_it_was_made_from() {
+    let house = House::new();
+    house.fill(1, 3).await;
+    let of_log = || {
+        let (ledger, log, store) = (house.ledger.clone(), house.log.clone(), house.store.clone());
+        ProjectionRunner::new(ledger, log, store)
+    };
+    let refused = |failure: nexus_core::ProjectionFailure, before: &str| {
+        let told = failure.to_string();
+        assert!(told.contains("give it a new name") && told.contains(before), "{told}");
+    };
+    let live = async |running: nexus_core::RunningProjection| {
+        eventually("it has begun", async || running.status().state == ProjectionState::Live).await;
+        running.stop().await.expect("stopped");
+    };
+    live(house.runner().start().await.expect("started")).await;
+    let mut running = of_log().start().await.expect("started");
+    refused(running.ended().await.expect_err("refused"), "a feed");
+    let house = House::new();
+    let (ledger, log, store) = (house.ledger.clone(), house.log.clone(), house.store.clone());
+    live(ProjectionRunner::new(ledger, log, store).start().await.expect("started")).await;
+    let mut running = house.runner().start().await.expect("started");
+    refused(running.ended().await.expect_err("refused"), "a log");
+}
+
+/// What it asks for may be more with newer code of the same version.
+#[derive(Clone, Debug)]
+struct Growing(Vec<Category>);
+
+#[async_trait]
+impl Projection<DocumentTx> for Growing {
+    fn name(&self) -> &str {
+        "growing"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::categories(self.0.clone())
+    }
+
+    async fn handle(&mut self, _: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+        // Long enough for somebody to ask before it is there.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_category_that_is_new_to_a_projection_is_waited_for() {
+    let house = House::new();
+    let start = async |categories: &[&str]| {
+        let categories = categories.iter().map(|name| Category::new(*name).expect("valid")).collect();
+        let (feed, log, store) = (house.feed.clone(), house.log.clone(), house.store.clone());
+        let runner = ProjectionRunner::following(Growing(categories), feed, log, store);
+        runner.start().await.expect("started")
+    };
+    start(&["thing"]).await.stop().await.expect("stopped");
+    let running = start(&["thing", Door::CATEGORY]).await;
+    eventually("it is up to date", async || running.status().state == ProjectionState::Live).await;
+    let doors = Repository::new(house.log.clone());
+    let receipt = doors.execute::<Door, _>(&1, Open).await.expect("done");
+    let asked = std::time::Instant::now();
+    running.wait_for(&receipt, Duration::from_secs(10)).await.expect("it comes");
+    assert!(asked.elapsed() >= Duration::from_millis(200), "it was said to be there before it was");
     running.stop().await.expect("stopped");
 }

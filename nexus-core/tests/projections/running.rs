@@ -7,7 +7,7 @@ use nexus_core::{
     RetrySchedule,
 };
 
-use super::support::{Counts, House, eventually, name, stream};
+use super::support::{Counts, Door, House, Open, eventually, name, stream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_projection_rests_and_goes_on_where_it_was() {
@@ -54,30 +54,6 @@ async fn many_workers_handle_everything_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_is_waited_for_by_receipt() {
-    use nexus_core::{Aggregate, Command, CommandContext, CommandHandler, DomainEvent};
-    use serde::{Deserialize, Serialize};
-
-    #[derive(Serialize, Deserialize, DomainEvent)]
-    enum DoorEvent {
-        Opened,
-    }
-    #[derive(Serialize, Deserialize, Command)]
-    struct Open;
-    #[derive(Default)]
-    struct Door;
-    impl Aggregate for Door {
-        const CATEGORY: &'static str = "door";
-        type Id = u32;
-        type Event = DoorEvent;
-        fn apply(&mut self, _: &DoorEvent) {}
-    }
-    impl CommandHandler<Open> for Door {
-        type Rejection = std::convert::Infallible;
-        fn handle(&self, _: &Open, _: &CommandContext) -> Result<Vec<DoorEvent>, Self::Rejection> {
-            Ok(vec![DoorEvent::Opened])
-        }
-    }
-
     let house = House::new();
     let running = house.runner(Counts::version(1)).start().await.expect("started");
     let doors = Repository::new(house.log.clone());

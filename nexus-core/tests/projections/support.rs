@@ -3,12 +3,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nexus_core::{
-    AppendBatch, Appended, Capabilities, Collection, CommandId, Commit, DocumentTx, DocumentsExt, EventId,
-    EventLog, EventStore, EventStream, EventType, ExpectedVersion, KeyRange, ManualClock, MemoryProjections,
-    MemoryStore, NewEvent, Payload, Position, Projection, ProjectionError, ProjectionName, ProjectionRunner,
-    Projections, Query, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion, Timestamp,
-    async_trait,
+    Aggregate, AppendBatch, Appended, Capabilities, Collection, Command, CommandContext, CommandHandler,
+    CommandId, Commit, DocumentTx, DocumentsExt, DomainEvent, EventId, EventLog, EventStore, EventStream,
+    EventType, ExpectedVersion, KeyRange, ManualClock, MemoryProjections, MemoryStore, NewEvent, Payload,
+    Position, Projection, ProjectionError, ProjectionName, ProjectionRunner, Projections, Query, ReadOptions,
+    RecordedEvent, StoreError, StreamId, StreamVersion, Timestamp, async_trait,
 };
+use serde::{Deserialize, Serialize};
 
 /// Counts the events of each stream; what it does is up to its switches.
 #[derive(Clone, Debug, Default)]
@@ -238,5 +239,33 @@ impl EventLog for FaultyLog {
 
     async fn changed_after(&self, position: Option<Position>) -> Result<Position, StoreError> {
         self.inner.changed_after(position).await
+    }
+}
+
+#[derive(Serialize, Deserialize, DomainEvent)]
+pub(crate) enum DoorEvent {
+    Opened,
+}
+
+#[derive(Serialize, Deserialize, Command)]
+pub(crate) struct Open;
+
+/// An aggregate whose receipts can be waited for.
+#[derive(Default)]
+pub(crate) struct Door;
+
+impl Aggregate for Door {
+    const CATEGORY: &'static str = "door";
+    type Id = u32;
+    type Event = DoorEvent;
+
+    fn apply(&mut self, _: &DoorEvent) {}
+}
+
+impl CommandHandler<Open> for Door {
+    type Rejection = std::convert::Infallible;
+
+    fn handle(&self, _: &Open, _: &CommandContext) -> Result<Vec<DoorEvent>, Self::Rejection> {
+        Ok(vec![DoorEvent::Opened])
     }
 }

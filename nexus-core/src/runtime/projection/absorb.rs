@@ -69,11 +69,11 @@ where
         let events = Arc::new(events);
         let mut roles = self.roles(&events);
         let (mut from, end) = (0, events.len());
-        let (mut one_by_one, mut effected) = (false, 0);
+        let (mut one_by_one, mut effected, mut handled) = (false, 0, 0);
         while from < end {
             let mut plan = self.plan(&events, roles.clone());
             let to = if one_by_one { from + 1 } else { end.min(from.saturating_add(self.together)) };
-            (plan.range, plan.handled, plan.effected) = (from..to, from, effected);
+            (plan.range, plan.handled, plan.effected) = (from..to, from.max(handled), effected);
             plan.through = if to == end { through } else { events[to - 1].position() };
             plan.checkpoint = checkpoint.clone().filter(|_| to == end);
             let (mut failed, mut error) = match self.commit(plan).await? {
@@ -89,6 +89,10 @@ where
                 Committed::NotTogether { error, .. } if to - from == 1 => (from, error),
                 Committed::NotTogether { reached, are_too_many, .. } => {
                     effected = effected.max(reached);
+                    // Nobody takes back what was handled elsewhere: only the notes are left.
+                    if !takes_back {
+                        handled = handled.max(reached);
+                    }
                     if are_too_many {
                         self.together = (to - from) / 2;
                     } else {

@@ -48,6 +48,16 @@ pub enum ProjectionsError {
         /// The version that serves.
         serving: u32,
     },
+    /// The read model was made from another kind of source: how far it is means nothing here.
+    #[error(
+        "projection {name} has followed {before} so far, and cannot go on with anything else: give it a new name"
+    )]
+    OtherSource {
+        /// The projection.
+        name: ProjectionName,
+        /// What it has followed.
+        before: &'static str,
+    },
     /// There is no such dead letter.
     #[error("stream {stream} has no dead letter in projection {name}")]
     NoLetter {

@@ -17,13 +17,13 @@ use super::commit::{Held, check};
 use super::letters::Request;
 use super::notes::{REQUESTS, note};
 use super::source::Source;
-use super::state::{Effects, State};
+use super::state::{Effects, Follows, State};
 use super::worker::{Trouble, Worker};
 use super::{ProjectionFailure, ProjectionsError, status};
 use crate::domain::Projection;
 use crate::port::{Documents, EventLog, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{Category, StreamId};
+use crate::vocabulary::StreamId;
 
 /// The log's end is only good to know: nothing waits for it longer than this.
 const HEAD_PATIENCE: Duration = Duration::from_secs(1);
@@ -179,19 +179,23 @@ where
 
     /// Has the projection make its read model ready, once in the life of a build; and sees which effects it has.
     pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
+        let follows = match self.shared.source {
+            Source::Log(_) => Follows::Log,
+            Source::Feed { .. } => Follows::Feed(self.shared.query.categories_meant()),
+        };
         let state = match State::find(&*self.shared.store, &self.space()).await? {
-            Some(state) if state.prepared && state.failure.is_none() => state,
+            Some(state) if state.prepared && state.failure.is_none() && state.follows == follows => state,
+            Some(state) if state.prepared && !state.follows.is_like(&follows) => {
+                let name = self.shared.name.clone();
+                return Err(ProjectionsError::OtherSource { name, before: state.follows.word() }.into());
+            }
             before => {
                 let effects = match self.build.state {
                     BuildState::Building => Effects::Off,
                     BuildState::Serving | BuildState::Retired => Effects::On,
                 };
                 let projection = Arc::clone(&self.projection);
-                let categories = match self.shared.source {
-                    Source::Log(_) => Vec::new(),
-                    Source::Feed { .. } => self.shared.query.categories_meant(),
-                };
-                let preparing = Preparing { projection, effects: effects.clone(), categories };
+                let preparing = Preparing { projection, effects: effects.clone(), follows };
                 let done = self.shared.store.transact(&self.space(), Box::new(preparing)).await;
                 done.map_err(|error| self.not_prepared(error))?;
                 before.filter(|state| state.prepared).unwrap_or(State { effects, ..State::default() })
@@ -275,8 +279,7 @@ where
 struct Preparing<P> {
     projection: Arc<Mutex<P>>,
     effects: Effects,
-    /// Of the streams that are followed.
-    categories: Vec<Category>,
+    follows: Follows,
 }
 
 #[async_trait]
@@ -286,15 +289,16 @@ where
     Tx: ?Sized + Send + 'static,
 {
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
-        let state = State { failure: None, ..State::read(transaction.notes()).await? };
+        // What is followed may be more than it was, or less, with code that asks for something else.
+        let follows = self.follows.clone();
+        let state = State { failure: None, follows, ..State::read(transaction.notes()).await? };
         if state.prepared {
             return Ok(state.write(transaction.notes()).await?);
         }
         let mut projection = self.projection.lock().await;
         let prepared = projection.prepare(transaction.read_model()).await;
         prepared.map_err(|error| WorkError::Failed(error.into_source()))?;
-        let (effects, categories) = (self.effects.clone(), self.categories.clone());
-        let state = State { prepared: true, effects, categories, ..state };
+        let state = State { prepared: true, effects: self.effects.clone(), ..state };
         Ok(state.write(transaction.notes()).await?)
     }
 }

@@ -178,6 +178,7 @@ where
             letter: letter.clone(),
             held: Arc::clone(&self.held),
             effects: Arc::clone(&self.effects),
+            has_effected: false,
         };
         match self.shared.store.transact(&self.space(), Box::new(work)).await {
             Ok(()) => Ok(Committed::Yes { reached: 0 }),
@@ -216,6 +217,8 @@ struct Retrying<P> {
     letter: DeadLetter,
     held: Arc<Vec<Held>>,
     effects: Arc<Effects>,
+    /// Whether it has had its effect, though the transaction was taken back.
+    has_effected: bool,
 }
 
 #[async_trait]
@@ -240,7 +243,7 @@ where
             if owed != Some(Owed::Effect) {
                 projection.handle(event, transaction.read_model()).await?;
             }
-            if owed.is_some() || self.effects.of(event) {
+            if !self.has_effected && (owed.is_some() || self.effects.of(event)) {
                 projection.effect(event).await?;
             }
             projection.finish(transaction.read_model()).await
@@ -248,6 +251,7 @@ where
         if let Err(source) = caught(AssertUnwindSafe(telemetry::handling(event, one))).await {
             return Err(failed(Stop::Event { index: 0, source }));
         }
+        self.has_effected = true;
         Ok(LETTERS.delete(transaction.notes(), &key).await?)
     }
 }

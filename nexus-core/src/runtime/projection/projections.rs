@@ -243,7 +243,7 @@ impl Projections {
             }
             Target::Version(version) => {
                 let state = State::find(&*self.store, &space).await?.unwrap_or_default();
-                if !state.follows(receipt.stream.category()) {
+                if !state.follows.includes(receipt.stream.category()) {
                     return Ok(true);
                 }
                 Ok(streams::find(&*self.store, &space, &receipt.stream).await? >= Some(version))

@@ -282,6 +282,8 @@ where
             only_builds,
         });
         let mut workers = JoinSet::new();
+        // An event takes two documents at least: its own, and how far its stream is.
+        let together = shared.store.max_documents().map_or(usize::MAX, |most| (most / 2).max(1));
         for (index, (projection, id)) in projections.into_iter().zip(ids).enumerate() {
             let worker = Worker {
                 shared: Arc::clone(&shared),
@@ -296,7 +298,7 @@ where
                 ahead: None,
                 versions: Versions::default(),
                 is_live: false,
-                together: usize::MAX,
+                together,
             };
             workers.spawn(worker.run());
         }

@@ -21,9 +21,44 @@ pub(super) struct State {
     /// Why the projection stopped by itself, the last time it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
-    /// The categories whose streams are followed; empty: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) categories: Vec<Category>,
+    #[serde(default, skip_serializing_if = "Follows::is_log")]
+    pub(super) follows: Follows,
+}
+
+/// Where the events come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Follows {
+    /// A log: how far it is is a position.
+    #[default]
+    Log,
+    /// A feed, of which it takes the streams of these categories; none: of all.
+    Feed(Vec<Category>),
+}
+
+impl Follows {
+    fn is_log(&self) -> bool {
+        *self == Self::Log
+    }
+
+    /// Whether who has followed the one can follow the other.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.is_log() == other.is_log()
+    }
+
+    pub(super) fn word(&self) -> &'static str {
+        if self.is_log() { "a log" } else { "a feed" }
+    }
+
+    /// Whether streams of the category are followed.
+    pub(super) fn includes(&self, category: &str) -> bool {
+        match self {
+            Self::Feed(categories) if !categories.is_empty() => {
+                categories.iter().any(|followed| followed.as_str() == category)
+            }
+            Self::Feed(_) | Self::Log => true,
+        }
+    }
 }
 
 impl State {
@@ -37,11 +72,6 @@ impl State {
         space: &Space,
     ) -> Result<Option<Self>, StoreError> {
         STATE.find(store, space, KEY).await
-    }
-
-    /// Whether streams of the category are followed.
-    pub(super) fn follows(&self, category: &str) -> bool {
-        self.categories.is_empty() || self.categories.iter().any(|followed| followed.as_str() == category)
     }
 
     pub(super) async fn write(&self, notes: &mut dyn Documents) -> Result<(), StoreError> {

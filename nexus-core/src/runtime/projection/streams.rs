@@ -5,6 +5,7 @@
 //! it, which are fetched.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use futures::{FutureExt, TryStreamExt};
 
@@ -87,6 +88,8 @@ where
         // What is taken in with the events before, in this chunk.
         let mut last: HashMap<StreamId, Option<StreamVersion>> = HashMap::new();
         let (mut ready, batch) = (Vec::with_capacity(events.len()), self.shared.settings.batch);
+        // A commit renews the lease.
+        let (mut renewed, patience) = (Instant::now(), self.shared.settings.lease / 3);
         for event in events {
             let stream = event.stream().clone();
             let before = *last.entry(stream.clone()).or_insert_with(|| self.versions.of(&stream));
@@ -98,15 +101,17 @@ where
                 let mut missing = store.read(&stream, missing);
                 while let Some(event) = missing.try_next().await? {
                     ready.push(event);
-                    if ready.len() >= batch {
+                    if ready.len() >= batch || renewed.elapsed() >= patience {
                         self.absorb(std::mem::take(&mut ready), None, None).await?;
+                        renewed = Instant::now();
                     }
                 }
             }
             last.insert(stream, Some(event.version()));
             ready.push(event);
-            if ready.len() >= batch {
+            if ready.len() >= batch || renewed.elapsed() >= patience {
                 self.absorb(std::mem::take(&mut ready), None, None).await?;
+                renewed = Instant::now();
             }
         }
         if ready.is_empty() {
