@@ -4,6 +4,7 @@
 
 mod projections {
     mod batches;
+    mod beside_feed;
     mod completeness;
     mod effects;
     mod following;

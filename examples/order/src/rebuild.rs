@@ -27,7 +27,7 @@ pub async fn rebuild(shop: &Shop, name: &ProjectionName, only_if_equal: bool) ->
         if let nexus_core::ProjectionHealth::Stopped { error } = rebuild.health() {
             anyhow::bail!("the rebuild does not go on: {}", error.unwrap_or_default());
         }
-        if now.fraction() >= 1.0 && now.target.is_some() {
+        if now.is_caught_up {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -18,14 +18,14 @@ use super::support::{Door, Open, eventually};
 
 /// The events of a log in handfuls: each shaken, with some twice. A checkpoint is that before the handful.
 #[derive(Clone, Debug)]
-struct Shaken {
+pub(crate) struct Shaken {
     log: MemoryStore,
     seed: Arc<AtomicU64>,
     subscriptions: Arc<AtomicU64>,
 }
 
 impl Shaken {
-    fn of(log: &MemoryStore) -> Self {
+    pub(crate) fn of(log: &MemoryStore) -> Self {
         Self { log: log.clone(), seed: Arc::new(AtomicU64::new(7)), subscriptions: Arc::default() }
     }
 }
@@ -126,12 +126,12 @@ fn name() -> ProjectionName {
     ProjectionName::new("ledger").expect("valid")
 }
 
-fn stream(category: &str, number: u64) -> StreamId {
+pub(crate) fn stream(category: &str, number: u64) -> StreamId {
     StreamId::new(category, number).expect("valid")
 }
 
 /// Every third event of a stream is of another type.
-async fn append(log: &MemoryStore, stream: &StreamId, version: u64) {
+pub(crate) async fn append(log: &MemoryStore, stream: &StreamId, version: u64) {
     use nexus_core::{AppendBatch, CommandId, EventId, ExpectedVersion, Timestamp};
     let id = CommandId::named(Timestamp::UNIX_EPOCH, &format!("{stream} {version}"));
     let event_type =
@@ -261,17 +261,6 @@ async fn one_runner_does_all_the_work_and_another_takes_over() {
     }
     assert_eq!(house.feed.subscriptions.load(Ordering::SeqCst), 2, "one of them reads at a time");
     second.stop().await.expect("stopped");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_version_is_refused_before_anything_is_made() {
-    let house = House::new();
-    house.runner().start().await.expect("started").stop().await.expect("stopped");
-    let newer = House { ledger: Ledger { version: 2, ..Ledger::default() }, ..house };
-    let refused = newer.runner().start().await.expect_err("refused");
-    assert!(matches!(refused, ProjectionsError::NotBeside { version: 2, serving: 1, .. }), "{refused}");
-    assert!(refused.to_string().contains("give it a new name"), "{refused}");
-    assert!(newer.runner().rebuild().await.is_err());
 }
 
 /// Commits, and now and then says that it does not know; or does work that failed once more, as a store does in which something else was first.

@@ -151,7 +151,7 @@ where
         roles(events, &self.held, is_parked, !self.parked.is_empty()).map(Arc::new)
     }
 
-    fn plan(&self, events: &Arc<Vec<RecordedEvent>>, roles: Option<Arc<Vec<Role>>>) -> Plan {
+    pub(super) fn plan(&self, events: &Arc<Vec<RecordedEvent>>, roles: Option<Arc<Vec<Role>>>) -> Plan {
         Plan {
             events: Arc::clone(events),
             range: 0..events.len(),

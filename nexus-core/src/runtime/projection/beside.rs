@@ -5,12 +5,15 @@
 //! done; what it has handled by then is known, and effects begin after it. Until the switch, which is one write, the
 //! old one serves; if the switch never comes, the seized claims run out and the old one goes on.
 
+pub(super) mod feed;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
+use self::feed::Limits;
 use super::board::Activity;
 use super::catalog::{self, Build, BuildState};
 use super::chunks::{Chunks, bounded};
@@ -39,12 +42,6 @@ where
     Tx: ?Sized + Send + 'static,
 {
     pub(super) async fn build_beside(&mut self) -> Result<Next, Trouble> {
-        if self.shared.source.is_feed() {
-            // Started at the same moment as the version that serves: without positions it would seem to have caught up.
-            let (name, version) = (self.shared.name.clone(), self.shared.version);
-            let refused = ProjectionsError::NotBeside { name, version, serving: self.build.version };
-            return Err(ProjectionFailure::from(refused).into());
-        }
         let entry = catalog::find(&*self.shared.store, &self.shared.name).await?.unwrap_or_default();
         let Some(old) = entry.serving() else {
             catalog::switch(&*self.shared.store, &self.shared.name, self.build.number, self.now()).await?;
@@ -54,12 +51,29 @@ where
             // Another worker has switched meanwhile.
             return Ok(Next::Again);
         }
-        let serving = claims::find(&*self.shared.store, &old.space(&self.shared.name)).await?;
+        let space = old.space(&self.shared.name);
+        let follows = self.follows();
+        let before = State::find(&*self.shared.store, &space).await?.filter(|state| state.prepared);
+        let before = before.map_or_else(|| follows.clone(), |state| state.follows);
+        if !before.is_like(&follows) {
+            let name = self.shared.name.clone();
+            return Err(ProjectionsError::OtherSource { name, before: before.word() }.into());
+        }
+        if self.shared.source.is_feed() {
+            return self.follow_beside(old, Limits { space, follows: before }).await;
+        }
+        let serving = claims::find(&*self.shared.store, &space).await?;
         let target = claims::low_water(&serving);
         self.view(|view| (view.activity, view.error) = (Activity::Building { target }, None));
         if self.cursor() < target {
             return self.advance(target).await;
         }
+        self.take_over(old).await?;
+        Ok(Next::Again)
+    }
+
+    /// Has come as far as the old one, or nearly: compares, switches, or waits to be told.
+    async fn take_over(&mut self, old: Build) -> Result<(), Trouble> {
         match self.shared.settings.switch {
             SwitchWhen::CaughtUp => {
                 let marks = self.come_as_far(old).await?;
@@ -76,7 +90,7 @@ where
             }
             SwitchWhen::Told => self.do_as_told(old).await?,
         }
-        Ok(Next::Again)
+        Ok(())
     }
 
     async fn do_as_told(&mut self, old: Build) -> Result<(), Trouble> {
@@ -101,10 +115,8 @@ where
     /// The events that it has not taken in yet, up to `target`.
     fn chunks_to(&self, target: Position) -> Result<Chunks, Trouble> {
         let Source::Log(log) = &self.shared.source else {
-            // Nobody starts to build from a feed.
-            let (name, version) = (self.shared.name.clone(), self.shared.version);
-            let refused = ProjectionsError::NotBeside { name, version, serving: self.build.version };
-            return Err(ProjectionFailure::from(refused).into());
+            // A feed is followed by versions.
+            return Err(Trouble::Moved);
         };
         let options = ReadOptions::forwards().after(self.cursor()).to(target);
         let batch = self.shared.settings.batch;
@@ -145,9 +157,12 @@ where
     /// Ends the old build's work wherever it is done, and comes exactly as far with every slice; answers how far that is.
     async fn come_as_far(&mut self, old: Build) -> Result<Vec<Claim>, Trouble> {
         let marks = self.seize(old).await?;
-        let reached = self.reach(old, &marks).await;
+        let reached = match self.shared.source.clone() {
+            Source::Log(_) => self.reach(old, &marks).await,
+            Source::Feed { store, .. } => self.reach_by_version(&*store, old, &marks).await,
+        };
         // The limits that were set for this are over: the next heartbeat finds what is held.
-        (self.held, self.passed) = (Arc::default(), None);
+        (self.held, self.passed, self.ahead) = (Arc::default(), None, None);
         reached.map(|()| marks)
     }
 
@@ -185,7 +200,11 @@ where
             async move { Ok(claims::seize(notes, &worker, until).await?) }.boxed()
         })
         .await?;
-        let effects = Effects::after(&marks);
+        // Of a feed, all that the old one has taken was taken here, too, and nothing else of it.
+        let effects = match self.shared.source {
+            Source::Log(_) => Effects::after(&marks),
+            Source::Feed { .. } => Effects::On,
+        };
         note(&*self.shared.store, &self.space(), move |notes| {
             async move { Ok(State { effects, ..State::read(notes).await? }.write(notes).await?) }.boxed()
         })

@@ -35,19 +35,6 @@ pub enum ProjectionsError {
         /// The version that serves.
         serving: u32,
     },
-    /// A read model that follows a feed cannot be built beside another.
-    #[error(
-        "version {version} of projection {name} follows a feed, and cannot be built beside version {serving}, which serves: \
-         give it a new name"
-    )]
-    NotBeside {
-        /// The projection.
-        name: ProjectionName,
-        /// The version that was to be started.
-        version: u32,
-        /// The version that serves.
-        serving: u32,
-    },
     /// The read model was made from another kind of source: how far it is means nothing here.
     #[error(
         "projection {name} has followed {before} so far, and cannot go on with anything else: give it a new name"

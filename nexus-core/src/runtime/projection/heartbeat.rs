@@ -81,8 +81,8 @@ where
         let (worker, now) = (self.id.clone(), self.now());
         let until = self.until(now);
         let sharing = match self.build.state {
-            _ if self.shared.source.is_feed() => Sharing::Oldest,
             BuildState::Building => Sharing::OneWorker,
+            _ if self.shared.source.is_feed() => Sharing::Oldest,
             BuildState::Serving | BuildState::Retired => Sharing::Evenly,
         };
         let only_builds = self.shared.only_builds;
@@ -179,10 +179,7 @@ where
 
     /// Has the projection make its read model ready, once in the life of a build; and sees which effects it has.
     pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
-        let follows = match self.shared.source {
-            Source::Log(_) => Follows::Log,
-            Source::Feed { .. } => Follows::Feed(self.shared.query.categories_meant()),
-        };
+        let follows = self.follows();
         let state = match State::find(&*self.shared.store, &self.space()).await? {
             Some(state) if state.prepared && state.failure.is_none() && state.follows == follows => state,
             Some(state) if state.prepared && !state.follows.is_like(&follows) => {
@@ -205,6 +202,13 @@ where
         let is_building = self.build.state == BuildState::Building;
         self.effects = Arc::new(if is_building { Effects::Off } else { state.effects });
         Ok(())
+    }
+
+    pub(super) fn follows(&self) -> Follows {
+        match self.shared.source {
+            Source::Log(_) => Follows::Log,
+            Source::Feed { .. } => Follows::Feed(self.shared.query.categories_meant()),
+        }
     }
 
     fn not_prepared(&self, error: WorkError) -> Trouble {

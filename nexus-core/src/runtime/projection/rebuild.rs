@@ -31,13 +31,19 @@ pub struct RebuildProgress {
     pub position: Option<Position>,
     /// How far the one that serves has come.
     pub target: Option<Position>,
+    /// Whether the new one has come as far, or nearly; over a feed, which has no positions, this is all there is to tell.
+    pub is_caught_up: bool,
 }
 
 impl RebuildProgress {
     /// How much of it is done, from 0 to 1.
     pub fn fraction(&self) -> f64 {
         let number = |position: Option<Position>| position.map_or(0.0, |position| position.get() as f64);
-        if self.position >= self.target { 1.0 } else { number(self.position) / number(self.target) }
+        match self.target {
+            _ if self.is_caught_up => 1.0,
+            None => 0.0,
+            target => (number(self.position) / number(target)).min(1.0),
+        }
     }
 }
 
@@ -59,11 +65,14 @@ impl Rebuild {
     /// How far it has come, from memory.
     pub fn progress(&self) -> RebuildProgress {
         let status = self.running.status();
-        let target = match status.state {
-            ProjectionState::Rebuilding { target } => target,
-            _ => status.head,
+        let position = status.position;
+        let (target, is_caught_up) = match status.state {
+            ProjectionState::Rebuilding { target: None } => (None, self.running.has_caught_up()),
+            ProjectionState::Rebuilding { target } => (target, position >= target),
+            ProjectionState::Live => (status.head, true),
+            _ => (status.head, false),
         };
-        RebuildProgress { position: status.position, target }
+        RebuildProgress { position, target, is_caught_up }
     }
 
     /// Compares the new read model with the old one, both of them exactly as far: the old one rests meanwhile, and goes

@@ -113,7 +113,8 @@ where
     /// One worker at a time does all the work, the one that was started first; others stand by, wherever they run. How far it is is
     /// waited for by stream and version.
     ///
-    /// A read model that follows a feed is not built beside another: a projection of a new version takes a new name.
+    /// A new version is built beside the one that serves as over a log, and [`rebuild`](Self::rebuild) works, too: as far as the one that
+    /// serves has come is a version for each stream, of the same feed. To switch, all streams are gone through once.
     pub fn following(
         projection: P,
         feed: impl EventFeed,
@@ -210,9 +211,6 @@ where
     /// The name is no valid one, a newer version serves already, or a store fails.
     pub async fn start(self) -> Result<RunningProjection, ProjectionsError> {
         let (name, version, now) = self.identity()?;
-        if self.source.is_feed() {
-            self.refuse_beside(&name, version).await?;
-        }
         let build = catalog::open(&*self.store, &name, version, now).await?;
         Ok(self.spawn(name, build, false).0)
     }
@@ -225,24 +223,10 @@ where
     /// See [`start`](Self::start).
     pub async fn rebuild(mut self) -> Result<Rebuild, ProjectionsError> {
         let (name, version, now) = self.identity()?;
-        if self.source.is_feed() {
-            return Err(ProjectionsError::NotBeside { name, version, serving: version });
-        }
         let build = catalog::start_building(&*self.store, &name, version, now).await?;
         self.projections.truncate(1);
         let (running, commands) = self.spawn(name, build, true);
         Ok(Rebuild::new(running, commands))
-    }
-
-    /// Two builds that follow a feed have no common position at which one could take the other's place.
-    async fn refuse_beside(&self, name: &ProjectionName, version: u32) -> Result<(), ProjectionsError> {
-        let entry = catalog::find(&*self.store, name).await?.unwrap_or_default();
-        match entry.serving() {
-            Some(Build { version: serving, .. }) if serving < version => {
-                Err(ProjectionsError::NotBeside { name: name.clone(), version, serving })
-            }
-            _ => Ok(()),
-        }
     }
 
     fn identity(&self) -> Result<(ProjectionName, u32, Timestamp), ProjectionsError> {
@@ -297,6 +281,7 @@ where
                 passed: None,
                 ahead: None,
                 versions: Versions::default(),
+                limits: None,
                 is_live: false,
                 together,
             };

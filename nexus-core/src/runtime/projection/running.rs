@@ -149,6 +149,11 @@ impl RunningProjection {
         Holding(self.board.clone())
     }
 
+    /// Whether it knows that there was nothing more, at some time.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.board.views().iter().any(|view| view.caught_up_at.is_some() || !view.follows_feed)
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.board.have_ended()
     }

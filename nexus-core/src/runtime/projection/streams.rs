@@ -4,14 +4,14 @@
 //! that was taken in is noted with the read model: what is not later was taken in before, and what does not follow it has others before
 //! it, which are fetched.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
-use futures::{FutureExt, TryStreamExt};
+use futures::TryStreamExt;
 
 use super::chunks::Chunk;
 use super::commit::Role;
-use super::notes::{STREAMS, note};
+use super::notes::STREAMS;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::{Documents, EventStore, ProjectionStore, Space};
@@ -40,7 +40,7 @@ impl Versions {
         }
     }
 
-    fn of(&self, stream: &StreamId) -> Option<StreamVersion> {
+    pub(super) fn of(&self, stream: &StreamId) -> Option<StreamVersion> {
         self.0.get(stream).copied().flatten()
     }
 }
@@ -84,7 +84,9 @@ where
         let Chunk { events, checkpoint, .. } = chunk;
         let followed = |event: &RecordedEvent| self.shared.query.may_match_in(event.stream().category());
         let events: Vec<RecordedEvent> = events.into_iter().filter(followed).collect();
-        self.know(&events).await?;
+        self.know(events.iter().map(RecordedEvent::stream)).await?;
+        let limits = self.limits(&events).await?;
+        let mut behind = BTreeSet::new();
         // What is taken in with the events before, in this chunk.
         let mut last: HashMap<StreamId, Option<StreamVersion>> = HashMap::new();
         let (mut ready, batch) = (Vec::with_capacity(events.len()), self.shared.settings.batch);
@@ -92,6 +94,10 @@ where
         let (mut renewed, patience) = (Instant::now(), self.shared.settings.lease / 3);
         for event in events {
             let stream = event.stream().clone();
+            if limits.get(&stream).is_some_and(|limit| Some(event.version()) > *limit) {
+                behind.insert(stream);
+                continue;
+            }
             let before = *last.entry(stream.clone()).or_insert_with(|| self.versions.of(&stream));
             if Some(event.version()) <= before {
                 continue;
@@ -114,6 +120,7 @@ where
                 renewed = Instant::now();
             }
         }
+        self.note_behind(behind).await?;
         if ready.is_empty() {
             self.ahead = checkpoint.or(self.ahead.take());
         } else {
@@ -139,34 +146,23 @@ where
         events.iter().map(role).collect()
     }
 
-    /// Finds out how far the streams of these events are.
-    async fn know(&mut self, events: &[RecordedEvent]) -> Result<(), Trouble> {
+    /// Finds out how far these streams are.
+    pub(super) async fn know<'a>(
+        &mut self,
+        streams: impl Iterator<Item = &'a StreamId>,
+    ) -> Result<(), Trouble> {
         if self.versions.0.len() > KNOWN {
             self.versions.forget();
         }
         let mut unknown: Vec<StreamId> = Vec::new();
-        for event in events.iter().filter(|event| !self.versions.0.contains_key(event.stream())) {
-            if !unknown.contains(event.stream()) {
-                unknown.push(event.stream().clone());
+        for stream in streams.filter(|stream| !self.versions.0.contains_key(stream)) {
+            if !unknown.contains(stream) {
+                unknown.push(stream.clone());
             }
         }
         for some in unknown.chunks(TOGETHER) {
-            let (some, space) = (some.to_vec(), self.space());
-            let known = note(&*self.shared.store, &space, move |notes| {
-                async move {
-                    let wanted: Result<Vec<_>, StoreError> =
-                        some.iter().map(|stream| STREAMS.place(stream.as_str())).collect();
-                    notes.prefetch(&wanted?).await?;
-                    let mut known = Vec::with_capacity(some.len());
-                    for stream in some {
-                        let version: Option<StreamVersion> = STREAMS.read(notes, stream.as_str()).await?;
-                        known.push((stream, version));
-                    }
-                    Ok(known)
-                }
-                .boxed()
-            });
-            self.versions.0.extend(known.await?);
+            let known = self.versions_in(&self.space(), some.to_vec()).await?;
+            self.versions.0.extend(known);
         }
         Ok(())
     }

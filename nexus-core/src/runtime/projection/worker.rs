@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::beside::Command;
+use super::beside::feed::Limits;
 use super::board::{Activity, Board};
 use super::catalog::{self, Build, BuildState};
 use super::chunks::Chunks;
@@ -68,6 +69,8 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     pub(super) ahead: Option<Checkpoint>,
     /// How far streams have come, where a feed is followed.
     pub(super) versions: Versions,
+    /// How far the build that serves is, where this one is built beside it and follows a feed.
+    pub(super) limits: Option<Limits>,
     pub(super) is_live: bool,
     /// So many events go into one transaction at most: fewer, where its store takes no more.
     pub(super) together: usize,
@@ -198,7 +201,7 @@ where
 
     /// Takes events in as they come.
     async fn follow(&mut self) -> Result<Next, Trouble> {
-        self.is_live = false;
+        (self.is_live, self.limits) = (false, None);
         // A commit whose answer was lost may have moved them, and nothing that the claim shows.
         self.versions.forget();
         let (now, follows_feed) = (self.now(), self.shared.source.is_feed());
@@ -207,6 +210,9 @@ where
             view.follows_feed = follows_feed;
             view.error = None;
         });
+        if let Source::Feed { store, .. } = self.shared.source.clone() {
+            self.fetch_what_was_left(&*store).await?;
+        }
         let mut chunks = Chunks::of(self.subscribe(), self.shared.settings.batch);
         let mut beat = self.heartbeats().await;
         let mut stop = self.shared.stop.clone();
@@ -236,7 +242,7 @@ where
         }
     }
 
-    fn subscribe(&self) -> Subscription {
+    pub(super) fn subscribe(&self) -> Subscription {
         match &self.shared.source {
             Source::Log(log) => {
                 let feed = LogFeed::over(Arc::clone(log), self.shared.query.clone());
@@ -355,7 +361,7 @@ where
 }
 
 /// Resolves after `time`; never where there is none.
-async fn after(time: Option<Duration>) {
+pub(super) async fn after(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
         None => pending().await,
