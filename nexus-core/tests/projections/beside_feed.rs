@@ -40,7 +40,7 @@ impl Projection<DocumentTx> for Tale {
     }
 
     fn query(&self) -> Query {
-        Query::categories(self.categories.iter().map(|name| Category::new(*name).expect("valid")))
+        Query::categories(self.categories.iter().map(|name| Category::new(name).expect("valid")))
     }
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {

@@ -9,9 +9,9 @@ use nexus_core::{
     Aggregate, Category, Checkpoint, Collection, Comparison, Delivery, Document, DocumentKey, DocumentTx,
     DocumentsExt, EventFeed, EventId, EventStore, EventType, FeedItem, FeedOrdering, KeyRange, LogFeed,
     MemoryProjections, MemoryStore, NewEvent, Payload, Position, Projection, ProjectionError, ProjectionName,
-    ProjectionRunner, ProjectionState, ProjectionStore, ProjectionTransaction, Projections, ProjectionsError,
-    Query, ReadModelStore, RecordedEvent, Repository, RetrySchedule, Space, StoreError, StreamId,
-    Subscription, UnitOfWork, WorkError, async_trait,
+    ProjectionRunner, ProjectionState, ProjectionStore, ProjectionTransaction, Projections, Query,
+    ReadModelStore, RecordedEvent, Repository, RetrySchedule, Space, StoreError, StreamId, Subscription,
+    UnitOfWork, WorkError, async_trait,
 };
 
 use super::support::{Door, Open, eventually};
@@ -480,7 +480,7 @@ impl Projection<DocumentTx> for Growing {
 async fn a_category_that_is_new_to_a_projection_is_waited_for() {
     let house = House::new();
     let start = async |categories: &[&str]| {
-        let categories = categories.iter().map(|name| Category::new(*name).expect("valid")).collect();
+        let categories = categories.iter().map(|name| Category::new(name).expect("valid")).collect();
         let (feed, log, store) = (house.feed.clone(), house.log.clone(), house.store.clone());
         let runner = ProjectionRunner::following(Growing(categories), feed, log, store);
         runner.start().await.expect("started")
