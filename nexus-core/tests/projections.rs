@@ -11,6 +11,7 @@ mod projections {
     mod health;
     mod inline;
     mod rebuild;
+    mod redone;
     mod running;
     pub(crate) mod support;
 }

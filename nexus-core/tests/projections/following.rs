@@ -1,17 +1,15 @@
 //! Projections that follow a feed without one order, which delivers events twice and out of their order.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use nexus_core::{
-    Aggregate, Category, Checkpoint, Collection, Comparison, Delivery, Document, DocumentKey, DocumentTx,
-    DocumentsExt, EventFeed, EventId, EventStore, EventType, FeedItem, FeedOrdering, KeyRange, LogFeed,
-    MemoryProjections, MemoryStore, NewEvent, Payload, Position, Projection, ProjectionError, ProjectionName,
-    ProjectionRunner, ProjectionState, ProjectionStore, ProjectionTransaction, Projections, Query,
-    ReadModelStore, RecordedEvent, Repository, RetrySchedule, Space, StoreError, StreamId, Subscription,
-    UnitOfWork, WorkError, async_trait,
+    Aggregate, Category, Checkpoint, Collection, Delivery, DocumentTx, DocumentsExt, EventFeed, EventStore,
+    EventType, FeedItem, FeedOrdering, LogFeed, MemoryProjections, MemoryStore, NewEvent, Payload, Position,
+    Projection, ProjectionError, ProjectionName, ProjectionRunner, ProjectionState, Projections, Query,
+    RecordedEvent, Repository, RetrySchedule, StreamId, Subscription, async_trait,
 };
 
 use super::support::{Door, Open, eventually};
@@ -91,7 +89,7 @@ impl EventFeed for Shaken {
 
 /// Writes down the versions it was given; it fails where it is told to.
 #[derive(Clone, Debug, Default)]
-struct Ledger {
+pub(crate) struct Ledger {
     version: u32,
     fails: Arc<AtomicBool>,
 }
@@ -145,19 +143,19 @@ pub(crate) async fn append(log: &MemoryStore, stream: &StreamId, version: u64) {
     log.append(batch).await.map(drop).expect("stored");
 }
 
-fn meant(up_to: u64) -> Vec<u64> {
+pub(crate) fn meant(up_to: u64) -> Vec<u64> {
     (1..=up_to).filter(|version| !version.is_multiple_of(3)).collect()
 }
 
-struct House {
-    log: MemoryStore,
-    store: MemoryProjections,
-    feed: Shaken,
-    ledger: Ledger,
+pub(crate) struct House {
+    pub(crate) log: MemoryStore,
+    pub(crate) store: MemoryProjections,
+    pub(crate) feed: Shaken,
+    pub(crate) ledger: Ledger,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let log = MemoryStore::new();
         let (store, feed) = (MemoryProjections::new(), Shaken::of(&log));
         Self { log, store, feed, ledger: Ledger { version: 1, ..Ledger::default() } }
@@ -173,13 +171,13 @@ impl House {
         runner.lease(Duration::from_millis(200)).retry(RetrySchedule::default().tries(1))
     }
 
-    async fn versions(&self, stream: &StreamId) -> Vec<u64> {
+    pub(crate) async fn versions(&self, stream: &StreamId) -> Vec<u64> {
         let projections = Projections::of_feeds(self.store.clone());
         let of = Collection::new("versions").expect("valid");
         projections.document(&name(), &of, stream.as_str()).await.expect("read").unwrap_or_default()
     }
 
-    async fn fill(&self, from: u64, to: u64) {
+    pub(crate) async fn fill(&self, from: u64, to: u64) {
         for version in from..=to {
             for number in 0..7 {
                 append(&self.log, &stream("thing", number), version).await;
@@ -261,168 +259,6 @@ async fn one_runner_does_all_the_work_and_another_takes_over() {
     }
     assert_eq!(house.feed.subscriptions.load(Ordering::SeqCst), 2, "one of them reads at a time");
     second.stop().await.expect("stopped");
-}
-
-/// Commits, and now and then says that it does not know; or does work that failed once more, as a store does in which something else was first.
-#[derive(Clone, Debug)]
-struct Trying {
-    inner: MemoryProjections,
-    calls: Arc<AtomicU64>,
-    does: Does,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Does {
-    LoseAnswers,
-    RunAgain,
-}
-
-/// Work that is done once more where it failed.
-struct Again(Box<dyn UnitOfWork<DocumentTx>>);
-
-#[async_trait]
-impl UnitOfWork<DocumentTx> for Again {
-    async fn run(
-        &mut self,
-        transaction: &mut dyn ProjectionTransaction<DocumentTx>,
-    ) -> Result<(), WorkError> {
-        match self.0.run(transaction).await {
-            Err(WorkError::Failed(_)) => self.0.run(transaction).await,
-            done => done,
-        }
-    }
-}
-
-#[async_trait]
-impl ProjectionStore for Trying {
-    async fn note(&self, space: &Space, work: Box<dyn UnitOfWork<()>>) -> Result<(), WorkError> {
-        self.inner.note(space, work).await
-    }
-
-    async fn get(
-        &self,
-        space: &Space,
-        of: &Collection,
-        key: &DocumentKey,
-    ) -> Result<Option<Payload>, StoreError> {
-        self.inner.get(space, of, key).await
-    }
-
-    async fn list(
-        &self,
-        space: &Space,
-        of: &Collection,
-        range: &KeyRange,
-    ) -> Result<Vec<Document>, StoreError> {
-        self.inner.list(space, of, range).await
-    }
-
-    async fn remove(&self, space: &Space) -> Result<(), StoreError> {
-        self.inner.remove(space).await
-    }
-
-    async fn compare(&self, old: &Space, new: &Space) -> Result<Comparison, StoreError> {
-        self.inner.compare(old, new).await
-    }
-}
-
-#[async_trait]
-impl ReadModelStore<DocumentTx> for Trying {
-    async fn transact(&self, space: &Space, work: Box<dyn UnitOfWork<DocumentTx>>) -> Result<(), WorkError> {
-        if self.does == Does::RunAgain {
-            return self
-                .inner
-                .transact(space, Box::new(Again(work)) as Box<dyn UnitOfWork<DocumentTx>>)
-                .await;
-        }
-        self.inner.transact(space, work).await?;
-        // A worker pauses longer each time.
-        if matches!(self.calls.fetch_add(1, Ordering::SeqCst), 2 | 5 | 9 | 14 | 20) {
-            return Err(StoreError::unavailable("commit", "the answer was lost").into());
-        }
-        Ok(())
-    }
-
-    fn takes_back(&self) -> bool {
-        true
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_answer_was_lost_is_not_made_again() {
-    let house = House::new();
-    house.fill(1, 60).await;
-    let store = Trying { inner: house.store.clone(), calls: Arc::default(), does: Does::LoseAnswers };
-    let runner =
-        ProjectionRunner::following(house.ledger.clone(), house.feed.clone(), house.log.clone(), store);
-    let batch = std::num::NonZeroUsize::new(4).expect("4");
-    let running = runner.batch(batch).start().await.expect("started");
-    for number in 0..7 {
-        let stream = stream("thing", number);
-        eventually(format_args!("{stream} is complete"), async || {
-            let versions = house.versions(&stream).await;
-            assert!(meant(60).starts_with(&versions), "{stream} was taken in otherwise: {versions:?}");
-            versions.len() == meant(60).len()
-        })
-        .await;
-    }
-    running.stop().await.expect("stopped");
-}
-
-/// Keeps its effects back until the transaction ends, where the first attempt fails.
-#[derive(Clone, Debug, Default)]
-struct Late {
-    kept: Vec<EventId>,
-    told: Arc<Mutex<Vec<EventId>>>,
-    has_failed: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl Projection<DocumentTx> for Late {
-    fn name(&self) -> &str {
-        "late"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn query(&self) -> Query {
-        Query::all()
-    }
-
-    fn begin(&mut self) {
-        self.kept.clear();
-    }
-
-    async fn handle(&mut self, _: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
-        Ok(())
-    }
-
-    async fn effect(&mut self, event: &RecordedEvent) -> Result<(), ProjectionError> {
-        self.kept.push(event.id());
-        Ok(())
-    }
-
-    async fn finish(&mut self, _: &mut DocumentTx) -> Result<(), ProjectionError> {
-        if !self.has_failed.swap(true, Ordering::SeqCst) {
-            return Err(ProjectionError::new("stumbled"));
-        }
-        self.told.lock().expect("no panic").append(&mut self.kept);
-        Ok(())
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn effects_that_were_kept_back_are_not_lost_when_work_is_done_again() {
-    let house = House::new();
-    house.fill(1, 1).await;
-    let (late, does) = (Late::default(), Does::RunAgain);
-    let store = Trying { inner: house.store.clone(), calls: Arc::default(), does };
-    let running = ProjectionRunner::following(late.clone(), house.feed.clone(), house.log.clone(), store);
-    let running = running.start().await.expect("started");
-    eventually("all effects have happened", async || late.told.lock().expect("no panic").len() >= 14).await;
-    running.stop().await.expect("stopped");
 }
 
 #[tokio::test(flavor = "multi_thread")]
