@@ -38,7 +38,7 @@ const MOST_DOCUMENTS: usize = 100;
 /// documents that others *add* to a collection it has listed, unless it writes them itself; whoever removes or changes a listed one is noticed.
 ///
 /// What is written and what is only read are at most 100 documents together, 4 MB, and 400 KB each; a projection takes in as many events
-/// at a time as fit.
+/// at a time as fit. Who is there to project is noted, too: at most some 90 processes run one projection.
 ///
 /// # What it costs
 ///

@@ -316,3 +316,29 @@ async fn versions_that_start_in_the_same_moment_lose_nothing() {
     drop(old);
     new.stop().await.expect("stopped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_new_one_has_put_aside_has_had_its_effect() {
+    let house = House::new();
+    house.fill(3).await;
+    let old = house.start(house.tale.clone()).await;
+    house.until_complete("thing", 1).await;
+    house.until_told_once("thing", 0).await;
+    // The new code stumbles over what the old code could handle.
+    let fails = Arc::new(AtomicBool::new(true));
+    let newer = Tale { version: 2, fails: Arc::clone(&fails), ..house.tale.clone() };
+    let new = house.start(newer).await;
+    house.until_version(2).await;
+    house.fill(2).await;
+    let projections = Projections::of_feeds(house.store.clone());
+    eventually("all of stream 3 waits", async || {
+        projections.dead_letters(&name(), None, 10).await.is_ok_and(|letters| letters.len() == 5)
+    })
+    .await;
+    fails.store(false, Ordering::SeqCst);
+    new.retry(&stream("thing", 3)).await.expect("asked");
+    house.until_complete("thing", 1).await;
+    house.until_told_once("thing", 0).await;
+    drop(old);
+    new.stop().await.expect("stopped");
+}

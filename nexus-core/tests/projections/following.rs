@@ -161,7 +161,7 @@ impl House {
         Self { log, store, feed, ledger: Ledger { version: 1, ..Ledger::default() } }
     }
 
-    fn runner(&self) -> ProjectionRunner<Ledger, DocumentTx> {
+    pub(crate) fn runner(&self) -> ProjectionRunner<Ledger, DocumentTx> {
         let runner = ProjectionRunner::following(
             self.ledger.clone(),
             self.feed.clone(),
@@ -329,5 +329,43 @@ async fn a_category_that_is_new_to_a_projection_is_waited_for() {
     let asked = std::time::Instant::now();
     running.wait_for(&receipt, Duration::from_secs(10)).await.expect("it comes");
     assert!(asked.elapsed() >= Duration::from_millis(200), "it was said to be there before it was");
+    running.stop().await.expect("stopped");
+}
+
+/// Delivers some events, and never says that there is nothing more.
+#[derive(Debug)]
+struct Busy(MemoryStore);
+
+impl EventFeed for Busy {
+    fn ordering(&self) -> FeedOrdering {
+        FeedOrdering::PerStream
+    }
+
+    fn subscribe(&self, _: Option<Checkpoint>) -> Subscription {
+        let items = LogFeed::new(self.0.clone(), Query::all()).subscribe(None);
+        items
+            .filter_map(|item| async move {
+                match item.expect("the log can be read") {
+                    FeedItem::Event(delivery) => {
+                        Some(Ok(FeedItem::Event(Delivery::new(delivery.into_event(), checkpoint(None)))))
+                    }
+                    _ => None,
+                }
+            })
+            .boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_feed_has_delivered_does_not_wait_until_there_is_more() {
+    let house = House::new();
+    house.fill(1, 3).await;
+    let feed = Busy(house.log.clone());
+    let (ledger, log, store) = (house.ledger.clone(), house.log.clone(), house.store.clone());
+    let running = ProjectionRunner::following(ledger, feed, log, store).start().await.expect("started");
+    for number in 0..7 {
+        let stream = stream("thing", number);
+        eventually("it is there", async || house.versions(&stream).await == meant(3)).await;
+    }
     running.stop().await.expect("stopped");
 }

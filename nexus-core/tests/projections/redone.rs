@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use nexus_core::{
     Collection, Comparison, Document, DocumentKey, DocumentTx, EventId, KeyRange, MemoryProjections, Payload,
-    Projection, ProjectionError, ProjectionRunner, ProjectionStore, ProjectionTransaction, Query,
-    ReadModelStore, RecordedEvent, Space, StoreError, UnitOfWork, WorkError, async_trait,
+    Projection, ProjectionError, ProjectionRunner, ProjectionStore, ProjectionTransaction, Projections,
+    Query, ReadModelStore, RecordedEvent, Space, StoreError, TransactionTooLarge, UnitOfWork, WorkError,
+    async_trait,
 };
 
 use super::following::{House, meant, stream};
@@ -24,6 +25,8 @@ struct Trying {
 enum Does {
     LoseAnswers,
     RunAgain,
+    /// Refuses notes as a whole, once they are done.
+    RefuseNotes,
 }
 
 /// Work that is done once more where it failed.
@@ -45,7 +48,12 @@ impl UnitOfWork<DocumentTx> for Again {
 #[async_trait]
 impl ProjectionStore for Trying {
     async fn note(&self, space: &Space, work: Box<dyn UnitOfWork<()>>) -> Result<(), WorkError> {
-        self.inner.note(space, work).await
+        self.inner.note(space, work).await?;
+        if self.does == Does::RefuseNotes && *space == Space::Catalog {
+            let refused = TransactionTooLarge { unit: "documents", found: 2, limit: 1 };
+            return Err(WorkError::Failed(refused.into()));
+        }
+        Ok(())
     }
 
     async fn get(
@@ -172,4 +180,14 @@ async fn effects_that_were_kept_back_are_not_lost_when_work_is_done_again() {
     let running = running.start().await.expect("started");
     eventually("all effects have happened", async || late.told.lock().expect("no panic").len() >= 14).await;
     running.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_that_a_store_refuses_as_a_whole_are_not_said_to_be_made() {
+    let house = House::new();
+    house.runner().start().await.expect("started").stop().await.expect("stopped");
+    let store = Trying { inner: house.store.clone(), calls: Arc::default(), does: Does::RefuseNotes };
+    let name = nexus_core::ProjectionName::new("ledger").expect("valid");
+    let refused = Projections::of_feeds(store).pause(&name).await.expect_err("it was not noted");
+    assert!(format!("{refused:?}").contains("TransactionTooLarge"), "{refused:?}");
 }

@@ -21,9 +21,13 @@ const AT_ONCE: usize = 8;
 /// DynamoDB may answer with nothing several times before it comes to what there is: an iterator that is new is asked so often.
 const LOOKS: u32 = 3;
 
+/// A page with less than this, of what was written this many seconds ago, is the last one for now; clocks may be wrong by minutes.
+const LITTLE: usize = 300;
+const RECENT: i64 = 300;
+
 /// What a look at all shards has found.
 pub(super) struct Read {
-    /// Nothing.
+    /// Nothing, or so little that there is hardly more: under load there is always something.
     pub(super) is_quiet: bool,
     /// All that was written before this time was read, in seconds since 1970.
     pub(super) until: i64,
@@ -64,7 +68,8 @@ impl Way {
             for ((shard, _), found) in some.iter().zip(found) {
                 match found {
                     Found::Records { commits, place, iterator, written_at } => {
-                        read.is_quiet &= written_at.is_none() && commits.is_empty() && place != Place::End;
+                        let is_recent = written_at.is_none_or(|at| now().saturating_sub(at) <= RECENT);
+                        read.is_quiet &= is_recent && commits.len() < LITTLE && place != Place::End;
                         read.until = read.until.min(written_at.unwrap_or(i64::MAX));
                         self.hand_on_records(shard, commits, items).await?;
                         self.progress.shards.is_at(shard, place);

@@ -89,7 +89,9 @@ impl Documents for Transaction {
         let limit = range.max_documents().saturating_add(listed.len());
         let found = self.documents.list(&self.space, collection, range, limit).await?;
         let end = found.last().filter(|_| found.len() >= limit).map(|(last, _)| last.key.clone());
-        self.listed.push((collection.clone(), range.clone(), end));
+        if limit > 0 {
+            self.listed.push((collection.clone(), range.clone(), end));
+        }
         for (Document { key, content }, mark) in found {
             let at = (collection.clone(), key.clone());
             // What was seen first counts: if it has changed since, the transaction comes to nothing.

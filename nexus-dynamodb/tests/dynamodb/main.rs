@@ -6,6 +6,7 @@ mod appends;
 mod conformance;
 mod doubts;
 mod faults;
+mod joining;
 mod prices;
 mod support;
 mod tables;

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::board::Activity;
+use super::catalog::BuildState;
 use super::chunks::Chunk;
 use super::commit::{Committing, Plan, Role, Stop, roles};
-use super::letters::DeadLetter;
+use super::letters::{DeadLetter, Owed};
 use super::source::Source;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
@@ -168,6 +169,7 @@ where
             counts_blocks: self.shared.settings.checks_blocks && !self.shared.source.is_feed(),
             checkpoint: None,
             notes_versions: self.shared.source.is_feed(),
+            owed: self.owed(),
         }
     }
 
@@ -265,12 +267,18 @@ where
         self.commit(plan).await.map(|_| ())
     }
 
+    /// What is built beside a build that serves leaves the effects to that. Over a log, positions tell which those were.
+    pub(super) fn owed(&self) -> Option<Owed> {
+        let is_beside = self.build.state == BuildState::Building && self.shared.source.is_feed();
+        is_beside.then_some(Owed::Nothing)
+    }
+
     fn letter(&self, event: &RecordedEvent, error: String) -> DeadLetter {
         let now = self.now();
         let next = self.shared.settings.retry.next(1, now);
         if next.is_none() {
             telemetry::projection_dead_letter(&self.shared.name);
         }
-        DeadLetter::failed(event.clone(), error, now, next)
+        DeadLetter::failed(event.clone(), error, now, next, self.owed())
     }
 }

@@ -278,9 +278,14 @@ where
 
     /// Has this build serve, if the old one has rested since it was seized.
     async fn switch(&mut self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
+        let own = claims::find(&*self.shared.store, &self.space()).await?;
+        if own.iter().any(|claim| !claim.is_of(&self.id)) {
+            return Err(Trouble::Moved);
+        }
         self.renew(old, marks).await?;
-        self.take_over_letters(old).await?;
+        self.take_over_letters(old, marks, &own).await?;
         self.renew(old, marks).await?;
+        self.renew(self.build, &own).await?;
         let (name, number) = (&self.shared.name, self.build.number);
         match catalog::switch(&*self.shared.store, name, number, self.now()).await {
             // Something else is being built by now, which this worker can join.

@@ -1,14 +1,20 @@
 //! Reads ahead of a worker: while it handles some events, the next ones are fetched.
 
-use futures::{Stream, StreamExt};
+use std::time::Duration;
+
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::port::{Delivery, FeedError, FeedItem, Subscription};
 use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
 /// So many chunks wait for the worker at most, each of one batch at most.
 const AHEAD: usize = 2;
+
+/// So long what is there waits for more.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// Some events in order, and what is known of what comes after them.
 #[derive(Debug, Default)]
@@ -81,7 +87,16 @@ async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender
     loop {
         let mut chunk = Chunk::default();
         let ended = loop {
-            match subscription.next().await {
+            // What is there is handed over when the next one takes its time, however much would fit.
+            let next = match (chunk.events.is_empty(), subscription.next().now_or_never()) {
+                (_, Some(next)) => next,
+                (true, None) => subscription.next().await,
+                (false, None) => match timeout(LINGER, subscription.next()).await {
+                    Ok(next) => next,
+                    Err(_) => break None,
+                },
+            };
+            match next {
                 Some(Ok(FeedItem::Event(delivery))) => {
                     chunk.checkpoint = Some(delivery.checkpoint().clone());
                     chunk.events.push(delivery.into_event());

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use super::blocks::{Block, Tally};
 use super::claims::Claim;
-use super::letters::DeadLetter;
+use super::letters::{DeadLetter, Owed};
 use super::notes::{BLOCKS, CLAIMS, LETTERS};
 use super::state::Effects;
 use super::streams;
@@ -94,6 +94,8 @@ pub(super) struct Plan {
     pub(super) checkpoint: Option<Checkpoint>,
     /// Whether it is noted how far each stream has come: there are no positions to tell it by.
     pub(super) notes_versions: bool,
+    /// What is owed of events that are put aside.
+    pub(super) owed: Option<Owed>,
 }
 
 impl Plan {
@@ -328,7 +330,7 @@ pub(super) async fn check(held: &[Held], notes: &mut dyn Documents) -> Result<()
 /// Checkpoints, dead letters and what was taken in of each block.
 async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> {
     for index in plan.range.clone().filter(|index| plan.role(*index) == Role::Wait) {
-        let letter = DeadLetter::waiting(plan.events[index].clone());
+        let letter = DeadLetter::waiting(plan.events[index].clone(), plan.owed);
         LETTERS.write(notes, &letter.key(), &letter).await?;
     }
     if let Some(letter) = &plan.failed {

@@ -34,7 +34,7 @@ pub struct DeadLetter {
     pub(super) owed: Option<Owed>,
 }
 
-/// An effect that the build before this one has not come to.
+/// What is left to do with an event, where that is not what it would be otherwise: the build before this one has not come to its effect, or has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Owed {
@@ -42,6 +42,8 @@ pub(super) enum Owed {
     Effect,
     /// It has not handled it, either.
     Both,
+    /// None: this build has only not handled it. The one that served then has seen to the effect.
+    Nothing,
 }
 
 /// What is to become of a [`DeadLetter`].
@@ -58,7 +60,7 @@ pub enum LetterState {
 }
 
 impl DeadLetter {
-    pub(super) fn waiting(event: RecordedEvent) -> Self {
+    pub(super) fn waiting(event: RecordedEvent, owed: Option<Owed>) -> Self {
         Self {
             event,
             state: LetterState::Waiting,
@@ -67,7 +69,7 @@ impl DeadLetter {
             first_failed: None,
             last_failed: None,
             next_try: None,
-            owed: None,
+            owed,
         }
     }
 
@@ -82,8 +84,9 @@ impl DeadLetter {
         error: String,
         now: Timestamp,
         next: Option<Timestamp>,
+        owed: Option<Owed>,
     ) -> Self {
-        Self::waiting(event).failed_again(error, now, next)
+        Self::waiting(event, owed).failed_again(error, now, next)
     }
 
     /// The same after one more try; without a `next` one it is dead.

@@ -112,6 +112,19 @@ impl Notes {
         Ok(all)
     }
 
+    /// The first note whose key starts so, within a transaction.
+    pub(super) async fn first_of<T>(
+        self,
+        notes: &mut dyn Documents,
+        prefix: &str,
+    ) -> Result<Option<(String, T)>, StoreError>
+    where
+        T: DeserializeOwned,
+    {
+        let page = notes.list(&self.collection()?, &KeyRange::prefixed(prefix).limit(1)).await?;
+        page.into_iter().next().map(|document| self.decoded(document)).transpose()
+    }
+
     /// The first notes in the order of their keys, within a transaction.
     pub(in crate::runtime) async fn first<T>(
         self,
@@ -220,6 +233,10 @@ where
     let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (done, answer) {
         (Err(WorkError::Store(error)), _) => Err(error.into()),
+        // The work was done, and then refused as a whole.
+        (Err(WorkError::Failed(source)), Some(Ok(_))) => {
+            Err(StoreError::Refused { by: format!("the notes in {space}"), source }.into())
+        }
         (_, Some(answer)) => answer,
         (Err(error), None) => {
             Err(StoreError::unavailable(format!("note something in {space}"), error).into())

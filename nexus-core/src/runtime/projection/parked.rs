@@ -124,8 +124,7 @@ where
         let prefix = prefix(stream);
         let skipped = self.note_under_claims(move |notes| {
             async move {
-                let Some((key, letter)) = LETTERS.all::<DeadLetter>(notes, &prefix).await?.into_iter().next()
-                else {
+                let Some((key, letter)) = LETTERS.first_of::<DeadLetter>(notes, &prefix).await? else {
                     return Ok(false);
                 };
                 if request.wish != Wish::Skip(letter.event.version()) {
@@ -157,7 +156,8 @@ where
                 self.view(|view| view.parked = parked);
                 return Ok(());
             };
-            if letter.owed.is_some() && self.build.state == BuildState::Building {
+            let is_others = matches!(letter.owed, Some(Owed::Effect | Owed::Both));
+            if is_others && self.build.state == BuildState::Building {
                 // It is still the old build's: its turn comes when this one serves.
                 return Ok(());
             }
@@ -238,12 +238,17 @@ where
         let mut projection = self.projection.lock().await;
         let event = &self.letter.event;
         let owed = self.letter.owed;
+        let has_effect = match owed {
+            Some(Owed::Effect | Owed::Both) => true,
+            Some(Owed::Nothing) => false,
+            None => self.effects.of(event),
+        };
         let one = async {
             projection.begin();
             if owed != Some(Owed::Effect) {
                 projection.handle(event, transaction.read_model()).await?;
             }
-            if !self.has_effected && (owed.is_some() || self.effects.of(event)) {
+            if has_effect && !self.has_effected {
                 projection.effect(event).await?;
             }
             projection.finish(transaction.read_model()).await

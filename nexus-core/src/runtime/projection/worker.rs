@@ -192,6 +192,9 @@ where
             self.pause(self.shared.settings.heartbeat).await;
             return Ok(Next::Again);
         }
+        if self.build.state == BuildState::Building {
+            self.forget_what_is_owed().await?;
+        }
         self.load_parked().await?;
         match self.build.state {
             BuildState::Building => self.build_beside().await,

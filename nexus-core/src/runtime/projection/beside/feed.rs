@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, TryStreamExt};
 
@@ -25,6 +25,12 @@ use crate::vocabulary::{ReadOptions, RecordedEvent, StoreError, StreamId, Stream
 
 /// So many streams are looked at together.
 const PAGE: usize = 100;
+
+/// So many events are taken in together while another build rests.
+const TOGETHER: usize = 64;
+
+/// How long a transaction that was under way may be seen in parts only.
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// What the build that serves has taken: no stream is taken further.
 #[derive(Clone, Debug)]
@@ -44,7 +50,7 @@ where
         self.versions.forget();
         self.view(|view| {
             (view.activity, view.error) = (Activity::Building { target: None }, None);
-            (view.follows_feed, view.caught_up_at) = (true, None);
+            view.follows_feed = true;
         });
         let mut chunks = Chunks::of(self.subscribe(), self.shared.settings.batch);
         let mut beat = self.heartbeats().await;
@@ -129,6 +135,8 @@ where
         old: Build,
         marks: &[Claim],
     ) -> Result<(), Trouble> {
+        // What the old one has committed last may be seen note by note.
+        tokio::time::sleep(SETTLING.min(self.shared.settings.lease / 3)).await;
         let (space, mut last, mut renewed) = (old.space(&self.shared.name), None, Instant::now());
         let mut ready = Vec::new();
         loop {
@@ -148,20 +156,13 @@ where
                 let mut events = store.read(&stream, ReadOptions::forwards().after(from).to(to));
                 while let Some(event) = events.try_next().await? {
                     ready.push(event);
-                    if ready.len() >= self.shared.settings.batch {
+                    if ready.len() >= TOGETHER.min(self.shared.settings.batch) {
                         self.absorb(std::mem::take(&mut ready), None, None).await?;
-                    }
-                    if renewed.elapsed() > self.shared.settings.lease / 3 {
-                        self.absorb(std::mem::take(&mut ready), None, None).await?;
-                        self.renew_both(old, marks).await?;
-                        renewed = Instant::now();
+                        self.renew_in_time(old, marks, &mut renewed).await?;
                     }
                 }
             }
-            if renewed.elapsed() > self.shared.settings.lease / 3 {
-                self.renew_both(old, marks).await?;
-                renewed = Instant::now();
-            }
+            self.renew_in_time(old, marks, &mut renewed).await?;
         }
         if !ready.is_empty() {
             self.absorb(ready, None, None).await?;
@@ -169,10 +170,23 @@ where
         Ok(())
     }
 
-    async fn renew_both(&mut self, old: Build, marks: &[Claim]) -> Result<(), Trouble> {
+    async fn renew_in_time(
+        &mut self,
+        old: Build,
+        marks: &[Claim],
+        renewed: &mut Instant,
+    ) -> Result<(), Trouble> {
+        if renewed.elapsed() <= self.shared.settings.lease / 3 {
+            return Ok(());
+        }
+        if self.is_stopped() {
+            return Err(Trouble::Moved);
+        }
         self.renew(old, marks).await?;
         let plan = self.plan(&Arc::default(), None);
-        self.commit(plan).await.map(drop)
+        self.commit(plan).await?;
+        *renewed = Instant::now();
+        Ok(())
     }
 
     /// Takes in what was left to the build before, now that this one serves.
@@ -190,24 +204,25 @@ where
             let streams: Vec<String> = page.into_iter().map(|(stream, _)| stream).collect();
             let left = streams.iter().map(|stream| parsed(stream)).collect::<Result<Vec<_>, _>>()?;
             self.know(left.iter()).await?;
+            let mut ready = Vec::new();
             for stream in left {
                 let options = ReadOptions::forwards().after(self.versions.of(&stream));
-                let (mut events, mut ready) = (store.read(&stream, options), Vec::new());
+                let mut events = store.read(&stream, options);
                 while let Some(event) = events.try_next().await? {
                     ready.push(event);
-                    if ready.len() >= self.shared.settings.batch {
+                    if ready.len() >= TOGETHER.min(self.shared.settings.batch) {
                         self.absorb(std::mem::take(&mut ready), None, None).await?;
                     }
-                }
-                if !ready.is_empty() {
-                    self.absorb(ready, None, None).await?;
-                }
-                if renewed.elapsed() > self.shared.settings.lease / 3 {
-                    if self.has_changed().await? {
-                        return Err(Trouble::Moved);
+                    if renewed.elapsed() > self.shared.settings.lease / 3 {
+                        if self.is_stopped() || self.has_changed().await? {
+                            return Err(Trouble::Moved);
+                        }
+                        renewed = Instant::now();
                     }
-                    renewed = Instant::now();
                 }
+            }
+            if !ready.is_empty() {
+                self.absorb(ready, None, None).await?;
             }
             let fetched = self.note_under_claims(move |notes| {
                 async move {
