@@ -54,6 +54,9 @@ pub enum FeedItem {
     /// Everything up to this checkpoint was delivered, and there is nothing more right now. It may lie beyond the last
     /// event that was delivered, where later ones do not match the feed's query. `None`: there is nothing at all.
     CaughtUp(Option<Checkpoint>),
+    /// Everything up to this checkpoint was delivered, or passed over because it does not match, and there may be more: who reads much that
+    /// is not meant need not begin anew after it was stopped.
+    Passed(Checkpoint),
 }
 
 /// An event as a feed delivers it.

@@ -74,8 +74,13 @@ fn by_stream(events: &[RecordedEvent]) -> BTreeMap<StreamId, Vec<RecordedEvent>>
 }
 
 async fn next(subscription: &mut Subscription) -> Result<FeedItem, FeedError> {
-    let item = timeout(soon(), subscription.next()).await.expect("a feed delivers what is there");
-    item.expect("a subscription goes on for ever")
+    loop {
+        let item = timeout(soon(), subscription.next()).await.expect("a feed delivers what is there");
+        match item.expect("a subscription goes on for ever") {
+            Ok(FeedItem::Passed(_)) => {}
+            item => return item,
+        }
+    }
 }
 
 /// Everything up to where there is nothing more.
@@ -85,6 +90,7 @@ async fn caught_up(subscription: &mut Subscription) -> (Vec<RecordedEvent>, Opti
         match next(subscription).await.expect("the feed can be read") {
             FeedItem::Event(delivery) => delivered.push(delivery.into_event()),
             FeedItem::CaughtUp(through) => return (delivered, through),
+            FeedItem::Passed(_) => {}
         }
     }
 }
@@ -221,6 +227,7 @@ async fn follow(feed: impl EventFeed, stored: Stored, anew_every: u32) -> Vec<Re
                 seen.push(delivery.into_event());
             }
             FeedItem::CaughtUp(through) => from = through.or(from),
+            FeedItem::Passed(through) => from = Some(through),
         }
         let has_all = stored.lock().expect("no panic").as_ref().is_some_and(|all| all.is_subset(&ids));
         if has_all {

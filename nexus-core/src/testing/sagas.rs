@@ -111,10 +111,12 @@ where
     async fn everything(&self) -> Vec<RecordedEvent> {
         let mut subscription = self.0.feed(Query::all()).await.subscribe(None);
         let mut events = Vec::new();
-        while let FeedItem::Event(delivery) =
-            subscription.next().await.expect("it goes on").expect("the feed can be read")
-        {
-            events.push(delivery.into_event());
+        loop {
+            match subscription.next().await.expect("it goes on").expect("the feed can be read") {
+                FeedItem::Event(delivery) => events.push(delivery.into_event()),
+                FeedItem::Passed(_) => {}
+                FeedItem::CaughtUp(_) => break,
+            }
         }
         // What follows from something was recorded after it, in this one process.
         events.sort_by_key(RecordedEvent::recorded_at);

@@ -60,7 +60,7 @@ impl EventFeed for Shaken {
                     handful.push(delivery.into_event());
                     false
                 }
-                FeedItem::CaughtUp(_) => true,
+                FeedItem::CaughtUp(_) | FeedItem::Passed(_) => true,
                 _ => unreachable!("there are no others"),
             };
             if handful.len() < 13 && !is_end {

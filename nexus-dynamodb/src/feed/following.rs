@@ -185,6 +185,12 @@ impl Way {
             self.asked = Some(Instant::now());
         }
         self.checkpoint = self.progress.checkpoint()?;
+        // Of a large table little may match.
+        let is_silent = self.said.as_ref().is_none_or(|(at, _)| at.elapsed() >= SAY_EVERY);
+        if self.progress.scan.is_some() && is_silent {
+            self.said = Some((Instant::now(), self.checkpoint.clone()));
+            let _ = items.send(Ok(FeedItem::Passed(self.checkpoint.clone()))).await;
+        }
         if is_quiet && self.progress.scan.is_none() && !is_scanning && self.is_to_say() {
             self.said = Some((Instant::now(), self.checkpoint.clone()));
             let _ = items.send(Ok(FeedItem::CaughtUp(Some(self.checkpoint.clone())))).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use nexus_core::{
     AppendBatch, EventFeed, EventId, EventStore, EventType, ExpectedVersion, FeedItem, NewEvent, Payload,
-    StreamId,
+    Query, StreamId,
 };
 use nexus_dynamodb::DynamoStore;
 use nexus_services::{Fault, FaultProxy};
@@ -128,6 +128,7 @@ async fn joins<S: Server>(vanish: bool) {
                 }
                 // It is said under load, too.
                 FeedItem::CaughtUp(_) => has_joined.store(true, Ordering::SeqCst),
+                FeedItem::Passed(_) => {}
                 _ => unreachable!("there are no others"),
             }
             if has_joined.load(Ordering::SeqCst)
@@ -167,4 +168,34 @@ async fn records_that_are_gone_before_the_scan_ends_are_made_up_for_on_dynoxide(
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_are_gone_before_the_scan_ends_are_made_up_for_on_ministack() {
     joins::<Ministack>(true).await;
+}
+
+/// Little of a large table is meant: who is stopped in the middle of it goes on there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_for_little_goes_on_where_it_was_stopped() {
+    let config = house::<Dynoxide>().await;
+    let store = DynamoStore::open_with(config.clone()).await.unwrap();
+    for number in 0..STREAMS {
+        for _ in 0..COMMITS {
+            append(&store, &stream(number), BYTES).await;
+        }
+    }
+    let seen = Arc::new(Seen::default());
+    let proxy = proxy::<Dynoxide>(&seen, false);
+    let through = DynamoStore::open_with(config.endpoint(proxy.url())).await.unwrap();
+    let rare = Query::types(EventType::new("Rare"));
+    let feed = through.feed().segments(1).matching(rare);
+    let mut checkpoint = None;
+    let mut subscriptions = 0;
+    loop {
+        subscriptions += 1;
+        assert!(subscriptions < 30, "it never comes to the end");
+        match feed.subscribe(checkpoint.clone()).next().await.unwrap().unwrap() {
+            FeedItem::Passed(through) => checkpoint = Some(through),
+            FeedItem::CaughtUp(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(subscriptions > 2, "the table is larger than a page");
+    assert_eq!(seen.begun.load(Ordering::SeqCst), 1, "the scan was begun once");
 }

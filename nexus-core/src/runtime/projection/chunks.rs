@@ -101,6 +101,11 @@ async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender
                     chunk.checkpoint = Some(delivery.checkpoint().clone());
                     chunk.events.push(delivery.into_event());
                 }
+                Some(Ok(FeedItem::Passed(checkpoint))) => {
+                    chunk.caught_up = checkpoint.position().max(chunk.caught_up);
+                    chunk.checkpoint = Some(checkpoint);
+                    break None;
+                }
                 Some(Ok(FeedItem::CaughtUp(through))) => {
                     chunk.caught_up = through.as_ref().and_then(Checkpoint::position);
                     chunk.checkpoint = through.or(chunk.checkpoint.take());
@@ -114,7 +119,7 @@ async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender
                 break None;
             }
         };
-        let is_empty = chunk.events.is_empty() && !chunk.is_last;
+        let is_empty = chunk.events.is_empty() && !chunk.is_last && chunk.checkpoint.is_none();
         if !is_empty && send.send(Ok(chunk)).await.is_err() {
             return;
         }
