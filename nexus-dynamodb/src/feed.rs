@@ -29,6 +29,7 @@ use crate::store::DynamoStore;
 ///   still to be read: some 100 bytes a shard.
 /// - A shard is asked for more ten times a second unless told otherwise. DynamoDB bills each request, 26 million a month for a shard that is asked as
 ///   often, and bears two readers of a shard: see [`poll_every`](Self::poll_every).
+/// - That it has caught up it says when little of what is recent was left, so under load, too.
 /// - A stream that is switched off ends the subscription with an error; once the table has another, everything is read once more.
 ///
 /// ```no_run
