@@ -1,8 +1,10 @@
 //! Reads ahead of a worker: while it handles some events, the next ones are fetched.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -82,56 +84,88 @@ impl Drop for Chunks {
     }
 }
 
-/// A feed says when there is nothing more: until then a chunk is filled.
+/// A feed says when there is nothing more: until then a chunk is filled, unless the next event takes its time.
 async fn forward(mut subscription: Subscription, size: usize, send: mpsc::Sender<Result<Chunk, FeedError>>) {
     loop {
         let mut chunk = Chunk::default();
-        let ended = loop {
-            // What is there is handed over when the next one takes its time, however much would fit.
-            let next = match (chunk.events.is_empty(), subscription.next().now_or_never()) {
-                (_, Some(next)) => next,
-                (true, None) => subscription.next().await,
-                (false, None) => match timeout(LINGER, subscription.next()).await {
-                    Ok(next) => next,
-                    Err(_) => break None,
-                },
-            };
-            match next {
-                Some(Ok(FeedItem::Event(delivery))) => {
-                    chunk.checkpoint = Some(delivery.checkpoint().clone());
-                    chunk.events.push(delivery.into_event());
-                }
-                Some(Ok(FeedItem::Passed(checkpoint))) => {
-                    chunk.caught_up = checkpoint.position().max(chunk.caught_up);
-                    chunk.checkpoint = Some(checkpoint);
-                    break None;
-                }
-                Some(Ok(FeedItem::CaughtUp(through))) => {
-                    chunk.caught_up = through.as_ref().and_then(Checkpoint::position);
-                    chunk.checkpoint = through.or(chunk.checkpoint.take());
-                    chunk.is_last = true;
-                    break None;
-                }
-                Some(Err(error)) => break Some(Err(error)),
-                None => break Some(Ok(())),
+        let pulled = loop {
+            let mut pulled = poll_fn(|context| pull(&mut subscription, &mut chunk, size, context)).await;
+            if matches!(pulled, Pulled::Slow) {
+                // What is there is handed over, however much would fit.
+                let Ok(next) = timeout(LINGER, subscription.next()).await else { break pulled };
+                pulled = taken(next, &mut chunk);
             }
-            if chunk.events.len() >= size {
-                break None;
+            if !matches!(pulled, Pulled::More) {
+                break pulled;
             }
         };
         let is_empty = chunk.events.is_empty() && !chunk.is_last && chunk.checkpoint.is_none();
         if !is_empty && send.send(Ok(chunk)).await.is_err() {
             return;
         }
-        match ended {
-            None => {}
-            Some(Ok(())) => return,
-            Some(Err(error)) => {
+        match pulled {
+            Pulled::More | Pulled::Slow | Pulled::Enough => {}
+            Pulled::Ended(None) => return,
+            Pulled::Ended(Some(error)) => {
                 let _ = send.send(Err(error)).await;
                 return;
             }
         }
     }
+}
+
+/// Why no more goes into a chunk.
+enum Pulled {
+    /// More may.
+    More,
+    /// Nothing is there now.
+    Slow,
+    /// It is full, or there is something to say.
+    Enough,
+    Ended(Option<FeedError>),
+}
+
+/// Takes what is there, without waiting once there is something.
+fn pull(
+    subscription: &mut Subscription,
+    chunk: &mut Chunk,
+    size: usize,
+    context: &mut Context<'_>,
+) -> Poll<Pulled> {
+    while chunk.events.len() < size {
+        match subscription.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(FeedItem::Event(delivery)))) => {
+                chunk.checkpoint = Some(delivery.checkpoint().clone());
+                chunk.events.push(delivery.into_event());
+            }
+            Poll::Ready(other) => return Poll::Ready(taken(other, chunk)),
+            Poll::Pending if chunk.events.is_empty() => return Poll::Pending,
+            Poll::Pending => return Poll::Ready(Pulled::Slow),
+        }
+    }
+    Poll::Ready(Pulled::Enough)
+}
+
+fn taken(item: Option<Result<FeedItem, FeedError>>, chunk: &mut Chunk) -> Pulled {
+    match item {
+        Some(Ok(FeedItem::Event(delivery))) => {
+            chunk.checkpoint = Some(delivery.checkpoint().clone());
+            chunk.events.push(delivery.into_event());
+            return Pulled::More;
+        }
+        Some(Ok(FeedItem::Passed(checkpoint))) => {
+            chunk.caught_up = checkpoint.position().max(chunk.caught_up);
+            chunk.checkpoint = Some(checkpoint);
+        }
+        Some(Ok(FeedItem::CaughtUp(through))) => {
+            chunk.caught_up = through.as_ref().and_then(Checkpoint::position);
+            chunk.checkpoint = through.or(chunk.checkpoint.take());
+            chunk.is_last = true;
+        }
+        Some(Err(error)) => return Pulled::Ended(Some(error)),
+        None => return Pulled::Ended(None),
+    }
+    Pulled::Enough
 }
 
 /// A read of the log as far as it goes, in the form of a subscription.
