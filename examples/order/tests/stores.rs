@@ -360,7 +360,7 @@ fn says(store: &str, arguments: &[&str]) -> String {
 }
 
 /// Go over all streams in one order, which not every store has.
-const TAKES_A_LOG: [&str; 1] = ["events"];
+const TAKES_A_LOG: [&str; 2] = ["events", "replay"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_subcommand_says_the_same_on_every_store() {
@@ -380,7 +380,7 @@ async fn every_subcommand_says_the_same_on_every_store() {
         check_out(&shop, "3001", "visa-1").await;
         check_out(&shop, "3002", "empty-2").await;
     }
-    let calls: [&[&str]; 22] = [
+    let calls: [&[&str]; 23] = [
         &["sagas"],
         &["sagas", "run"],
         &["sagas"],
@@ -403,6 +403,7 @@ async fn every_subcommand_says_the_same_on_every_store() {
         &["deadletters", "list"],
         &["deadletters", "retry", "order-list", "order-nobody"],
         &["rebuild", "customer-spend", "--only-if-equal"],
+        &["replay"],
     ];
     for call in calls {
         let one = says(&file, call);

@@ -72,7 +72,7 @@ impl Transaction {
         loop {
             // Under the same token DynamoDB does it once, whatever has become of the answer, and whoever writes there meanwhile: a put of a
             // single document would cost half as much, and have no token.
-            return match self.together(&actions, &mark).await {
+            return match self.together(&actions, Some(&mark)).await {
                 Ok(()) => {
                     let collections = self.new_collections();
                     self.documents.is_noted(&self.space, collections);
@@ -95,8 +95,7 @@ impl Transaction {
         for some in seen.chunks(MOST_DOCUMENTS) {
             let checks =
                 some.iter().map(|(at, seen)| Action::Check(key(&self.space, at), Condition::of(seen)));
-            let token = Uuid::new_v4().simple().to_string();
-            match self.together(&checks.collect::<Vec<_>>(), &token).await {
+            match self.together(&checks.collect::<Vec<_>>(), None).await {
                 Ok(()) => {}
                 Err(Refusal::Taken | Refusal::Busy(_)) => return Ok(false),
                 Err(Refusal::Failed(error)) => return Err(error),
@@ -154,7 +153,8 @@ impl Transaction {
         Ok(self.documents.get(&self.space, at).await?.is_some_and(|stored| stored.mark == mark))
     }
 
-    async fn together(&self, actions: &[Action], token: &str) -> Result<(), Refusal> {
+    /// Does all or nothing, under a token of its own where none is given.
+    async fn together(&self, actions: &[Action], token: Option<&str>) -> Result<(), Refusal> {
         if actions.is_empty() {
             return Ok(());
         }
@@ -163,7 +163,7 @@ impl Transaction {
             actions.iter().map(|action| action.item(&self.documents.table)).collect();
         let unbuilt = |error| Refusal::Failed(StoreError::unavailable("write a read model", error));
         let call = client.dynamo.transact_write_items().set_transact_items(Some(items.map_err(unbuilt)?));
-        let call = call.client_request_token(token);
+        let call = call.set_client_request_token(token.map(str::to_owned));
         let sent = call.return_consumed_capacity(UNITS).send().await;
         let answer = sent.map_err(|error| transaction_refused("write a read model", error))?;
         client.consumed.wrote(answer.consumed_capacity());

@@ -134,11 +134,10 @@ fn pull(
 ) -> Poll<Pulled> {
     while chunk.events.len() < size {
         match subscription.poll_next_unpin(context) {
-            Poll::Ready(Some(Ok(FeedItem::Event(delivery)))) => {
-                chunk.checkpoint = Some(delivery.checkpoint().clone());
-                chunk.events.push(delivery.into_event());
-            }
-            Poll::Ready(other) => return Poll::Ready(taken(other, chunk)),
+            Poll::Ready(next) => match taken(next, chunk) {
+                Pulled::More => {}
+                pulled => return Poll::Ready(pulled),
+            },
             Poll::Pending if chunk.events.is_empty() => return Poll::Pending,
             Poll::Pending => return Poll::Ready(Pulled::Slow),
         }
