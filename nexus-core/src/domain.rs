@@ -6,6 +6,7 @@ mod decision_model;
 mod event;
 mod lock;
 mod projection;
+mod routes;
 mod saga;
 mod shape;
 mod snapshot;
@@ -22,6 +23,7 @@ pub use nexus_macros::Command;
 /// Derives [`DomainEvent`](trait@DomainEvent): see there.
 pub use nexus_macros::DomainEvent;
 pub use projection::{Projection, ProjectionError};
+pub use routes::{BoundlessRule, RouteRule, Routes};
 pub(crate) use saga::{Act, Action, Due, StepAction};
 pub use saga::{
     Correlation, Happened, LinearSaga, Saga, SagaAction, SagaCommands, SagaError, SagaInput, SagaOutline,

@@ -11,6 +11,8 @@ mod guard;
 mod log;
 mod pages;
 mod projection_store;
+mod publisher;
+mod router;
 mod snapshots;
 mod store;
 mod time;
@@ -27,6 +29,8 @@ pub use projection_store::{
     Comparison, ProjectionStore, ProjectionTransaction, ReadModelStore, Space, TransactionTooLarge,
     UnitOfWork, WorkError,
 };
+pub use publisher::{EventPublisher, PublishError};
+pub use router::{EventRouter, RoutingError};
 pub use snapshots::SnapshotStore;
 pub use store::{EventStore, EventStream};
 pub use time::commit_time;

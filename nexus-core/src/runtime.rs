@@ -9,11 +9,13 @@ mod folding;
 mod guarding;
 mod history;
 mod loading;
+mod log_bus;
 mod log_feed;
 mod measured;
 mod options;
 mod projection;
 mod receipt;
+mod relay;
 mod repository;
 mod request;
 mod retry;
@@ -32,6 +34,7 @@ pub use history::{
     HistoryDecision, HistoryError, HistoryKey, HistoryLimit, HistoryLimits, HistoryScope, InvalidToken,
     RoleAccess, StateRequest,
 };
+pub use log_bus::{LogBus, LogBusFeed};
 pub use log_feed::LogFeed;
 pub use options::CommandOptions;
 #[cfg(feature = "testing")]
@@ -42,6 +45,7 @@ pub use projection::{
     RunningProjection, SkippedLetter, SwitchWhen,
 };
 pub use receipt::{Outcome, Receipt};
+pub use relay::{PathBacklog, PathStatus, Relay, RelayBacklog, RelayError, RelayStatus, RunningRelay};
 pub use repository::{Loaded, Repository};
 pub use retry::RetryPolicy;
 pub use saga::{

@@ -7,8 +7,8 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use nexus_core::{Clock, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
-//! use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
+//! use nexus_core::{Clock, EventFeed, LogBus, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
+//! use nexus_core::testing::{FeedFixture, ProjectionFixture, PublisherFixture, SnapshotFixture, StoreFixture};
 //!
 //! struct Memory(MemoryStore, MemorySnapshots);
 //!
@@ -54,6 +54,24 @@
 //!     }
 //! }
 //!
+//! struct Bus(LogBus<MemoryStore>);
+//!
+//! impl PublisherFixture for Bus {
+//!     type Publisher = LogBus<MemoryStore>;
+//!
+//!     async fn start() -> Self {
+//!         Self(LogBus::new(MemoryStore::new(), "/sample").expect("a source"))
+//!     }
+//!
+//!     async fn publisher(&self) -> LogBus<MemoryStore> {
+//!         self.0.clone()
+//!     }
+//!
+//!     async fn consumer(&self) -> Arc<dyn EventFeed> {
+//!         Arc::new(self.0.feed(Query::all()))
+//!     }
+//! }
+//!
 //! mod store { nexus_core::event_store_conformance!(super::Memory); }
 //! mod log { nexus_core::event_log_conformance!(super::Memory); }
 //! mod feed { nexus_core::event_feed_conformance!(super::Memory); }
@@ -62,6 +80,8 @@
 //! mod leases { nexus_core::lease_conformance!(super::ReadModels); }
 //! mod dead_letters { nexus_core::dead_letter_conformance!(super::ReadModels); }
 //! mod timers { nexus_core::timer_conformance!(super::ReadModels); }
+//! mod publisher { nexus_core::event_publisher_conformance!(super::Bus); }
+//! mod relays { nexus_core::relay_conformance!(super::ReadModels); }
 //! mod snapshots { nexus_core::snapshot_conformance!(super::Memory); }
 //! mod sagas { nexus_core::saga_conformance!(super::Memory, super::ReadModels); }
 //! # fn main() {}
@@ -80,6 +100,10 @@ pub mod log;
 #[doc(hidden)]
 pub mod projections;
 #[doc(hidden)]
+pub mod publisher;
+#[doc(hidden)]
+pub mod relays;
+#[doc(hidden)]
 pub mod sagas;
 #[doc(hidden)]
 pub mod snapshots;
@@ -95,6 +119,7 @@ mod shapes;
 pub use feed::FeedFixture;
 pub use fixture::{StoreFixture, be_patient_for, run};
 pub use projections::ProjectionFixture;
+pub use publisher::PublisherFixture;
 pub use sagas::{ByFeed, SagaFixture};
 pub use scenario::{Decided, Scenario};
 pub use shapes::check_shapes;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use broken::feed::{BrokenFeed, FEED_FAULT, FeedFault};
 use broken::projections::{BrokenProjections, FAULT, Fault};
-use nexus_core::testing::{be_patient_for, feed, projections, run};
+use nexus_core::testing::{be_patient_for, feed, projections, relays, run};
 
 /// A test of each case: it fails on the implementation that breaks its rule, and passes on the same without the fault.
 macro_rules! each_case_finds_its_fault {
@@ -39,6 +39,10 @@ fn feed(case: &str, check: impl Fn()) {
     let fault = FeedFault::for_case(case)
         .unwrap_or_else(|| panic!("no feed is known that breaks the rule of {case}"));
     finds(case, check, |is_broken| FEED_FAULT.set(if is_broken { fault } else { FeedFault::None }));
+}
+
+fn relays(case: &str, check: impl Fn()) {
+    projections(case, check);
 }
 
 fn projections(case: &str, check: impl Fn()) {
@@ -81,4 +85,10 @@ mod dead_letters {
     use super::{BrokenProjections, projections, run};
 
     nexus_core::__dead_letter_cases! { each_case_finds_its_fault { projections BrokenProjections } }
+}
+
+mod relays_over {
+    use super::{BrokenProjections, relays, run};
+
+    nexus_core::__relay_cases! { each_case_finds_its_fault { relays BrokenProjections } }
 }

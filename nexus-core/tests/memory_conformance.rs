@@ -1,9 +1,11 @@
 //! The memory store keeps all rules: it is what other stores are compared with.
 
+#![allow(clippy::expect_used, reason = "a test says what is wrong by panicking")]
+
 use std::sync::Arc;
 
-use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
-use nexus_core::{Clock, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, PublisherFixture, SnapshotFixture, StoreFixture};
+use nexus_core::{Clock, EventFeed, LogBus, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
 
 struct Memory(MemoryStore, MemorySnapshots);
 
@@ -49,6 +51,24 @@ impl ProjectionFixture for ReadModels {
     }
 }
 
+struct Bus(LogBus<MemoryStore>);
+
+impl PublisherFixture for Bus {
+    type Publisher = LogBus<MemoryStore>;
+
+    async fn start() -> Self {
+        Self(LogBus::new(MemoryStore::new(), "/sample").expect("a source"))
+    }
+
+    async fn publisher(&self) -> LogBus<MemoryStore> {
+        self.0.clone()
+    }
+
+    async fn consumer(&self) -> Arc<dyn EventFeed> {
+        Arc::new(self.0.feed(Query::all()))
+    }
+}
+
 mod store {
     nexus_core::event_store_conformance!(super::Memory);
 }
@@ -71,6 +91,14 @@ mod transactions {
 
 mod leases {
     nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod publisher {
+    nexus_core::event_publisher_conformance!(super::Bus);
+}
+
+mod relays {
+    nexus_core::relay_conformance!(super::ReadModels);
 }
 
 mod snapshots {

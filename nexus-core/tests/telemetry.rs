@@ -10,12 +10,13 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use nexus_core::{
     Actor, Aggregate, AppendBatch, AsOf, Category, Command, CommandContext, CommandHandler, CommandOptions,
-    DocumentTx, DomainEvent, EventId, EventStore, EventType, EventsRequest, Every, ExpectedVersion, History,
-    HistoryKey, HistoryLimits, LetterState, LinearSaga, ManualClock, MemoryProjections, MemorySnapshots,
-    MemoryStore, NewEvent, Payload, Projection, ProjectionError, ProjectionRunner, Projections, Query,
-    RecordedEvent, Repository, RetrySchedule, RoleAccess, RunningProjection, SagaError, SagaId, SagaRunner,
-    SagaState, Snapshots, StateCache, StateRequest, StepList, StreamId, Timer, TimerName, TimerRunner,
-    Timers, async_trait,
+    DocumentTx, DomainEvent, EventId, EventPublisher, EventStore, EventType, EventsRequest, Every,
+    ExpectedVersion, FeedOrdering, History, HistoryKey, HistoryLimits, LetterState, LinearSaga, ManualClock,
+    MemoryProjections, MemorySnapshots, MemoryStore, NewEvent, PathName, Payload, Projection,
+    ProjectionError, ProjectionRunner, Projections, PublishError, Query, RecordedEvent, Relay, Repository,
+    RetrySchedule, RoleAccess, Routes, RunningProjection, SagaError, SagaId, SagaRunner, SagaState,
+    Snapshots, StateCache, StateRequest, StepList, StreamId, Timer, TimerName, TimerRunner, Timers,
+    async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -171,6 +172,45 @@ async fn ringing() {
     running.stop().await;
 }
 
+async fn relaying() {
+    let (log, cheap) = (MemoryStore::new(), PathName::new("cheap").expect("valid"));
+    Repository::new(log.clone()).execute::<Door, _>(&1, Open).await.expect("opened");
+    let bus = Arc::new(Down(AtomicBool::new(true)));
+    let relay = Relay::new("doors", log, Routes::otherwise(cheap.clone()), MemoryProjections::new());
+    let running = relay.path(cheap, Arc::clone(&bus)).start().await.expect("started");
+    let waiting = async |events| {
+        while running.status().await.expect("told").paths[0].backlog.events != events {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    waiting(1).await;
+    bus.0.store(false, Ordering::SeqCst);
+    waiting(0).await;
+    running.stop().await.expect("stopped");
+}
+
+/// A bus that may be down.
+#[derive(Debug)]
+struct Down(AtomicBool);
+
+#[async_trait]
+impl EventPublisher for Down {
+    fn ordering(&self) -> FeedOrdering {
+        FeedOrdering::None
+    }
+
+    fn accepts(&self, _: &RecordedEvent) -> Result<(), PublishError> {
+        Ok(())
+    }
+
+    async fn publish(&self, _: &[RecordedEvent]) -> Result<(), PublishError> {
+        match self.0.load(Ordering::SeqCst) {
+            true => Err(PublishError::unavailable("the bus", "it is down")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Whether anybody listens to a span is decided for the whole process: one test after the other.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -188,6 +228,7 @@ async fn what_is_measured_is_documented() {
     asking_for_history().await;
     going_rounds().await;
     ringing().await;
+    relaying().await;
     for door in 1..=3 {
         doors.execute::<Door, _>(&door, Open).await.expect("opened");
         doors.execute::<Door, _>(&door, Open).await.expect_err("it is open");
@@ -213,8 +254,8 @@ async fn what_is_measured_is_documented() {
         }
         seen.insert((name, labels));
     }
-    // Four doors of their own, three for the rounds, one beforehand.
-    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&8), "{value:?}");
+    // Four doors of their own, three for the rounds, one beforehand, one for the relay.
+    assert_eq!(value.get("nexus_commands_total{door,Open,stored}"), Some(&9), "{value:?}");
     assert_eq!(value.get("nexus_saga_steps_total{round,second,refused}"), Some(&1));
     assert_eq!(value.get("nexus_saga_compensations_total{round,first,failed}"), Some(&1));
     assert_eq!(value.get("nexus_sagas_ended_total{round,completed}"), Some(&1));
@@ -226,11 +267,13 @@ async fn what_is_measured_is_documented() {
     assert_eq!(value.get("nexus_state_cache_total{door,miss}"), Some(&1));
     assert_eq!(value.get("nexus_commands_total{door,Open,rejected}"), Some(&5));
     assert_eq!(value.get("nexus_commands_total{batch,batch,stored}"), Some(&1));
-    // Of the five commands; of the rounds: four of doors, seven of the sagas' own, two that make a command void.
-    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&(5 + 4 + 7 + 2)));
+    // Of the five commands; of the rounds: four of doors, seven of the sagas' own, two that make a command void; of the relay.
+    assert_eq!(value.get("nexus_events_appended_total{}"), Some(&(5 + 4 + 7 + 2 + 1)));
     assert_eq!(value.get("nexus_projection_dead_letters_total{openings}"), Some(&4));
     assert_eq!(value.get("nexus_projection_failures_total{openings}"), Some(&8));
-    assert_eq!(value.get("nexus_feed_events_total{}"), Some(&(4 + 3 + 7)));
+    assert_eq!(value.get("nexus_feed_events_total{}"), Some(&(4 + 3 + 7 + 1)));
+    assert_eq!(value.get("nexus_relay_events_total{doors,cheap}"), Some(&1));
+    assert_eq!(value.get("nexus_relay_set_aside_total{doors,cheap}"), Some(&1));
 
     // The table names what is measured, with its labels, and nothing else.
     let documented: BTreeSet<(String, Vec<String>)> = include_str!("../docs/telemetry.md")

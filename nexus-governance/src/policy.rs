@@ -12,6 +12,7 @@ mod limits;
 mod prepared;
 mod rego;
 mod reloading;
+mod routing;
 mod starter;
 #[cfg(feature = "cli")]
 mod testing;
@@ -23,6 +24,7 @@ pub use engine::{DecisionLog, PolicyEngine};
 pub use fault::{BundleError, PolicyFault};
 pub use input::{Operation, PolicyInput};
 pub use limits::PolicyLimits;
+pub use routing::PolicyRouter;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::{

@@ -6,6 +6,8 @@
 mod guarding;
 #[path = "policy/hostile.rs"]
 mod hostile;
+#[path = "policy/routing.rs"]
+mod routing;
 
 use std::fs;
 

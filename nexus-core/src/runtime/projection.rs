@@ -34,6 +34,9 @@ pub(super) use notes::{Notes, note};
 pub(super) use running::Holding;
 pub(crate) use source::Source;
 
+use crate::port::{ProjectionStore, Space};
+use crate::vocabulary::{ProjectionName, StoreError};
+
 pub use error::{ProjectionFailure, ProjectionsError};
 pub use letters::{DeadLetter, LetterState, SkippedLetter};
 pub use projections::Projections;
@@ -43,6 +46,15 @@ pub use runner::ProjectionRunner;
 pub use running::RunningProjection;
 pub use settings::SwitchWhen;
 pub use status::{ProjectionHealth, ProjectionState, ProjectionStatus};
+
+/// Where the read model of a projection is that serves; `None` where nobody has started one of that name.
+pub(super) async fn serving_space(
+    store: &(impl ProjectionStore + ?Sized),
+    name: &ProjectionName,
+) -> Result<Option<Space>, StoreError> {
+    let entry = catalog::find(store, name).await?.unwrap_or_default();
+    Ok(entry.serving().map(|build| build.space(name)))
+}
 
 /// So many letters are read at a time.
 const PAGE: usize = 200;

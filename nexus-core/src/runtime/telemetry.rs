@@ -202,6 +202,35 @@ pub(crate) fn projection_incomplete(name: &ProjectionName) {
     counter!("nexus_projection_incomplete_total", "projection" => label(name)).increment(1);
 }
 
+pub(crate) fn relay_published(
+    relay: &str,
+    path: &str,
+    ages: impl ExactSizeIterator<Item = Duration>,
+    took: Duration,
+) {
+    let (relay, path) = (relay.to_owned(), path.to_owned());
+    counter!("nexus_relay_events_total", "relay" => relay.clone(), "path" => path.clone())
+        .increment(ages.len() as u64);
+    histogram!("nexus_relay_publish_seconds", "relay" => relay.clone(), "path" => path.clone()).record(took);
+    let aged = histogram!("nexus_relay_age_seconds", "relay" => relay, "path" => path);
+    ages.for_each(|age| aged.record(age));
+}
+
+pub(crate) fn relay_failed(relay: &str, path: &str) {
+    counter!("nexus_relay_failures_total", "relay" => relay.to_owned(), "path" => path.to_owned())
+        .increment(1);
+}
+
+pub(crate) fn relay_set_aside(relay: &str, path: &str, events: usize) {
+    counter!("nexus_relay_set_aside_total", "relay" => relay.to_owned(), "path" => path.to_owned())
+        .increment(events as u64);
+}
+
+pub(crate) fn relay_waiting(relay: &str, path: &str, events: u64) {
+    gauge!("nexus_relay_waiting_events", "relay" => relay.to_owned(), "path" => path.to_owned())
+        .set(events as f64);
+}
+
 /// Runs the handling of an event in a span that continues the event's trace.
 pub(crate) async fn handling<T>(event: &RecordedEvent, handling: impl Future<Output = T>) -> T {
     let span = info_span!(

@@ -52,6 +52,8 @@ pub(crate) enum Fault {
     LosesClaims,
     /// Loses letters.
     LosesLetters,
+    /// Loses what a relay has set aside.
+    LosesTheBacklog,
 }
 
 impl Fault {
@@ -89,6 +91,9 @@ impl Fault {
             "dead_letters_are_retried_in_order" => Self::ListsBackwards,
             "a_dead_letter_can_be_skipped" => Self::NeverDeletes,
             "dead_letters_survive_a_restart" => Self::LosesLetters,
+            "what_a_path_does_not_take_is_carried_after" => Self::LosesTheBacklog,
+            "relays_that_come_and_go_lose_nothing" => Self::LosesTheBacklog,
+            "what_a_bus_refuses_waits_with_its_stream" => Self::LosesLetters,
             _ => return None,
         })
     }
@@ -195,6 +200,7 @@ impl Transaction {
             Fault::ForgetsNotes => collection.is_reserved(),
             Fault::LosesClaims => collection.as_str() == "$claims",
             Fault::LosesLetters => collection.as_str() == "$letters",
+            Fault::LosesTheBacklog => collection.as_str() == "backlog",
             _ => false,
         }
     }

@@ -90,6 +90,11 @@ macro_rules! conformance {
                 nexus_core::lease_conformance!(ReadModels<$server>);
             }
 
+            mod relays {
+                use super::*;
+                nexus_core::relay_conformance!(ReadModels<$server>);
+            }
+
             mod dead_letters {
                 use super::*;
                 nexus_core::dead_letter_conformance!(ReadModels<$server>);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
-use nexus_core::{Clock, LogFeed, Query};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, PublisherFixture, SnapshotFixture, StoreFixture};
+use nexus_core::{Clock, EventFeed, LogBus, LogFeed, Query};
 use nexus_postgres::{PostgresProjections, PostgresSnapshots, PostgresStore};
 
 use crate::support::House;
@@ -56,6 +56,25 @@ impl ProjectionFixture for ReadModels {
     }
 }
 
+struct Bus(House);
+
+impl PublisherFixture for Bus {
+    type Publisher = LogBus<PostgresStore>;
+
+    async fn start() -> Self {
+        Self(House::new())
+    }
+
+    async fn publisher(&self) -> LogBus<PostgresStore> {
+        let log = PostgresStore::open_with(self.0.config()).await.expect("the store opens");
+        LogBus::new(log, "/sample").expect("a source")
+    }
+
+    async fn consumer(&self) -> Arc<dyn EventFeed> {
+        Arc::new(self.publisher().await.feed(Query::all()))
+    }
+}
+
 mod store {
     nexus_core::event_store_conformance!(super::Postgres);
 }
@@ -78,6 +97,14 @@ mod transactions {
 
 mod leases {
     nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod publisher {
+    nexus_core::event_publisher_conformance!(super::Bus);
+}
+
+mod relays {
+    nexus_core::relay_conformance!(super::ReadModels);
 }
 
 mod snapshots {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nexus_core::testing::{FeedFixture, ProjectionFixture, SnapshotFixture, StoreFixture};
-use nexus_core::{Clock, LogFeed, Query};
+use nexus_core::testing::{FeedFixture, ProjectionFixture, PublisherFixture, SnapshotFixture, StoreFixture};
+use nexus_core::{Clock, EventFeed, LogBus, LogFeed, Query};
 use nexus_sqlite::{SqliteConfig, SqliteProjections, SqliteSnapshots, SqliteStore};
 use tempfile::TempDir;
 
@@ -56,6 +56,25 @@ impl ProjectionFixture for ReadModels {
     }
 }
 
+struct Bus(TempDir);
+
+impl PublisherFixture for Bus {
+    type Publisher = LogBus<SqliteStore>;
+
+    async fn start() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    async fn publisher(&self) -> LogBus<SqliteStore> {
+        let log = SqliteStore::open(self.0.path().join("bus.db")).await.expect("the store opens");
+        LogBus::new(log, "/sample").expect("a source")
+    }
+
+    async fn consumer(&self) -> Arc<dyn EventFeed> {
+        Arc::new(self.publisher().await.feed(Query::all()))
+    }
+}
+
 mod store {
     nexus_core::event_store_conformance!(super::Sqlite);
 }
@@ -78,6 +97,14 @@ mod transactions {
 
 mod leases {
     nexus_core::lease_conformance!(super::ReadModels);
+}
+
+mod publisher {
+    nexus_core::event_publisher_conformance!(super::Bus);
+}
+
+mod relays {
+    nexus_core::relay_conformance!(super::ReadModels);
 }
 
 mod snapshots {

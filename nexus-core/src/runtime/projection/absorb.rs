@@ -43,6 +43,7 @@ where
         let is_caught_up = chunk.is_last;
         match self.shared.source.clone() {
             Source::Feed { store, .. } => self.take_from_feed(&*store, chunk).await?,
+            Source::AsDelivered(_) => self.take_as_delivered(chunk).await?,
             Source::Log(_) if chunk.events.is_empty() => self.pass(through),
             Source::Log(_) => self.absorb(chunk.events, through, None).await?,
         }
@@ -168,7 +169,8 @@ where
             reached: Arc::default(),
             counts_blocks: self.shared.settings.checks_blocks && !self.shared.source.is_feed(),
             checkpoint: None,
-            notes_versions: self.shared.source.is_feed(),
+            notes_versions: self.shared.source.notes_versions(),
+            may_repeat: matches!(self.shared.source, Source::AsDelivered(_)),
             owed: self.owed(),
         }
     }
@@ -226,7 +228,7 @@ where
             held.claim.checkpoint = plan.checkpoint.clone().or(held.claim.checkpoint.take());
         }
         self.held = Arc::new(held);
-        if plan.notes_versions {
+        if self.shared.source.is_feed() {
             self.versions.moved(plan.taken());
         }
         self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);

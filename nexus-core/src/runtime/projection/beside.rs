@@ -28,7 +28,7 @@ use super::worker::{Next, Trouble, Worker, stopped};
 use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
 use crate::port::Comparison;
-use crate::vocabulary::{Position, ReadOptions};
+use crate::vocabulary::{Position, ReadOptions, StoreError};
 
 /// What somebody asks of a read model that is being built.
 pub(super) enum Command {
@@ -160,6 +160,10 @@ where
         let reached = match self.shared.source.clone() {
             Source::Log(_) => self.reach(old, &marks).await,
             Source::Feed { store, .. } => self.reach_by_version(&*store, old, &marks).await,
+            Source::AsDelivered(_) => {
+                let what = "a new build of what notes no versions of streams";
+                Err(StoreError::Unsupported { what }.into())
+            }
         };
         // The limits that were set for this are over: the next heartbeat finds what is held.
         (self.held, self.passed, self.ahead) = (Arc::default(), None, None);
@@ -203,7 +207,7 @@ where
         // Of a feed, all that the old one has taken was taken here, too, and nothing else of it.
         let effects = match self.shared.source {
             Source::Log(_) => Effects::after(&marks),
-            Source::Feed { .. } => Effects::On,
+            Source::Feed { .. } | Source::AsDelivered(_) => Effects::On,
         };
         note(&*self.shared.store, &self.space(), move |notes| {
             async move { Ok(State { effects, ..State::read(notes).await? }.write(notes).await?) }.boxed()

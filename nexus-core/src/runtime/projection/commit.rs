@@ -94,6 +94,8 @@ pub(super) struct Plan {
     pub(super) checkpoint: Option<Checkpoint>,
     /// Whether it is noted how far each stream has come: there are no positions to tell it by.
     pub(super) notes_versions: bool,
+    /// Whether an event may come that is put aside already.
+    pub(super) may_repeat: bool,
     /// What is owed of events that are put aside.
     pub(super) owed: Option<Owed>,
 }
@@ -331,7 +333,12 @@ pub(super) async fn check(held: &[Held], notes: &mut dyn Documents) -> Result<()
 async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> {
     for index in plan.range.clone().filter(|index| plan.role(*index) == Role::Wait) {
         let letter = DeadLetter::waiting(plan.events[index].clone(), plan.owed);
-        LETTERS.write(notes, &letter.key(), &letter).await?;
+        let key = letter.key();
+        // How often it has failed stays what it was.
+        if plan.may_repeat && LETTERS.read::<DeadLetter>(notes, &key).await?.is_some() {
+            continue;
+        }
+        LETTERS.write(notes, &key, &letter).await?;
     }
     if let Some(letter) = &plan.failed {
         LETTERS.write(notes, &letter.key(), letter).await?;

@@ -207,7 +207,9 @@ where
     pub(super) fn follows(&self) -> Follows {
         match self.shared.source {
             Source::Log(_) => Follows::Log,
-            Source::Feed { .. } => Follows::Feed(self.shared.query.categories_meant()),
+            Source::Feed { .. } | Source::AsDelivered(_) => {
+                Follows::Feed(self.shared.query.categories_meant())
+            }
         }
     }
 

@@ -267,7 +267,13 @@ where
         });
         let mut workers = JoinSet::new();
         // An event takes two documents at least: its own, and how far its stream is.
-        let together = shared.store.max_documents().map_or(usize::MAX, |most| (most / 2).max(1));
+        let together = match &shared.source {
+            // Nothing is noted of them.
+            Source::AsDelivered(_) => usize::MAX,
+            Source::Log(_) | Source::Feed { .. } => {
+                shared.store.max_documents().map_or(usize::MAX, |most| (most / 2).max(1))
+            }
+        };
         for (index, (projection, id)) in projections.into_iter().zip(ids).enumerate() {
             let worker = Worker {
                 shared: Arc::clone(&shared),

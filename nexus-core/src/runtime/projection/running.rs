@@ -10,6 +10,7 @@ use super::projections::Target;
 use super::settings::Settings;
 use super::status::{self, ProjectionHealth, ProjectionStatus};
 use super::{ProjectionFailure, Projections, ProjectionsError};
+use crate::port::Space;
 use crate::runtime::Receipt;
 use crate::vocabulary::{ProjectionName, Slice, StreamId, StreamVersion};
 
@@ -142,6 +143,11 @@ impl RunningProjection {
         self.stop.send_replace(true);
         self.nudge.notify_waiters();
         self.ended().await
+    }
+
+    /// Where its read model is.
+    pub(in crate::runtime) fn space(&self) -> Space {
+        self.build.space(&self.name)
     }
 
     /// Tells, whenever it is asked, which slices these workers hold.

@@ -9,17 +9,27 @@ pub(crate) enum Source {
     Log(Arc<dyn EventLog>),
     /// Each stream in its order, as a rule; and where to fetch what is missing.
     Feed { feed: Arc<dyn EventFeed>, store: Arc<dyn EventStore> },
+    /// Each stream in its order, which is relied on: nothing is noted of streams, and an event may come again.
+    AsDelivered(Arc<dyn EventFeed>),
 }
 
 impl Source {
     pub(super) fn is_feed(&self) -> bool {
+        match self {
+            Self::Log(_) => false,
+            Self::Feed { .. } | Self::AsDelivered(_) => true,
+        }
+    }
+
+    /// Whether it is noted how far each stream has come.
+    pub(super) fn notes_versions(&self) -> bool {
         matches!(self, Self::Feed { .. })
     }
 
     pub(crate) fn log(&self) -> Option<Arc<dyn EventLog>> {
         match self {
             Self::Log(log) => Some(Arc::clone(log)),
-            Self::Feed { .. } => None,
+            Self::Feed { .. } | Self::AsDelivered(_) => None,
         }
     }
 }

@@ -130,6 +130,26 @@ where
         Ok(())
     }
 
+    /// Takes in what a feed has delivered, as it has delivered it.
+    pub(super) async fn take_as_delivered(&mut self, chunk: Chunk) -> Result<(), Trouble> {
+        let Chunk { events, checkpoint, .. } = chunk;
+        if self.versions.0.len() > KNOWN {
+            self.versions.forget();
+        }
+        // What comes again in one subscription was taken in before, or put aside.
+        let is_new = |event: &RecordedEvent| {
+            self.shared.query.may_match_in(event.stream().category())
+                && Some(event.version()) > self.versions.of(event.stream())
+        };
+        let events: Vec<RecordedEvent> = events.into_iter().filter(is_new).collect();
+        if events.is_empty() {
+            self.ahead = checkpoint.or(self.ahead.take());
+            return Ok(());
+        }
+        self.ahead = None;
+        self.absorb(events, None, checkpoint).await
+    }
+
     /// What becomes of each event: all of them follow what was taken in before.
     pub(super) fn roles_by_version(&self, events: &[RecordedEvent]) -> Vec<Role> {
         let role = |event: &RecordedEvent| {

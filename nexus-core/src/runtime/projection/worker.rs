@@ -252,7 +252,7 @@ where
                 let feed = feed.page_size(self.shared.settings.batch);
                 feed.subscribe(self.cursor().map(Checkpoint::at))
             }
-            Source::Feed { feed, .. } => {
+            Source::Feed { feed, .. } | Source::AsDelivered(feed) => {
                 feed.subscribe(self.held.first().and_then(|held| held.claim.checkpoint.clone()))
             }
         }

@@ -1,0 +1,113 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::sync::watch;
+
+use super::backlog::{self, Removing, Waiting};
+use super::path::Path;
+use crate::port::{DocumentTx, ReadModelStore, Space, WorkError};
+use crate::runtime::projection::Holding;
+use crate::runtime::telemetry;
+use crate::vocabulary::{Clock, Slice, StoreError};
+
+/// How often it is looked for what others have set aside.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// So many times as long as for a batch a path may take for one document of events: nobody waits for it but what comes for the same path.
+const MORE_PATIENCE: u32 = 40;
+
+/// Between two tries of a path, at first and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Carries after what was set aside for one path, in order. Of all processes that run a relay, the one that holds the first slice does.
+pub(super) struct Carrier {
+    pub(super) path: Arc<Path>,
+    pub(super) store: Arc<dyn ReadModelStore<DocumentTx>>,
+    pub(super) space: Space,
+    pub(super) holding: Holding,
+    /// How long a path may take for a batch.
+    pub(super) patience: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// What came of a look at the backlog.
+enum Carried {
+    /// There was nothing, or it is others' to carry.
+    Nothing,
+    Some,
+}
+
+impl Carrier {
+    pub(super) async fn carry(mut self) {
+        let mut pauses = pauses();
+        while !*self.stop.borrow() {
+            let pause = match self.carry_some().await {
+                Ok(Carried::Some) => {
+                    pauses = self::pauses();
+                    continue;
+                }
+                Ok(Carried::Nothing) => {
+                    pauses = self::pauses();
+                    LOOK_EVERY
+                }
+                Err(error) => {
+                    let error = telemetry::chain(&*error);
+                    tracing::warn!(relay = %self.path.relay, path = %self.path.name, error,
+                        "what waits for a path could not be carried after; it is tried again");
+                    pauses.next().unwrap_or(LONGEST_PAUSE)
+                }
+            };
+            let path = Arc::clone(&self.path);
+            let is_idle = pause == LOOK_EVERY;
+            tokio::select! {
+                _ = self.stop.changed() => {}
+                () = path.set_aside.notified(), if is_idle => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn carry_some(&self) -> Result<Carried, crate::vocabulary::BoxError> {
+        if !Slice::new(0).is_some_and(|first| self.holding.holds(first)) {
+            return Ok(Carried::Nothing);
+        }
+        let (store, path) = (&*self.store, &self.path);
+        let waiting = backlog::find(store, &self.space, &path.name).await?;
+        telemetry::relay_waiting(&path.relay, path.name.as_str(), waiting.events);
+        if waiting.is_empty() {
+            return Ok(Carried::Nothing);
+        }
+        let Some(events) = backlog::first(store, &self.space, &path.name, &waiting).await? else {
+            return self.missing(&waiting).await;
+        };
+        path.publish(&events, self.patience * MORE_PATIENCE, || self.clock.now()).await?;
+        let removing = Removing { path: path.name.clone(), number: waiting.first };
+        match store.transact(&self.space, Box::new(removing)).await {
+            Ok(()) => Ok(Carried::Some),
+            Err(WorkError::Store(error)) => Err(error.into()),
+            Err(WorkError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// It was carried after meanwhile, or is gone.
+    async fn missing(&self, before: &Waiting) -> Result<Carried, crate::vocabulary::BoxError> {
+        let now = backlog::find(&*self.store, &self.space, &self.path.name).await?;
+        if now.first != before.first {
+            return Ok(Carried::Some);
+        }
+        let what = format!("what waits for path {}", self.path.name);
+        Err(StoreError::corrupt(what, format!("its document {} is missing", before.first)).into())
+    }
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_jitter()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,492 @@
+//! The form in which events travel: CloudEvents 1.0 in JSON, <https://github.com/cloudevents/spec>.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{
+    BoxError, EventParts, EventType, Metadata, Payload, RecordedEvent, SchemaVersion, StreamId, Tag,
+    Timestamp, TraceContext,
+};
+
+/// The version of the specification that is written, and read.
+const SPEC_VERSION: &str = "1.0";
+
+/// Writes events as [CloudEvents 1.0](https://github.com/cloudevents/spec) in JSON, and reads them back as they were.
+///
+/// | attribute | what it says |
+/// |---|---|
+/// | `id` | the event's id: the same whenever the event comes again |
+/// | `source` | where it comes from, as given to [`from_source`](Self::from_source) |
+/// | `type` | its type |
+/// | `subject` | its stream |
+/// | `time` | when it was recorded |
+/// | `data` | its payload, byte for byte; only whitespace around it is left out |
+/// | `streamversion`, `position` | its place in the stream, and in the store where that has one order |
+/// | `schemaversion` | the version of its schema |
+/// | `commandid`, `correlationid`, `causationid`, `actor`, `tenant` | its metadata |
+/// | `traceparent`, `tracestate` | the trace that it belongs to |
+/// | `metadata`, `tags` | other metadata, and tags, as JSON text |
+///
+/// Numbers are written as text, since CloudEvents has only those of 32 bits. What is absent is not written.
+///
+/// ```
+/// use nexus_core::CloudEvents;
+/// # use nexus_core::*;
+/// # let stream: StreamId = "order-42".parse()?;
+/// # let event = RecordedEvent::from(EventParts {
+/// #     id: EventId::from_bytes([7; 16]), event_type: EventType::new("OrderPlaced")?, schema_version: SchemaVersion::FIRST,
+/// #     payload: Payload::from_json("{}")?, metadata: Metadata::default(), tags: Vec::new(), slice: stream.slice(), stream,
+/// #     version: StreamVersion::FIRST, position: None, recorded_at: "2026-11-24T10:00:00Z".parse()?,
+/// # });
+/// let form = CloudEvents::from_source("/shop")?;
+/// let text = form.encode(&event)?;
+/// assert!(text.starts_with(r#"{"specversion":"1.0","id":"07070707-0707-0707-0707-070707070707","source":"/shop""#));
+/// assert_eq!(CloudEvents::decode(text.as_bytes())?, [event]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudEvents {
+    source: Arc<str>,
+}
+
+/// A text that says no source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{found:?} is no source of events: it takes a URI reference such as \"/shop\" or \"https://example.com/shop\", of 1 to 256 bytes without spaces"
+)]
+pub struct InvalidEventSource {
+    found: String,
+}
+
+/// Why a text is no event that could be taken in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCloudEvent {
+    /// It is no JSON, or has an attribute that is no text.
+    #[error("a cloud event is a JSON object, or several are an array of them, whose attributes are texts")]
+    Malformed(#[source] serde_json::Error),
+    /// It follows another version of the specification.
+    #[error("cloud event {id} has the specversion {found:?}: {SPEC_VERSION:?} is read")]
+    OtherVersion {
+        /// Its id, as far as there is one.
+        id: String,
+        /// What it says.
+        found: String,
+    },
+    /// It lacks something.
+    #[error("cloud event {id} has no attribute {attribute:?}, which says {says}")]
+    Missing {
+        /// Its id, as far as there is one.
+        id: String,
+        /// What is missing.
+        attribute: &'static str,
+        /// What it should say.
+        says: &'static str,
+    },
+    /// It says something that cannot be read.
+    #[error("cloud event {id} has the attribute {attribute} {found:?}, which cannot be read")]
+    Unreadable {
+        /// Its id.
+        id: String,
+        /// Which attribute.
+        attribute: &'static str,
+        /// What it says.
+        found: String,
+        /// Why, and what would be accepted.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// An event whose payload is no JSON: only damaged storage yields one.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload of event {event} is no JSON text")]
+pub struct UnwritableEvent {
+    event: super::EventId,
+    source: serde_json::Error,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    specversion: &'static str,
+    id: super::EventId,
+    source: &'a str,
+    r#type: &'a str,
+    subject: &'a str,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    streamversion: Text<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Text<u64>>,
+    schemaversion: Text<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commandid: Option<super::CommandId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<super::CorrelationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causationid: Option<super::EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<String>,
+    data: &'a RawValue,
+}
+
+/// A number as text.
+struct Text<N>(N);
+
+impl<N: Display> Serialize for Text<N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[derive(Deserialize)]
+struct Attributes {
+    specversion: Option<String>,
+    id: Option<String>,
+    r#type: Option<String>,
+    subject: Option<String>,
+    time: Option<String>,
+    streamversion: Option<String>,
+    position: Option<String>,
+    schemaversion: Option<String>,
+    commandid: Option<String>,
+    correlationid: Option<String>,
+    causationid: Option<String>,
+    actor: Option<String>,
+    tenant: Option<String>,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+    metadata: Option<String>,
+    tags: Option<String>,
+    data: Option<Box<RawValue>>,
+    data_base64: Option<String>,
+}
+
+impl CloudEvents {
+    /// Writes `source` into each event: a URI reference that, with the event's id, names it among all that its consumers get.
+    pub fn from_source(source: &str) -> Result<Self, InvalidEventSource> {
+        let is_valid = (1..=256).contains(&source.len())
+            && source.chars().all(|of| !of.is_whitespace() && !of.is_control());
+        if is_valid {
+            Ok(Self { source: source.into() })
+        } else {
+            Err(InvalidEventSource { found: source.to_owned() })
+        }
+    }
+
+    /// What each event says where it comes from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The event as one JSON object. Several, with commas between and brackets around them, are a batch.
+    ///
+    /// # Errors
+    /// Its payload is no JSON text.
+    pub fn encode(&self, event: &RecordedEvent) -> Result<String, UnwritableEvent> {
+        let unwritable = |source| UnwritableEvent { event: event.id(), source };
+        let metadata = event.metadata();
+        let extras: BTreeMap<&str, &Value> = metadata.extras().collect();
+        let extras = (!extras.is_empty()).then(|| serde_json::to_string(&extras));
+        let tags = (!event.tags().is_empty()).then(|| serde_json::to_string(event.tags()));
+        let written = Written {
+            specversion: SPEC_VERSION,
+            id: event.id(),
+            source: &self.source,
+            r#type: event.event_type().as_str(),
+            subject: event.stream().as_str(),
+            time: event.recorded_at(),
+            datacontenttype: "application/json",
+            streamversion: Text(event.version().get()),
+            position: event.position().map(|position| Text(position.get())),
+            schemaversion: Text(event.schema_version().get()),
+            commandid: metadata.command(),
+            correlationid: metadata.correlation(),
+            causationid: metadata.causation(),
+            actor: metadata.actor(),
+            tenant: metadata.tenant(),
+            traceparent: metadata.trace().map(|trace| trace.parent.as_str()),
+            tracestate: metadata.trace().and_then(|trace| trace.state.as_deref()),
+            metadata: extras.transpose().map_err(unwritable)?,
+            tags: tags.transpose().map_err(unwritable)?,
+            data: serde_json::from_slice(event.payload().as_bytes()).map_err(unwritable)?,
+        };
+        serde_json::to_string(&written).map_err(unwritable)
+    }
+
+    /// Reads one event, or the events of a batch. Attributes that are not known are passed over.
+    ///
+    /// # Errors
+    /// Something is no event that [`encode`](Self::encode) could have written; the error names the attribute.
+    pub fn decode(text: &[u8]) -> Result<Vec<RecordedEvent>, InvalidCloudEvent> {
+        let is_batch = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let attributes: Vec<Attributes> = if is_batch {
+            serde_json::from_slice(text).map_err(InvalidCloudEvent::Malformed)?
+        } else {
+            vec![serde_json::from_slice(text).map_err(InvalidCloudEvent::Malformed)?]
+        };
+        attributes.into_iter().map(Attributes::into_event).collect()
+    }
+}
+
+impl Attributes {
+    fn into_event(mut self) -> Result<RecordedEvent, InvalidCloudEvent> {
+        let id = self.id.clone().unwrap_or_else(|| "without an id".to_owned());
+        match self.specversion.take() {
+            Some(version) if version == SPEC_VERSION => {}
+            found => {
+                return Err(InvalidCloudEvent::OtherVersion { id, found: found.unwrap_or_default() });
+            }
+        }
+        let reading = Reading { id };
+        let stream: StreamId = reading.needed("subject", "its stream", self.subject.take())?;
+        let (metadata, payload) = (self.metadata(&reading)?, self.payload(&reading)?);
+        let tags: Option<Vec<Tag>> = reading.json("tags", self.tags.take())?;
+        Ok(RecordedEvent::from(EventParts {
+            id: reading.needed("id", "which event it is", self.id)?,
+            event_type: {
+                let name: String = reading.needed("type", "its type", self.r#type)?;
+                EventType::new(&name).map_err(|error| reading.unreadable("type", name, error.into()))?
+            },
+            schema_version: reading
+                .parsed("schemaversion", self.schemaversion)?
+                .and_then(|number: NonZeroU32| SchemaVersion::new(number.get()))
+                .unwrap_or(SchemaVersion::FIRST),
+            payload,
+            metadata,
+            tags: tags.unwrap_or_default(),
+            slice: stream.slice(),
+            stream,
+            version: reading.needed(
+                "streamversion",
+                "which event of its stream it is, from 1",
+                self.streamversion,
+            )?,
+            position: reading.parsed("position", self.position)?,
+            recorded_at: reading.needed("time", "when it was recorded", self.time)?,
+        }))
+    }
+
+    fn metadata(&mut self, reading: &Reading) -> Result<Metadata, InvalidCloudEvent> {
+        let extras: Option<BTreeMap<String, Value>> = reading.json("metadata", self.metadata.take())?;
+        let extras = extras.unwrap_or_default().into_iter();
+        let mut metadata =
+            extras.fold(Metadata::default(), |metadata, (name, value)| metadata.with_extra(name, value));
+        if let Some(command) = reading.parsed("commandid", self.commandid.take())? {
+            metadata = metadata.with_command(command);
+        }
+        if let Some(correlation) = reading.parsed("correlationid", self.correlationid.take())? {
+            metadata = metadata.with_correlation(correlation);
+        }
+        if let Some(causation) = reading.parsed("causationid", self.causationid.take())? {
+            metadata = metadata.with_causation(causation);
+        }
+        if let Some(actor) = self.actor.take() {
+            metadata = metadata.with_actor(actor);
+        }
+        if let Some(tenant) = self.tenant.take() {
+            metadata = metadata.with_tenant(tenant);
+        }
+        if let Some(parent) = self.traceparent.take() {
+            metadata = metadata.with_trace(TraceContext { parent, state: self.tracestate.take() });
+        }
+        Ok(metadata)
+    }
+
+    fn payload(&mut self, reading: &Reading) -> Result<Payload, InvalidCloudEvent> {
+        match (self.data.take(), self.data_base64.take()) {
+            (Some(data), _) => Ok(Payload::from_checked(String::from(Box::<str>::from(data)))),
+            (None, Some(text)) => {
+                let bytes = BASE64_STANDARD.decode(&text).map_err(BoxError::from);
+                let payload = bytes.and_then(|bytes| Payload::from_json(bytes).map_err(BoxError::from));
+                payload.map_err(|source| reading.unreadable("data_base64", text, source))
+            }
+            // A `null` is no data to serde.
+            (None, None) => Ok(Payload::from_checked("null")),
+        }
+    }
+}
+
+/// Reads the attributes of one event.
+struct Reading {
+    id: String,
+}
+
+impl Reading {
+    fn needed<T: FromStr<Err: Into<BoxError>>>(
+        &self,
+        attribute: &'static str,
+        says: &'static str,
+        text: Option<String>,
+    ) -> Result<T, InvalidCloudEvent> {
+        self.parsed(attribute, text)?.ok_or_else(|| self.missing(attribute, says))
+    }
+
+    fn parsed<T: FromStr<Err: Into<BoxError>>>(
+        &self,
+        attribute: &'static str,
+        text: Option<String>,
+    ) -> Result<Option<T>, InvalidCloudEvent> {
+        let Some(text) = text else { return Ok(None) };
+        match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.unreadable(attribute, text, error.into())),
+        }
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        attribute: &'static str,
+        text: Option<String>,
+    ) -> Result<Option<T>, InvalidCloudEvent> {
+        let Some(text) = text else { return Ok(None) };
+        match serde_json::from_str(&text) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.unreadable(attribute, text, error.into())),
+        }
+    }
+
+    fn missing(&self, attribute: &'static str, says: &'static str) -> InvalidCloudEvent {
+        InvalidCloudEvent::Missing { id: self.id.clone(), attribute, says }
+    }
+
+    fn unreadable(&self, attribute: &'static str, found: String, source: BoxError) -> InvalidCloudEvent {
+        InvalidCloudEvent::Unreadable { id: self.id.clone(), attribute, found, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::{CommandId, CorrelationId, EventId, NewEvent, Position, StreamVersion};
+    use proptest::prelude::*;
+
+    fn form() -> CloudEvents {
+        CloudEvents::from_source("/shop").unwrap()
+    }
+
+    fn event(payload: &str, metadata: Metadata) -> RecordedEvent {
+        let payload = Payload::from_json(payload.to_owned()).unwrap();
+        let event = NewEvent::new(EventId::from_bytes([7; 16]), EventType::new("Moved").unwrap(), payload)
+            .with_schema_version(SchemaVersion::new(3).unwrap())
+            .with_metadata(metadata)
+            .with_tags([Tag::new("a:1").unwrap(), Tag::new("b").unwrap()]);
+        let time: Timestamp = "2026-11-24T10:00:00.123456Z".parse().unwrap();
+        RecordedEvent::of(event, "order-Ægir".parse().unwrap(), StreamVersion::LAST, Position::LAST, time)
+    }
+
+    fn everything() -> Metadata {
+        Metadata::default()
+            .with_command(CommandId::from_bytes([1; 16]))
+            .with_correlation(CorrelationId::from_bytes([2; 16]))
+            .with_causation(EventId::from_bytes([3; 16]))
+            .with_actor("ada")
+            .with_tenant("acme")
+            .with_trace(TraceContext { parent: "00-1".to_owned(), state: Some("a=b".to_owned()) })
+            .with_extra("channel", "web")
+            .with_extra("Größe", serde_json::json!({"n": u64::MAX}))
+    }
+
+    #[test]
+    fn an_event_comes_back_as_it_was_encoded() {
+        for metadata in [Metadata::default(), everything()] {
+            for payload in ["{ \"n\": 18446744073709551615,\n \"f\": 0.10 }", "null", "\"\u{ffff}\"", "-0.0"]
+            {
+                let event = event(payload, metadata.clone());
+                let text = form().encode(&event).unwrap();
+                assert_eq!(
+                    CloudEvents::decode(text.as_bytes()).unwrap(),
+                    std::slice::from_ref(&event),
+                    "{text}"
+                );
+                let batch = format!(" [{text},\n{text}] ");
+                assert_eq!(CloudEvents::decode(batch.as_bytes()).unwrap(), [event.clone(), event]);
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_specification() {
+        let text = form().encode(&event("[1]", everything())).unwrap();
+        let fields: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+        for (name, value) in &fields {
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            assert!(is_name && name.len() <= 20, "{name} is no name of an attribute");
+            assert!(name == "data" || value.is_string(), "{name} is no text");
+        }
+        assert_eq!(fields["id"], "07070707-0707-0707-0707-070707070707");
+        assert_eq!(fields["time"], "2026-11-24T10:00:00.123456Z");
+        assert_eq!((&fields["specversion"], &fields["source"]), (&"1.0".into(), &"/shop".into()));
+        assert_eq!((&fields["subject"], &fields["type"]), (&"order-Ægir".into(), &"Moved".into()));
+        assert_eq!((&fields["tags"], &fields["data"]), (&"[\"a:1\",\"b\"]".into(), &serde_json::json!([1])));
+    }
+
+    #[test]
+    fn data_may_be_in_base64() {
+        let event = event("{\"a\":1}", Metadata::default());
+        let text = form().encode(&event).unwrap();
+        let text = text.replace("\"data\":{\"a\":1}", "\"data_base64\":\"eyJhIjoxfQ==\"");
+        assert_eq!(CloudEvents::decode(text.as_bytes()).unwrap(), [event]);
+        let broken = text.replace("eyJhIjoxfQ==", "eyJhIjox");
+        assert!(CloudEvents::decode(broken.as_bytes()).unwrap_err().to_string().contains("data_base64"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let text = form().encode(&event("1", everything())).unwrap();
+        for (from, to, named) in [
+            ("\"specversion\":\"1.0\"", "\"specversion\":\"2.0\"", "2.0"),
+            ("\"streamversion\"", "\"other\"", "streamversion"),
+            ("\"schemaversion\":\"3\"", "\"schemaversion\":\"0\"", "schemaversion"),
+            ("\"subject\":\"order-Ægir\"", "\"subject\":\"order\"", "subject"),
+            ("\"time\":\"2026", "\"time\":\"x", "time"),
+            ("\"commandid\":\"01", "\"commandid\":\"x", "commandid"),
+            ("\"tags\":\"[", "\"tags\":\"[[", "tags"),
+            ("\"metadata\":\"{", "\"metadata\":\"", "metadata"),
+            ("\"type\":\"Moved\"", "\"type\":7", "texts"),
+            ("{", "", "JSON"),
+        ] {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from} is not there");
+            let error = CloudEvents::decode(changed.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        assert!(CloudEvents::from_source("a b").unwrap_err().to_string().contains("URI"));
+        assert!(CloudEvents::from_source("").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_event_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = CloudEvents::decode(&bytes);
+        }
+
+        #[test]
+        fn any_metadata_comes_back(actor in ".*", name in ".*", value in ".*", number in any::<i64>()) {
+            let metadata = Metadata::default().with_actor(actor).with_extra(name.clone(), value)
+                .with_extra(format!("{name}2"), number);
+            let event = event("{}", metadata);
+            let text = form().encode(&event).unwrap();
+            prop_assert_eq!(CloudEvents::decode(text.as_bytes()).unwrap(), [event]);
+        }
+    }
+}
