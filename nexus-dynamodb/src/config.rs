@@ -2,13 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use nexus_aws::AwsConnection;
 use nexus_core::{Clock, SystemClock};
 use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::consumed::{CapacityUnits, Consumed};
 use crate::error::OpenError;
-use crate::retry::LONGEST;
 use crate::tables::TableNames;
 
 /// Where a store is and how it works; the defaults suit most. Clones share connections, and the count of what was consumed.
@@ -27,11 +27,7 @@ use crate::tables::TableNames;
 #[derive(Clone, Debug)]
 pub struct DynamoConfig {
     pub(crate) tables: TableNames,
-    endpoint: Option<String>,
-    region: Option<String>,
-    given: Option<SdkConfig>,
-    pub(crate) retry_for: Duration,
-    pub(crate) answer_timeout: Duration,
+    connection: AwsConnection,
     pub(crate) known_streams: u64,
     pub(crate) snapshots_live_for: Duration,
     pub(crate) clock: Arc<dyn Clock>,
@@ -52,11 +48,7 @@ impl DynamoConfig {
     pub fn with_tables(tables: TableNames) -> Self {
         Self {
             tables,
-            endpoint: None,
-            region: None,
-            given: None,
-            retry_for: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(3),
+            connection: AwsConnection::default(),
             known_streams: 100_000,
             snapshots_live_for: Duration::from_secs(365 * 24 * 3_600),
             clock: Arc::new(SystemClock),
@@ -73,20 +65,20 @@ impl DynamoConfig {
     /// The AWS region.
     #[must_use]
     pub fn region(self, region: impl Into<String>) -> Self {
-        Self { region: Some(region.into()), client: Arc::default(), ..self }
+        self.connecting(|connection| connection.region(region))
     }
 
     /// Where DynamoDB answers, such as `http://127.0.0.1:8000`: for stand-ins, and for endpoints of a network of your own.
     #[must_use]
     pub fn endpoint(self, url: impl Into<String>) -> Self {
-        Self { endpoint: Some(url.into()), client: Arc::default(), ..self }
+        self.connecting(|connection| connection.endpoint(url))
     }
 
     /// Credentials, region, HTTP client and whatever else of the SDK as you have configured it. What this configuration says
     /// itself comes first; retries and time limits are always its own.
     #[must_use]
     pub fn sdk_config(self, config: SdkConfig) -> Self {
-        Self { given: Some(config), client: Arc::default(), ..self }
+        self.connecting(|connection| connection.sdk_config(config))
     }
 
     /// How long a call is tried again that was throttled, not answered, or met a transaction of somebody else: 5 s unless told
@@ -95,13 +87,13 @@ impl DynamoConfig {
     /// [`Appended::Repeated`](nexus_core::Appended::Repeated).
     #[must_use]
     pub fn retry_for(self, time: Duration) -> Self {
-        Self { retry_for: time.min(LONGEST), client: Arc::default(), ..self }
+        self.connecting(|connection| connection.retry_for(time))
     }
 
     /// How long one request may take before it counts as lost, and is sent again: 3 s unless told otherwise, an hour at most.
     #[must_use]
     pub fn answer_timeout(self, time: Duration) -> Self {
-        Self { answer_timeout: time.min(LONGEST), client: Arc::default(), ..self }
+        self.connecting(|connection| connection.answer_timeout(time))
     }
 
     /// Of so many streams it is kept in mind how they end, so that appending to them takes no reading: 100,000 unless told
@@ -131,11 +123,18 @@ impl DynamoConfig {
 
     /// The client that all share who are made of this.
     pub(crate) async fn client(&self) -> Client {
-        let made = self.client.get_or_init(|| async {
-            let (endpoint, region) = (self.endpoint.clone(), self.region.clone());
-            let times = (self.retry_for, self.answer_timeout);
-            Client::connect(self.given.clone(), endpoint, region, times, self.consumed.clone()).await
-        });
+        let made = self
+            .client
+            .get_or_init(|| async { Client::connect(&self.connection, self.consumed.clone()).await });
         made.await.clone()
+    }
+
+    /// The longest that a call takes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.connection.patience()
+    }
+
+    fn connecting(self, change: impl FnOnce(AwsConnection) -> AwsConnection) -> Self {
+        Self { connection: change(self.connection), client: Arc::default(), ..self }
     }
 }

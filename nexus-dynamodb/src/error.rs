@@ -52,19 +52,7 @@ where
     R: fmt::Debug + Send + Sync + 'static,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let is_own = matches!(
-        error.code(),
-        Some(
-            "ValidationException"
-                | "AccessDeniedException"
-                | "ResourceNotFoundException"
-                | "UnrecognizedClientException"
-                | "InvalidSignatureException"
-                | "MissingAuthenticationTokenException"
-                | "SerializationException"
-                | "UnknownOperationException"
-        )
-    );
+    let is_own = nexus_aws::is_callers_fault(&error);
     let source = told(error);
     if is_own {
         StoreError::Refused { by: "DynamoDB".to_owned(), source }
@@ -79,24 +67,7 @@ where
     R: fmt::Debug + Send + Sync + 'static,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    match error {
-        SdkError::ServiceError(error) => {
-            let error = error.into_err();
-            let code = error.code().unwrap_or("an error").to_owned();
-            let message = error.message().unwrap_or("without a message").to_owned();
-            Told { code, message, source: Box::new(error) }.into()
-        }
-        other => other.into(),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("DynamoDB answered {code}: {message}")]
-struct Told {
-    code: String,
-    message: String,
-    #[source]
-    source: BoxError,
+    nexus_aws::told("DynamoDB", error)
 }
 
 /// Why something was not stored.

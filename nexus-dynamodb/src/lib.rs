@@ -74,7 +74,6 @@ mod items;
 mod on_task;
 mod projections;
 mod reader;
-mod retry;
 mod snapshots;
 mod store;
 mod tables;

@@ -44,7 +44,7 @@ impl DynamoStore {
         tables::check(&client, &table, &tables::of_events()).await?;
         let tails = Tails::of_at_most(config.known_streams);
         let reader = Reader { client, table, tails, names: Names::shared() };
-        let patience = config.retry_for * 2 + config.answer_timeout;
+        let patience = config.patience();
         let writer = Writer { reader, clock: config.clock, turns: Turns::default(), patience };
         Ok(Self { writer: Arc::new(writer) })
     }

@@ -7,7 +7,10 @@ const OWNERS: [(&str, &[&str]); 4] = [
     ("rusqlite", &["nexus-sqlite", "nexus-benches"]),
     ("libsqlite3", &[]),
     ("sqlx", &["nexus-postgres", "nexus-benches"]),
-    ("aws-", &["nexus-dynamodb", "nexus-kinesis", "nexus-sns", "nexus-governance", "nexus-benches"]),
+    (
+        "aws-",
+        &["nexus-aws", "nexus-dynamodb", "nexus-kinesis", "nexus-sns", "nexus-governance", "nexus-benches"],
+    ),
 ];
 
 /// What the core depends on in a user's build, and nothing else: every crate here is in everybody's build.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
-use nexus_services::{Dynoxide, Ministack, Moto, Postgres, PostgresBinaries, Release};
+use nexus_services::{Dynoxide, KinesisLocal, Ministack, Moto, Postgres, PostgresBinaries, Release};
 
 /// Names a running PostgreSQL, in place of one that is started.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -17,6 +17,9 @@ const DYNAMODB_ENDPOINT: &str = "DYNAMODB_ENDPOINT";
 
 /// Names a running ministack, in place of one that is started.
 const MINISTACK_ENDPOINT: &str = "MINISTACK_ENDPOINT";
+
+/// Names a running kinesis-local, in place of one that is started.
+const KINESIS_ENDPOINT: &str = "KINESIS_ENDPOINT";
 
 /// Nothing is skipped: what a test needs and does not find is a failure.
 pub(crate) fn run(release: Release, arguments: &[String]) -> anyhow::Result<()> {
@@ -35,6 +38,8 @@ pub(crate) fn run(release: Release, arguments: &[String]) -> anyhow::Result<()> 
     let _dynamo = announced(&mut tests, DYNAMODB_ENDPOINT, "DynamoDB", dynoxide, Dynoxide::url)?;
     let ministack = || Ministack::start(&folder);
     let _aws = announced(&mut tests, MINISTACK_ENDPOINT, "AWS", ministack, Ministack::url)?;
+    let kinesis = || KinesisLocal::start(&folder);
+    let _kinesis = announced(&mut tests, KINESIS_ENDPOINT, "Kinesis", kinesis, KinesisLocal::url)?;
     // Programs find credentials as AWS programs do; the stand-ins take any.
     if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
         tests.env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any");

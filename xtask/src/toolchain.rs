@@ -3,8 +3,16 @@
 use cargo_metadata::Metadata;
 
 /// What a program, a test or a benchmark needs does not bind the libraries' users.
-const LIBRARIES: [&str; 6] =
-    ["nexus-core", "nexus-dynamodb", "nexus-governance", "nexus-macros", "nexus-postgres", "nexus-sqlite"];
+const LIBRARIES: [&str; 8] = [
+    "nexus-aws",
+    "nexus-core",
+    "nexus-dynamodb",
+    "nexus-kinesis",
+    "nexus-governance",
+    "nexus-macros",
+    "nexus-postgres",
+    "nexus-sqlite",
+];
 
 pub(crate) fn violations(metadata: &Metadata) -> Vec<String> {
     let workspace = metadata.workspace_packages();

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 
-use crate::vocabulary::{Checkpoint, RecordedEvent, StoreError};
+use crate::vocabulary::{Checkpoint, RecordedEvent, StoreError, Timestamp};
 
 /// A source of events to consume: a log, a change stream, a bus.
 ///
@@ -118,6 +118,17 @@ pub enum FeedError {
         kind: &'static str,
         /// The version of their form.
         version: u32,
+    },
+    /// The source does not keep for ever what it has, and this was not read in time: what came after the checkpoint may be gone. It has to be made
+    /// up for from the store that the events come from.
+    #[error("{feed} may have lost what was not read since {read_at}: {why}")]
+    Expired {
+        /// Which feed.
+        feed: String,
+        /// Up to when everything was read.
+        read_at: Timestamp,
+        /// What tells so.
+        why: String,
     },
 }
 

@@ -4,6 +4,7 @@
 mod binaries;
 mod cfn_lint;
 mod dynoxide;
+mod kinesis_local;
 mod ministack;
 mod moto;
 mod port;
@@ -15,6 +16,7 @@ mod server;
 pub use binaries::{PostgresBinaries, Release};
 pub use cfn_lint::cfn_lint;
 pub use dynoxide::Dynoxide;
+pub use kinesis_local::KinesisLocal;
 pub use ministack::Ministack;
 pub use moto::Moto;
 pub use postgres::{Postgres, Setting};

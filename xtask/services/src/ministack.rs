@@ -8,7 +8,7 @@ use crate::server::Server;
 /// What is installed.
 const PACKAGE: &str = "ministack==1.5.33";
 
-/// A stand-in for many services of AWS: of them we use DynamoDB with its streams, and CloudFormation. It listens on 127.0.0.1 alone, takes
+/// A stand-in for many services of AWS: of them we use DynamoDB with its streams, Kinesis, SNS, SQS, and CloudFormation. It listens on 127.0.0.1 alone, takes
 /// any credentials, and forgets everything when it ends.
 #[derive(Debug)]
 pub struct Ministack(Server);

@@ -11,14 +11,16 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// How long what met others is tried again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Retry(Duration);
+pub struct Retry(Duration);
 
 impl Retry {
-    pub(crate) fn for_up_to(time: Duration) -> Self {
+    /// For so long at most.
+    pub fn for_up_to(time: Duration) -> Self {
         Self(time)
     }
 
-    pub(crate) fn start(self) -> Retries {
+    /// The tries of a call that begins.
+    pub fn start(self) -> Retries {
         let pauses = ExponentialBuilder::new()
             .with_jitter()
             .with_min_delay(SHORTEST_PAUSE)
@@ -30,14 +32,15 @@ impl Retry {
 }
 
 /// The tries of one call.
-pub(crate) struct Retries {
+#[derive(Debug)]
+pub struct Retries {
     pauses: ExponentialBackoff,
     end: Instant,
 }
 
 impl Retries {
     /// Waits before the next try; whether there is one.
-    pub(crate) async fn again(&mut self) -> bool {
+    pub async fn again(&mut self) -> bool {
         let now = Instant::now();
         if now >= self.end {
             return false;

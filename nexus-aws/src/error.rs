@@ -1,0 +1,50 @@
+use std::fmt;
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use nexus_core::BoxError;
+
+/// Whether the call itself is at fault: the same call will fail again.
+pub fn is_callers_fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    matches!(
+        code,
+        Some(
+            "ValidationException"
+                | "AccessDeniedException"
+                | "ResourceNotFoundException"
+                | "UnrecognizedClientException"
+                | "InvalidSignatureException"
+                | "MissingAuthenticationTokenException"
+                | "SerializationException"
+                | "UnknownOperationException"
+        )
+    )
+}
+
+/// The error with what the service said, which the SDK's own text leaves out.
+pub fn told<E, R>(service: &'static str, error: SdkError<E, R>) -> BoxError
+where
+    R: fmt::Debug + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(error) => {
+            let error = error.into_err();
+            let code = error.code().unwrap_or("an error").to_owned();
+            let message = error.message().unwrap_or("without a message").to_owned();
+            Told { service, code, message, source: Box::new(error) }.into()
+        }
+        other => other.into(),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{service} answered {code}: {message}")]
+struct Told {
+    service: &'static str,
+    code: String,
+    message: String,
+    #[source]
+    source: BoxError,
+}

@@ -1,0 +1,12 @@
+//! How the AWS backends of Nexus call their services. It is theirs, and no interface for others: it may change with any release.
+
+#![warn(missing_docs)]
+
+mod connection;
+mod error;
+mod retry;
+
+pub use aws_config;
+pub use connection::AwsConnection;
+pub use error::{is_callers_fault, told};
+pub use retry::{Retries, Retry};

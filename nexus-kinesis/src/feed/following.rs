@@ -1,0 +1,317 @@
+//! One subscription: the pages of all shards, as they come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::types::Record;
+use futures::stream::{self, SelectAll, StreamExt};
+use nexus_core::{
+    Checkpoint, Delivery, FeedError, FeedItem, Query, RecordedEvent, StoreError, Subscription, Timestamp,
+};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::checkpoint::{Progress, now};
+use super::lineage::{Gone, Place};
+use super::reading::{self, Page, Pages};
+use super::{Settings, fan_out, polling};
+use crate::client::Client;
+use crate::streams;
+
+/// Who has nothing says so this often.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks for the children of a shard that has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A shard from which nothing was heard for so long may have more.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// For so many shards a checkpoint is written anew with each record.
+const SHARDS_A_RECORD: usize = 64;
+
+/// To how many seconds it is noted up to when all was read: each change of a checkpoint is written somewhere.
+const COMPLETE_WITHIN: i64 = 600;
+
+/// Clocks may be wrong by minutes.
+const MARGIN: i64 = 900;
+
+/// Where a subscription's items go.
+type Items = mpsc::Sender<Result<FeedItem, FeedError>>;
+
+/// Everything after `from`. It goes on while it is polled, by who polls it, and is an item ahead at most.
+pub(super) fn follow(
+    client: Client,
+    query: Query,
+    settings: Settings,
+    from: Option<Checkpoint>,
+) -> Subscription {
+    let (items, mut ready) = mpsc::channel(1);
+    let driven = stream::once(async move {
+        if let Err(error) = Way::walk(client, query, settings, from, &items).await {
+            // Who does not listen any more does not poll this, either.
+            let _ = items.send(Err(error)).await;
+        }
+    });
+    let ready = stream::poll_fn(move |context| ready.poll_recv(context));
+    stream::select(ready, driven.filter_map(|()| std::future::ready(None))).boxed()
+}
+
+/// A subscription that is under way.
+struct Way {
+    client: Client,
+    query: Query,
+    settings: Settings,
+    consumer: Option<Arc<str>>,
+    progress: Progress,
+    /// As it is after what was handed on last.
+    checkpoint: Checkpoint,
+    pages: SelectAll<Pages>,
+    /// The shards that are being read: up to when all of each was, in seconds since 1970; `None` before anything was heard of it.
+    read_until: HashMap<String, Option<i64>>,
+    /// When a page of each last came to the shard's end, as it was then; `None` where the last one did not.
+    quiet_at: HashMap<String, Option<Instant>>,
+    /// When it is looked again which shards there are: where one has ended whose children are not known.
+    look_at: Option<Instant>,
+    said_at: Instant,
+    said: Option<Checkpoint>,
+    /// Whether something was read since.
+    has_heard: bool,
+}
+
+impl Way {
+    async fn walk(
+        client: Client,
+        query: Query,
+        settings: Settings,
+        from: Option<Checkpoint>,
+        items: &Items,
+    ) -> Result<(), FeedError> {
+        let mut way = Self::begin(client, query, settings, from).await?;
+        loop {
+            let (say, look) = (way.say_at(), way.look_at);
+            tokio::select! {
+                Some(page) = way.pages.next() => way.take(page?, items).await?,
+                () = tokio::time::sleep_until(say) => way.say(items).await,
+                () = until(look) => way.look_for_shards().await?,
+            }
+        }
+    }
+
+    async fn begin(
+        client: Client,
+        query: Query,
+        settings: Settings,
+        from: Option<Checkpoint>,
+    ) -> Result<Self, FeedError> {
+        let known = from.as_ref().map(Progress::read).transpose()?;
+        let unavailable = |error| StoreError::unavailable("follow a stream", error);
+        let described = streams::describe(&client).await.map_err(unavailable)?;
+        let kept = i64::from(described.retention_period_hours()) * 3_600;
+        if let Some(known) = known.as_ref().filter(|known| now() - known.complete_at > kept - MARGIN)
+            && !is_all_there(&client, known).await?
+        {
+            return Err(expired(&client, known.complete_at, "that is as long as it keeps records"));
+        }
+        let consumer = match &settings.fan_out {
+            Some(name) => Some(fan_out::register(&client, name).await?),
+            None => None,
+        };
+        let progress = known.unwrap_or_default();
+        let checkpoint = match from {
+            Some(from) => from,
+            None => progress.checkpoint()?,
+        };
+        let mut way = Self {
+            client,
+            query,
+            settings,
+            consumer,
+            progress,
+            checkpoint,
+            pages: SelectAll::new(),
+            read_until: HashMap::new(),
+            quiet_at: HashMap::new(),
+            look_at: None,
+            said_at: Instant::now(),
+            said: None,
+            has_heard: false,
+        };
+        way.look_for_shards().await?;
+        Ok(way)
+    }
+
+    /// Begins to read what can be read now.
+    async fn look_for_shards(&mut self) -> Result<(), FeedError> {
+        let there = reading::shards(&self.client).await?;
+        if let Err(Gone(shard)) = self.progress.shards.refresh(&there) {
+            let gone = format!("shard {shard} is gone");
+            return Err(expired(&self.client, self.progress.complete_at, &gone));
+        }
+        let is_new = |shard: &str| !self.read_until.contains_key(shard);
+        let new: Vec<(String, Place)> = self
+            .progress
+            .shards
+            .open()
+            .filter(|(shard, _)| is_new(shard))
+            .map(|(shard, place)| (shard.to_owned(), place.clone()))
+            .collect();
+        let has_ended_childless = new.is_empty() && self.read_until.is_empty();
+        for (shard, place) in new {
+            self.read_until.insert(shard.clone(), None);
+            self.quiet_at.insert(shard.clone(), None);
+            let client = self.client.clone();
+            self.pages.push(match &self.consumer {
+                Some(consumer) => fan_out::pages(client, Arc::clone(consumer), shard, place),
+                None => polling::pages(client, shard, place, self.settings.poll_every),
+            });
+        }
+        let is_waiting = has_ended_childless || !self.progress.shards.knows_all(&there);
+        self.look_at = is_waiting.then(|| Instant::now() + LOOK_EVERY);
+        Ok(())
+    }
+
+    /// Hands on what a shard has.
+    async fn take(&mut self, page: Page, items: &Items) -> Result<(), FeedError> {
+        self.has_heard = true;
+        let Page { shard, records, after, behind } = page;
+        let source: Arc<str> = shard.as_str().into();
+        // With many shards a checkpoint is long: then what is noted is every so many records.
+        let every = 1 + self.read_until.len() / SHARDS_A_RECORD;
+        let (count, mut events) = (records.len(), Vec::new());
+        for (number, record) in (1..).zip(records) {
+            events.extend(self.events(&shard, &record)?);
+            if number % every > 0 && number < count {
+                continue;
+            }
+            let is_last = number == count;
+            let place = if is_last { after.clone() } else { Place::After(record.sequence_number) };
+            let last = events.pop();
+            // They all come again, if this is where it ends.
+            for event in events.drain(..) {
+                self.hand_on(event, &source, items).await;
+            }
+            self.is_at(&shard, place, is_last.then_some(behind))?;
+            if let Some(event) = last {
+                self.hand_on(event, &source, items).await;
+            }
+        }
+        if count == 0 {
+            self.is_at(&shard, after, Some(behind))?;
+        }
+        if self.progress.shards.has_ended(&shard) {
+            self.read_until.remove(&shard);
+            self.quiet_at.remove(&shard);
+            self.look_for_shards().await?;
+        }
+        if self.is_new_to_say() {
+            self.say(items).await;
+        }
+        Ok(())
+    }
+
+    fn events(&self, shard: &str, record: &Record) -> Result<Vec<RecordedEvent>, FeedError> {
+        match reading::events(&self.client, shard, record) {
+            Ok(mut events) => {
+                events.retain(|event| self.query.matches(event));
+                Ok(events)
+            }
+            Err(error) if self.settings.skips_unreadable => {
+                let stream = self.client.stream.to_string();
+                let error = &*error as &dyn std::error::Error;
+                tracing::error!(stream, error, "a record was passed over that is no event");
+                metrics::counter!("nexus_kinesis_unreadable_records_total", "stream" => stream).increment(1);
+                Ok(Vec::new())
+            }
+            Err(error) => Err(StoreError::corrupt("a record", error).into()),
+        }
+    }
+
+    async fn hand_on(&mut self, event: RecordedEvent, shard: &Arc<str>, items: &Items) {
+        let delivery = Delivery::new(event, self.checkpoint.clone()).from_shard(Arc::clone(shard));
+        let _ = items.send(Ok(FeedItem::Event(delivery))).await;
+    }
+
+    /// Notes how far a shard is, and how far behind its end that is, in milliseconds, where that is known.
+    fn is_at(&mut self, shard: &str, place: Place, behind: Option<i64>) -> Result<(), FeedError> {
+        let has_moved = self.progress.shards.is_at(shard, place);
+        if let Some(behind) = behind {
+            self.read_until.insert(shard.to_owned(), Some(now() - behind / 1_000));
+            self.quiet_at.insert(shard.to_owned(), (behind == 0).then(Instant::now));
+        }
+        let complete_at = self.complete_at().max(self.progress.complete_at);
+        if has_moved || complete_at > self.progress.complete_at {
+            self.progress.complete_at = complete_at;
+            self.checkpoint = self.progress.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Up to when all shards were read.
+    fn complete_at(&self) -> i64 {
+        let until = self.read_until.values().map(|until| until.unwrap_or(i64::MIN)).min();
+        until.map_or(i64::MIN, |until| until / COMPLETE_WITHIN * COMPLETE_WITHIN)
+    }
+
+    /// Whether nothing more is there of any shard.
+    fn has_caught_up(&self) -> bool {
+        let is_quiet = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < SILENCE);
+        self.look_at.is_none() && !self.quiet_at.is_empty() && self.quiet_at.values().all(is_quiet)
+    }
+
+    fn is_new_to_say(&self) -> bool {
+        self.has_caught_up() && self.said.as_ref() != Some(&self.checkpoint)
+    }
+
+    fn say_at(&self) -> Instant {
+        self.said_at + SAY_EVERY
+    }
+
+    /// That there is nothing more; or how far it is, where it has said nothing for a while.
+    async fn say(&mut self, items: &Items) {
+        self.said_at = Instant::now();
+        let has_heard = std::mem::take(&mut self.has_heard);
+        let said = if self.has_caught_up() {
+            self.said = Some(self.checkpoint.clone());
+            FeedItem::CaughtUp(Some(self.checkpoint.clone()))
+        } else if has_heard {
+            FeedItem::Passed(self.checkpoint.clone())
+        } else {
+            return;
+        };
+        let _ = items.send(Ok(said)).await;
+    }
+}
+
+/// Whether nothing is gone of what comes after a place, though that is old: the record that was read last is there, or nothing was read yet.
+async fn is_all_there(client: &Client, progress: &Progress) -> Result<bool, StoreError> {
+    for (shard, place) in progress.shards.open() {
+        let is_there = match place {
+            Place::After(number) => reading::is_there(client, shard, number).await?,
+            // Of a shard of which nothing was ever heard nothing is missed.
+            Place::Start => progress.complete_at == 0,
+            Place::End => true,
+        };
+        if !is_there {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn expired(client: &Client, read_at: i64, why: &str) -> FeedError {
+    FeedError::Expired {
+        feed: format!("Kinesis stream {}", client.stream),
+        read_at: Timestamp::from_second(read_at).unwrap_or(Timestamp::UNIX_EPOCH),
+        why: why.to_owned(),
+    }
+}
+
+/// Resolves then; never where there is no time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
