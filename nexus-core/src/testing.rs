@@ -98,6 +98,8 @@ pub mod feed;
 #[doc(hidden)]
 pub mod log;
 #[doc(hidden)]
+pub mod parts;
+#[doc(hidden)]
 pub mod projections;
 #[doc(hidden)]
 pub mod publisher;

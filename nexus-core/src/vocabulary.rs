@@ -47,7 +47,7 @@ pub use projection::{InvalidProjectionName, ProjectionName};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, Place, ReadOptions};
 pub use saga::{InvalidSagaId, SagaId, SagaName};
-pub use slice::Slice;
+pub use slice::{Slice, SliceRange};
 pub use snapshot::{InvalidStateShape, Snapshot, SnapshotSummary, SnapshotTotals, StateShape};
 pub use stream::{Category, InvalidStreamId, StreamId};
 pub use tag::{InvalidTag, Tag};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use broken::feed::{BrokenFeed, FEED_FAULT, FeedFault};
 use broken::projections::{BrokenProjections, FAULT, Fault};
-use nexus_core::testing::{be_patient_for, feed, projections, relays, run};
+use nexus_core::testing::{be_patient_for, feed, parts, projections, relays, run};
 
 /// A test of each case: it fails on the implementation that breaks its rule, and passes on the same without the fault.
 macro_rules! each_case_finds_its_fault {
@@ -45,6 +45,10 @@ fn relays(case: &str, check: impl Fn()) {
     projections(case, check);
 }
 
+fn parts(case: &str, check: impl Fn()) {
+    feed(case, check);
+}
+
 fn projections(case: &str, check: impl Fn()) {
     let fault =
         Fault::for_case(case).unwrap_or_else(|| panic!("no store is known that breaks the rule of {case}"));
@@ -55,6 +59,12 @@ mod feeds {
     use super::{BrokenFeed, feed, run};
 
     nexus_core::__event_feed_cases! { each_case_finds_its_fault { feed BrokenFeed } }
+}
+
+mod feeds_in_parts {
+    use super::{BrokenFeed, parts, run};
+
+    nexus_core::__feed_in_parts_cases! { each_case_finds_its_fault { parts BrokenFeed } }
 }
 
 mod documents {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use nexus_core::testing::parts::LogInParts;
 use nexus_core::testing::{FeedFixture, ProjectionFixture, PublisherFixture, SnapshotFixture, StoreFixture};
 use nexus_core::{Clock, EventFeed, LogBus, LogFeed, MemoryProjections, MemorySnapshots, MemoryStore, Query};
 
@@ -34,6 +35,29 @@ impl SnapshotFixture for Memory {
 
     async fn snapshots(&self) -> MemorySnapshots {
         self.1.clone()
+    }
+}
+
+/// The same, where several share the feed.
+struct Shared(Memory);
+
+impl StoreFixture for Shared {
+    type Store = MemoryStore;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        Self(Memory::start(clock).await)
+    }
+
+    async fn open(&self) -> MemoryStore {
+        self.0.open().await
+    }
+}
+
+impl FeedFixture for Shared {
+    type Feed = LogInParts<MemoryStore>;
+
+    async fn feed(&self, query: Query) -> LogInParts<MemoryStore> {
+        LogInParts(self.0.feed(query).await)
     }
 }
 
@@ -79,6 +103,10 @@ mod log {
 
 mod feed {
     nexus_core::event_feed_conformance!(super::Memory);
+}
+
+mod parts {
+    nexus_core::feed_in_parts_conformance!(super::Shared);
 }
 
 mod documents {

@@ -11,7 +11,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexus_core::{Checkpoint, EventFeed, FeedOrdering, Query, Subscription};
+use nexus_core::{Checkpoint, EventFeed, FeedInParts, FeedOrdering, Query, SliceRange, Subscription};
+
+use self::checkpoint::Progress;
 
 use crate::client::Client;
 use crate::config::KinesisConfig;
@@ -124,7 +126,24 @@ impl EventFeed for KinesisFeed {
     }
 
     fn subscribe(&self, from: Option<Checkpoint>) -> Subscription {
-        following::follow(self.client.clone(), self.query.clone(), self.settings.clone(), from)
+        self.subscribe_to(SliceRange::ALL, from)
+    }
+
+    fn in_parts(&self) -> Option<&dyn FeedInParts> {
+        Some(self)
+    }
+}
+
+/// A part has the shards that have some of its slices: see the crate's documentation. A shard that others have a part of, too, is read by each of them; with
+/// [`fan_out`](KinesisFeed::fan_out) it is asked, since it tells one.
+impl FeedInParts for KinesisFeed {
+    fn subscribe_to(&self, slices: SliceRange, from: Option<Checkpoint>) -> Subscription {
+        following::follow(self.client.clone(), self.query.clone(), self.settings.clone(), slices, from)
+    }
+
+    fn joined(&self, one: &Checkpoint, other: &Checkpoint) -> Option<Checkpoint> {
+        let read = |checkpoint| Progress::read(checkpoint).ok();
+        read(one)?.joined(read(other)?).checkpoint().ok()
     }
 }
 

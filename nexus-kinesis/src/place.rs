@@ -1,8 +1,6 @@
 //! Where a stream's events are among all hash keys.
 
-#[cfg(test)]
-use nexus_core::Slice;
-use nexus_core::StreamId;
+use nexus_core::{Slice, SliceRange, StreamId};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// A slice has so many bits of the 128 to itself: there are 1,024.
@@ -14,12 +12,32 @@ pub(crate) fn hash_key(stream: &StreamId) -> u128 {
     (u128::from(stream.slice().get()) << BITS) | within
 }
 
-/// Whether a part of all hash keys, from `first` to `last`, has some of this slice's.
-#[cfg(test)]
-pub(crate) fn has_some_of((first, last): (u128, u128), slice: Slice) -> bool {
-    let start = u128::from(slice.get()) << BITS;
-    let end = start | ((1 << BITS) - 1);
-    first <= end && start <= last
+/// A part of all hash keys, from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keys(pub(crate) u128, pub(crate) u128);
+
+impl Keys {
+    fn of(slices: SliceRange) -> Self {
+        let last = u128::from(slices.last().get()) << BITS;
+        Self(u128::from(slices.first().get()) << BITS, last | ((1 << BITS) - 1))
+    }
+
+    /// Whether it has some of these slices' keys.
+    pub(crate) fn has_some_of(self, slices: SliceRange) -> bool {
+        let Self(first, last) = Self::of(slices);
+        self.0 <= last && first <= self.1
+    }
+
+    /// Whether it has no others.
+    pub(crate) fn is_within(self, slices: SliceRange) -> bool {
+        let Self(first, last) = Self::of(slices);
+        first <= self.0 && self.1 <= last
+    }
+
+    /// Whether what is published of this slice can be there.
+    pub(crate) fn has_some_of_slice(self, slice: Slice) -> bool {
+        SliceRange::new(slice, slice).is_some_and(|slices| self.has_some_of(slices))
+    }
 }
 
 #[cfg(test)]
@@ -32,14 +50,17 @@ mod tests {
             let stream = StreamId::new("order", number).unwrap();
             let key = hash_key(&stream);
             assert_eq!(key >> BITS, u128::from(stream.slice().get()));
-            assert!(has_some_of((key, key), stream.slice()));
+            assert!(Keys(key, key).has_some_of_slice(stream.slice()));
         }
-        let of = |number| Slice::new(number).unwrap();
+        let has = |first, last, number| Keys(first, last).has_some_of_slice(Slice::new(number).unwrap());
         let half = u128::MAX / 2;
-        assert!(has_some_of((0, half), of(0)) && has_some_of((0, half), of(511)));
-        assert!(!has_some_of((0, half), of(512)) && has_some_of((half + 1, u128::MAX), of(512)));
+        assert!(has(0, half, 0) && has(0, half, 511));
+        assert!(!has(0, half, 512) && has(half + 1, u128::MAX, 512));
         // Where a shard is cut within a slice, both sides have some of it.
-        assert!(has_some_of((0, half + 1), of(512)) && has_some_of((half, u128::MAX), of(511)));
+        assert!(has(0, half + 1, 512) && has(half, u128::MAX, 511));
+        let lower = SliceRange::new(Slice::new(0).unwrap(), Slice::new(511).unwrap()).unwrap();
+        assert!(Keys(0, half).is_within(lower) && !Keys(0, half + 1).is_within(lower));
+        assert!(Keys(0, u128::MAX).is_within(SliceRange::ALL));
     }
 
     /// Consumers rely on it: what is in a stream for a year is where it was put.

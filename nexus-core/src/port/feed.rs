@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 
-use crate::vocabulary::{Checkpoint, RecordedEvent, StoreError, Timestamp};
+use crate::vocabulary::{Checkpoint, RecordedEvent, SliceRange, StoreError, Timestamp};
 
 /// A source of events to consume: a log, a change stream, a bus.
 ///
@@ -28,6 +28,27 @@ pub trait EventFeed: Debug + Send + Sync + 'static {
     ///
     /// Nothing is read before the stream is polled. It ends after an error; subscribe again from the last checkpoint.
     fn subscribe(&self, from: Option<Checkpoint>) -> Subscription;
+
+    /// The same feed in parts, where several who share it also share the work of reading it; `None`, as it is unless told otherwise: each of them
+    /// would read everything.
+    fn in_parts(&self) -> Option<&dyn FeedInParts> {
+        None
+    }
+}
+
+/// A feed that several consumers can share: each follows the streams of some [`Slice`](crate::Slice)s.
+///
+/// # Guarantees
+///
+/// Those of [`EventFeed`], for the streams of the slices. (`the_parts_of_a_feed_are_the_whole`, `a_part_can_be_divided_and_joined`)
+pub trait FeedInParts: Send + Sync {
+    /// Everything after `from` that is of these slices. `from` may be of a part that has all of them, such as the one that was divided into
+    /// this and others.
+    fn subscribe_to(&self, slices: SliceRange, from: Option<Checkpoint>) -> Subscription;
+
+    /// A checkpoint of two parts together that lie side by side: what comes after it is everything that comes after either, and some of it may have come
+    /// before. `None` where it cannot be told.
+    fn joined(&self, one: &Checkpoint, other: &Checkpoint) -> Option<Checkpoint>;
 }
 
 /// What a feed delivers.
@@ -140,5 +161,9 @@ impl<F: EventFeed + ?Sized> EventFeed for Arc<F> {
 
     fn subscribe(&self, from: Option<Checkpoint>) -> Subscription {
         (**self).subscribe(from)
+    }
+
+    fn in_parts(&self) -> Option<&dyn FeedInParts> {
+        (**self).in_parts()
     }
 }

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 
 use super::fixture::soon;
+use super::parts::LogInParts;
 use super::samples::{batch, events};
 use crate::domain::{Projection, ProjectionError};
 use crate::memory::MemoryStore;
@@ -28,7 +29,7 @@ use crate::port::{
     DocumentTx, DocumentsExt, EventStore, ProjectionStore, ProjectionTransaction, ReadModelStore, Space,
     UnitOfWork, WorkError,
 };
-use crate::runtime::{ProjectionRunner, Projections, RetrySchedule, RunningProjection};
+use crate::runtime::{LogFeed, ProjectionRunner, Projections, RetrySchedule, RunningProjection};
 use crate::vocabulary::{
     Collection, DocumentKey, ExpectedVersion, ManualClock, Payload, ProjectionName, Query, RecordedEvent,
     StreamId,
@@ -192,6 +193,18 @@ impl<F: ProjectionFixture> Shop<F> {
     async fn run(&self) -> RunningProjection {
         let store = self.fixture.open().await;
         self.runner(store).start().await.expect("the projection starts")
+    }
+
+    /// The same by way of a feed that several can share.
+    async fn run_by_parts(&self) -> RunningProjection {
+        let feed = LogInParts(LogFeed::new(self.log.clone(), Query::all()));
+        let store = self.fixture.open().await;
+        ProjectionRunner::following(self.ledger.clone(), feed, self.log.clone(), store)
+            .clock(self.clock.clone())
+            .lease(Duration::from_millis(50))
+            .start()
+            .await
+            .expect("the projection starts")
     }
 
     async fn projections(&self) -> Projections {

@@ -51,10 +51,51 @@ impl TryFrom<u16> for Slice {
     }
 }
 
+/// Slices that lie one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SliceRange {
+    first: Slice,
+    last: Slice,
+}
+
+impl SliceRange {
+    /// All slices.
+    pub const ALL: Self = Self { first: Slice(0), last: Slice(Slice::COUNT - 1) };
+
+    /// From `first` to `last`, both included; `None` where that is before.
+    pub fn new(first: Slice, last: Slice) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// The first of them.
+    pub const fn first(self) -> Slice {
+        self.first
+    }
+
+    /// The last of them.
+    pub const fn last(self) -> Slice {
+        self.last
+    }
+
+    /// Whether `slice` is one of them.
+    pub fn contains(self, slice: Slice) -> bool {
+        (self.first..=self.last).contains(&slice)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::vocabulary::StreamId;
+
+    #[test]
+    fn a_range_has_its_ends() {
+        let of = |number| Slice::new(number).unwrap();
+        let range = SliceRange::new(of(3), of(5)).unwrap();
+        assert_eq!((0..8).filter(|number| range.contains(of(*number))).collect::<Vec<u16>>(), [3, 4, 5]);
+        assert_eq!(SliceRange::new(of(5), of(3)), None);
+        assert_eq!(SliceRange::new(of(0), of(1_023)), Some(SliceRange::ALL));
+    }
 
     #[test]
     fn slices_are_what_they_always_were() {

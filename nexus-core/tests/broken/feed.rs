@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::StreamExt;
 use nexus_core::testing::{FeedFixture, StoreFixture};
 use nexus_core::{
-    Checkpoint, Clock, EventFeed, FeedItem, FeedOrdering, LogFeed, MemoryStore, Position, Query, Subscription,
+    Checkpoint, Clock, EventFeed, FeedError, FeedInParts, FeedItem, FeedOrdering, LogFeed, MemoryStore,
+    Position, Query, SliceRange, Subscription,
 };
 
 thread_local! {
@@ -33,6 +34,10 @@ pub(crate) enum FeedFault {
     DropsWhatIsNotTaken,
     /// Takes any checkpoint for its own.
     TakesEveryCheckpoint,
+    /// Leaves the last slice of a part out.
+    CutsPartsShort,
+    /// Takes the later of two checkpoints for both together.
+    JoinsToTheLater,
 }
 
 impl FeedFault {
@@ -46,6 +51,8 @@ impl FeedFault {
             "a_feed_that_has_nothing_more_says_so_again" => Self::IsSilentAfterThat,
             "a_slow_consumer_misses_nothing" => Self::DropsWhatIsNotTaken,
             "a_foreign_checkpoint_is_refused" => Self::TakesEveryCheckpoint,
+            "the_parts_of_a_feed_are_the_whole" => Self::CutsPartsShort,
+            "a_part_can_be_divided_and_joined" => Self::JoinsToTheLater,
             _ => return None,
         })
     }
@@ -79,9 +86,33 @@ impl FeedFixture for BrokenFeed {
     }
 }
 
+impl FeedInParts for BrokenFeed {
+    fn subscribe_to(&self, slices: SliceRange, from: Option<Checkpoint>) -> Subscription {
+        let (fault, last) = (self.fault, slices.last());
+        let is_of = move |item: &Result<FeedItem, FeedError>| match item {
+            Ok(FeedItem::Event(delivery)) => {
+                let slice = delivery.event().slice();
+                slices.contains(slice) && !(fault == FeedFault::CutsPartsShort && slice == last)
+            }
+            _ => true,
+        };
+        self.subscribe(from).filter(move |item| std::future::ready(is_of(item))).boxed()
+    }
+
+    fn joined(&self, one: &Checkpoint, other: &Checkpoint) -> Option<Checkpoint> {
+        let (one, other) = (one.position(), other.position());
+        let joined = if self.fault == FeedFault::JoinsToTheLater { one.max(other) } else { one.min(other) };
+        joined.map(Checkpoint::at)
+    }
+}
+
 impl EventFeed for BrokenFeed {
     fn ordering(&self) -> FeedOrdering {
         FeedOrdering::Total
+    }
+
+    fn in_parts(&self) -> Option<&dyn FeedInParts> {
+        Some(self)
     }
 
     fn subscribe(&self, from: Option<Checkpoint>) -> Subscription {

@@ -76,6 +76,7 @@ impl Fault {
             "read_models_are_compared" => Self::ComparesNothing,
             "slices_are_shared_by_all_workers" => Self::LosesClaims,
             "the_number_of_workers_may_change" => Self::LosesClaims,
+            "a_feed_in_parts_is_shared_by_all_workers" => Self::LosesClaims,
             "a_worker_that_is_gone_is_replaced" => Self::LosesClaims,
             "a_worker_that_lost_its_lease_writes_nothing" => Self::ReadsItsOwnClaims,
             "a_timer_fires_when_it_is_due_and_not_before" => Self::ListsBackwards,

@@ -25,6 +25,14 @@ impl Progress {
         serde_json::from_str(&checkpoint.state()).map_err(|_| foreign())
     }
 
+    /// What comes after it is all that comes after either.
+    pub(super) fn joined(self, other: Self) -> Self {
+        Self {
+            shards: self.shards.joined(other.shards),
+            complete_at: self.complete_at.min(other.complete_at),
+        }
+    }
+
     pub(super) fn checkpoint(&self) -> Result<Checkpoint, FeedError> {
         let failed = |error: BoxError| FeedError::Store(StoreError::corrupt("how far a feed is", error));
         let state = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
@@ -40,12 +48,18 @@ pub(super) fn now() -> i64 {
 mod tests {
     use super::super::lineage::{Place, Shard};
     use super::*;
+    use crate::place::Keys;
 
     #[test]
     fn a_checkpoint_is_written_as_it_always_was() {
-        let shard = |id: &str| Shard { id: id.to_owned(), parents: Vec::new() };
+        let shard = |id: &str| Shard { id: id.to_owned(), keys: Keys(0, u128::MAX), parents: Vec::new() };
         let mut shards = Lineage::default();
-        shards.refresh(&[shard("shardId-1"), shard("shardId-2"), shard("shardId-3")]).unwrap();
+        shards
+            .refresh(
+                nexus_core::SliceRange::ALL,
+                &[shard("shardId-1"), shard("shardId-2"), shard("shardId-3")],
+            )
+            .unwrap();
         shards.is_at("shardId-2", Place::After("42".into()));
         shards.is_at("shardId-3", Place::End);
         let progress = Progress { shards, complete_at: 1_795_000_000 };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::Record;
 use futures::stream::{self, SelectAll, StreamExt};
 use nexus_core::{
-    Checkpoint, Delivery, FeedError, FeedItem, Query, RecordedEvent, StoreError, Subscription, Timestamp,
+    Checkpoint, Delivery, EventId, FeedError, FeedItem, Query, RecordedEvent, SliceRange, StoreError,
+    Subscription, Timestamp,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use super::lineage::{Gone, Place};
 use super::reading::{self, Page, Pages};
 use super::{Settings, fan_out, polling};
 use crate::client::Client;
+use crate::place::Keys;
 use crate::streams;
 
 /// Who has nothing says so this often.
@@ -45,11 +47,12 @@ pub(super) fn follow(
     client: Client,
     query: Query,
     settings: Settings,
+    slices: SliceRange,
     from: Option<Checkpoint>,
 ) -> Subscription {
     let (items, mut ready) = mpsc::channel(1);
     let driven = stream::once(async move {
-        if let Err(error) = Way::walk(client, query, settings, from, &items).await {
+        if let Err(error) = Way::walk(client, query, settings, slices, from, &items).await {
             // Who does not listen any more does not poll this, either.
             let _ = items.send(Err(error)).await;
         }
@@ -63,6 +66,9 @@ struct Way {
     client: Client,
     query: Query,
     settings: Settings,
+    slices: SliceRange,
+    /// The hash keys of the shards that are being read.
+    keys: HashMap<String, Keys>,
     consumer: Option<Arc<str>>,
     progress: Progress,
     /// As it is after what was handed on last.
@@ -85,10 +91,11 @@ impl Way {
         client: Client,
         query: Query,
         settings: Settings,
+        slices: SliceRange,
         from: Option<Checkpoint>,
         items: &Items,
     ) -> Result<(), FeedError> {
-        let mut way = Self::begin(client, query, settings, from).await?;
+        let mut way = Self::begin(client, query, settings, slices, from).await?;
         loop {
             let (say, look) = (way.say_at(), way.look_at);
             tokio::select! {
@@ -103,6 +110,7 @@ impl Way {
         client: Client,
         query: Query,
         settings: Settings,
+        slices: SliceRange,
         from: Option<Checkpoint>,
     ) -> Result<Self, FeedError> {
         let known = from.as_ref().map(Progress::read).transpose()?;
@@ -127,6 +135,8 @@ impl Way {
             client,
             query,
             settings,
+            slices,
+            keys: HashMap::new(),
             consumer,
             progress,
             checkpoint,
@@ -145,29 +155,26 @@ impl Way {
     /// Begins to read what can be read now.
     async fn look_for_shards(&mut self) -> Result<(), FeedError> {
         let there = reading::shards(&self.client).await?;
-        if let Err(Gone(shard)) = self.progress.shards.refresh(&there) {
+        if let Err(Gone(shard)) = self.progress.shards.refresh(self.slices, &there) {
             let gone = format!("shard {shard} is gone");
             return Err(expired(&self.client, self.progress.complete_at, &gone));
         }
         let is_new = |shard: &str| !self.read_until.contains_key(shard);
-        let new: Vec<(String, Place)> = self
-            .progress
-            .shards
-            .open()
-            .filter(|(shard, _)| is_new(shard))
-            .map(|(shard, place)| (shard.to_owned(), place.clone()))
-            .collect();
-        let has_ended_childless = new.is_empty() && self.read_until.is_empty();
+        let open = self.progress.shards.open().filter(|(shard, _)| is_new(shard));
+        let new: Vec<(String, Place)> =
+            open.map(|(shard, place)| (shard.to_owned(), place.clone())).collect();
+        let is_waiting = self.progress.shards.waits_for_children(&there);
+        self.keys = there.into_iter().map(|shard| (shard.id, shard.keys)).collect();
         for (shard, place) in new {
             self.read_until.insert(shard.clone(), None);
             self.quiet_at.insert(shard.clone(), None);
             let client = self.client.clone();
+            let is_own = self.keys.get(&shard).is_some_and(|keys| keys.is_within(self.slices));
             self.pages.push(match &self.consumer {
-                Some(consumer) => fan_out::pages(client, Arc::clone(consumer), shard, place),
-                None => polling::pages(client, shard, place, self.settings.poll_every),
+                Some(consumer) if is_own => fan_out::pages(client, Arc::clone(consumer), shard, place),
+                _ => polling::pages(client, shard, place, self.settings.poll_every),
             });
         }
-        let is_waiting = has_ended_childless || !self.progress.shards.knows_all(&there);
         self.look_at = is_waiting.then(|| Instant::now() + LOOK_EVERY);
         Ok(())
     }
@@ -214,7 +221,8 @@ impl Way {
     fn events(&self, shard: &str, record: &Record) -> Result<Vec<RecordedEvent>, FeedError> {
         match reading::events(&self.client, shard, record) {
             Ok(mut events) => {
-                events.retain(|event| self.query.matches(event));
+                self.are_in_place(shard, &events)?;
+                events.retain(|event| self.slices.contains(event.slice()) && self.query.matches(event));
                 Ok(events)
             }
             Err(error) if self.settings.skips_unreadable => {
@@ -225,6 +233,22 @@ impl Way {
                 Ok(Vec::new())
             }
             Err(error) => Err(StoreError::corrupt("a record", error).into()),
+        }
+    }
+
+    /// Who shares a stream relies on it that all of a slice is in the shards that have it: what was put elsewhere would be missed by somebody.
+    fn are_in_place(&self, shard: &str, events: &[RecordedEvent]) -> Result<(), FeedError> {
+        if self.slices == SliceRange::ALL {
+            return Ok(());
+        }
+        let Some(keys) = self.keys.get(shard) else { return Ok(()) };
+        match events.iter().find(|event| !keys.has_some_of_slice(event.slice())) {
+            None => Ok(()),
+            Some(event) => {
+                let (event, stream) = (event.id(), self.client.stream.to_string());
+                let misplaced = Misplaced { event, shard: shard.to_owned(), stream };
+                Err(StoreError::corrupt("a stream in parts", misplaced).into())
+            }
         }
     }
 
@@ -298,6 +322,17 @@ async fn is_all_there(client: &Client, progress: &Progress) -> Result<bool, Stor
         }
     }
     Ok(true)
+}
+
+/// Somebody else has published it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "event {event} is in shard {shard} of stream {stream}, which does not have its slice: several consumers can share only what KinesisPublisher has published"
+)]
+struct Misplaced {
+    event: EventId,
+    shard: String,
+    stream: String,
 }
 
 fn expired(client: &Client, read_at: i64, why: &str) -> FeedError {

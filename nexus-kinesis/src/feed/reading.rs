@@ -11,6 +11,7 @@ use nexus_core::{CloudEvents, FeedError, InvalidCloudEvent, RecordedEvent, Store
 use super::lineage::{Place, Shard};
 use crate::client::Client;
 use crate::error::failed;
+use crate::place::Keys;
 
 /// The pages of one shard, until its end.
 pub(super) type Pages = BoxStream<'static, Result<Page, FeedError>>;
@@ -126,5 +127,11 @@ pub(super) async fn shards(client: &Client) -> Result<Vec<Shard>, StoreError> {
 
 fn shard(described: Described) -> Shard {
     let parents = [described.parent_shard_id, described.adjacent_parent_shard_id];
-    Shard { id: described.shard_id, parents: parents.into_iter().flatten().collect() }
+    let key = |text: Option<&str>, otherwise| text.and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    let range = described.hash_key_range.as_ref();
+    let keys = Keys(
+        key(range.map(|range| range.starting_hash_key.as_str()), 0),
+        key(range.map(|range| range.ending_hash_key.as_str()), u128::MAX),
+    );
+    Shard { id: described.shard_id, keys, parents: parents.into_iter().flatten().collect() }
 }

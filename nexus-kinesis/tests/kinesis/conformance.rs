@@ -99,6 +99,11 @@ impl<S: Server> FeedFixture for Published<S> {
 mod ministack {
     use super::*;
 
+    mod parts {
+        use super::*;
+        nexus_core::feed_in_parts_conformance!(Published<Ministack>);
+    }
+
     mod publisher {
         use super::*;
         nexus_core::event_publisher_conformance!(Kinesis<Ministack>);
@@ -112,6 +117,11 @@ mod ministack {
 
 mod local {
     use super::*;
+
+    mod parts {
+        use super::*;
+        nexus_core::feed_in_parts_conformance!(Published<Local>);
+    }
 
     mod publisher {
         use super::*;

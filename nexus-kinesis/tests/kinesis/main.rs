@@ -12,4 +12,5 @@ mod faults;
 mod opening;
 mod reading;
 mod resharding;
+mod sharing;
 mod support;

@@ -38,7 +38,7 @@ async fn is_active(name: &str) {
     }
 }
 
-async fn split(name: &str, number: usize) {
+pub(crate) async fn split(name: &str, number: usize) {
     let (shard, first, last) = open(name).await.swap_remove(number);
     let middle = first + (last - first) / 2;
     let split = client::<Local>().split_shard().stream_name(name).shard_to_split(shard);
@@ -46,7 +46,7 @@ async fn split(name: &str, number: usize) {
     is_active(name).await;
 }
 
-async fn merge(name: &str, number: usize) {
+pub(crate) async fn merge(name: &str, number: usize) {
     let open = open(name).await;
     let merge = client::<Local>().merge_shards().stream_name(name).shard_to_merge(&open[number].0);
     merge.adjacent_shard_to_merge(&open[number + 1].0).send().await.expect("merged");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::board::Activity;
 use super::catalog::BuildState;
 use super::chunks::Chunk;
-use super::commit::{Committing, Plan, Role, Stop, roles};
+use super::commit::{Committing, Held, Plan, Role, Stop, roles};
 use super::letters::{DeadLetter, Owed};
 use super::source::Source;
 use super::worker::{Trouble, Worker};
@@ -41,6 +41,7 @@ where
     pub(super) async fn take(&mut self, chunk: Chunk) -> Result<(), Trouble> {
         let through = chunk.through();
         let is_caught_up = chunk.is_last;
+        self.part = chunk.part;
         match self.shared.source.clone() {
             Source::Feed { store, .. } => self.take_from_feed(&*store, chunk).await?,
             Source::AsDelivered(_) => self.take_as_delivered(chunk).await?,
@@ -161,7 +162,7 @@ where
             effected: 0,
             roles,
             failed: None,
-            held: Arc::clone(&self.held),
+            held: self.held_of_part(),
             through: None,
             effects: Arc::clone(&self.effects),
             patience: self.shared.settings.lease / 3,
@@ -222,8 +223,9 @@ where
     }
 
     fn moved(&mut self, plan: &Plan, taken: u64) {
-        let mut held = plan.held.as_ref().clone();
-        for held in &mut held {
+        let mut held = self.held.as_ref().clone();
+        let is_of_plan = |held: &Held| plan.held.iter().any(|of| of.claim.first == held.claim.first);
+        for held in held.iter_mut().filter(|held| is_of_plan(held)) {
             (held.claim.cursor, held.claim.expires) = (held.moved(plan.through), plan.until);
             held.claim.checkpoint = plan.checkpoint.clone().or(held.claim.checkpoint.take());
         }
@@ -258,10 +260,11 @@ where
 
     /// Notes how far it has come, where nothing else is to be noted.
     pub(super) async fn note_passed(&mut self) -> Result<(), Trouble> {
-        if let Some(checkpoint) = self.ahead.take() {
+        for (part, checkpoint) in std::mem::take(&mut self.ahead) {
+            self.part = part;
             let mut plan = self.plan(&Arc::default(), None);
             plan.checkpoint = Some(checkpoint);
-            return self.commit(plan).await.map(|_| ());
+            self.commit(plan).await?;
         }
         let Some((through, _)) = self.passed else { return Ok(()) };
         let mut plan = self.plan(&Arc::default(), None);

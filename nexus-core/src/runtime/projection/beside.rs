@@ -166,7 +166,8 @@ where
             }
         };
         // The limits that were set for this are over: the next heartbeat finds what is held.
-        (self.held, self.passed, self.ahead) = (Arc::default(), None, None);
+        (self.held, self.passed) = (Arc::default(), None);
+        self.ahead.clear();
         reached.map(|()| marks)
     }
 

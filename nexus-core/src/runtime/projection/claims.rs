@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Activity, View};
 use super::notes::{CLAIMS, WORKERS};
-use crate::port::{Documents, ProjectionStore, Space};
+use crate::port::{Documents, EventFeed, ProjectionStore, Space};
 use crate::vocabulary::{Checkpoint, Position, Slice, StoreError};
 
 /// Who a worker is: a UUID of its own.
@@ -91,7 +91,7 @@ pub(super) enum Sharing {
     Evenly,
     /// One worker gets everything, the one that came last: a read model that is being built.
     OneWorker,
-    /// The worker that is there the longest gets everything: a feed, whose shards one reader follows.
+    /// The worker that is there the longest gets everything: a feed that each would have to read as a whole.
     Oldest,
 }
 
@@ -106,6 +106,8 @@ pub(super) struct Turn<'a> {
     pub(super) only_builds: bool,
     /// What the worker tells about itself.
     pub(super) view: &'a View,
+    /// The feed that is followed, if it is one.
+    pub(super) feed: Option<&'a dyn EventFeed>,
 }
 
 impl Turn<'_> {
@@ -201,28 +203,42 @@ impl Turn<'_> {
                 shared.push(claim);
             }
         }
-        merged(shared, self.worker, next_token)
+        merged(shared, self.worker, self.feed, next_token)
     }
 }
 
-/// Ranges of one worker that lie side by side and have come equally far become one.
-fn merged(claims: Vec<Claim>, worker: &str, mut next_token: impl FnMut() -> u64) -> Vec<Claim> {
+/// Ranges of one worker that lie side by side become one, where they have come equally far, or it can be told how far both have.
+fn merged(
+    claims: Vec<Claim>,
+    worker: &str,
+    feed: Option<&dyn EventFeed>,
+    mut next_token: impl FnMut() -> u64,
+) -> Vec<Claim> {
     let mut merged: Vec<Claim> = Vec::with_capacity(claims.len());
     for claim in claims {
-        match merged.last_mut() {
-            Some(last)
-                if last.is_of(worker)
-                    && claim.is_of(worker)
-                    && last.cursor == claim.cursor
-                    && last.last + 1 == claim.first =>
-            {
+        let last = merged
+            .last_mut()
+            .filter(|last| last.is_of(worker) && claim.is_of(worker) && last.last + 1 == claim.first);
+        let joined = last.and_then(|last| Some((joined(last, &claim, feed)?, last)));
+        match joined {
+            Some((checkpoint, last)) => {
+                (last.cursor, last.checkpoint) = (last.cursor.min(claim.cursor), checkpoint);
                 last.last = claim.last;
                 last.token = next_token();
             }
-            _ => merged.push(claim),
+            None => merged.push(claim),
         }
     }
     merged
+}
+
+/// How far both have come, if that can be told.
+fn joined(one: &Claim, other: &Claim, feed: Option<&dyn EventFeed>) -> Option<Option<Checkpoint>> {
+    match (&one.checkpoint, &other.checkpoint) {
+        (one_at, other_at) if one_at == other_at && one.cursor == other.cursor => Some(one_at.clone()),
+        (Some(one), Some(other)) => feed?.in_parts()?.joined(one, other).map(Some),
+        _ => None,
+    }
 }
 
 /// All claims, in the order of their slices: one over everything, where nobody has claimed anything yet.
@@ -361,7 +377,7 @@ mod tests {
     fn turn(worker: &str, now: Timestamp) -> Turn<'_> {
         let until = later(now.as_second() + 10);
         let view = Box::leak(Box::new(View::new(now)));
-        Turn { worker, now, until, sharing: Sharing::Evenly, only_builds: false, view }
+        Turn { worker, now, until, sharing: Sharing::Evenly, only_builds: false, view, feed: None }
     }
 
     fn owned(claims: &[Claim], worker: &str) -> u32 {

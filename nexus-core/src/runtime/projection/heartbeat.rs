@@ -54,7 +54,8 @@ where
             || claimed.iter().zip(self.held.iter()).any(|(claim, held)| !claim.is_still(&held.claim));
         if has_moved {
             self.held = Arc::new(claimed.into_iter().map(Held::of).collect());
-            (self.passed, self.ahead) = (None, None);
+            self.passed = None;
+            self.ahead.clear();
             // Whoever held them meanwhile has moved them.
             self.versions.forget();
         } else {
@@ -80,9 +81,10 @@ where
     async fn claim(&self) -> Result<Vec<Claim>, Trouble> {
         let (worker, now) = (self.id.clone(), self.now());
         let until = self.until(now);
+        let feed = self.shared.source.feed().cloned();
         let sharing = match self.build.state {
             BuildState::Building => Sharing::OneWorker,
-            _ if self.shared.source.is_feed() => Sharing::Oldest,
+            _ if feed.as_ref().is_some_and(|feed| feed.in_parts().is_none()) => Sharing::Oldest,
             BuildState::Serving | BuildState::Retired => Sharing::Evenly,
         };
         let only_builds = self.shared.only_builds;
@@ -90,9 +92,8 @@ where
         let space = self.space();
         let claimed = note(&*self.shared.store, &space, move |notes| {
             async move {
-                Ok(Turn { worker: &worker, now, until, sharing, only_builds, view: &view }
-                    .take(notes)
-                    .await?)
+                let (worker, view, feed) = (worker.as_str(), &view, feed.as_deref());
+                Ok(Turn { worker, now, until, sharing, only_builds, view, feed }.take(notes).await?)
             }
             .boxed()
         });

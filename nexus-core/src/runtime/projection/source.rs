@@ -21,6 +21,14 @@ impl Source {
         }
     }
 
+    /// The feed, where it is one.
+    pub(super) fn feed(&self) -> Option<&Arc<dyn EventFeed>> {
+        match self {
+            Self::Log(_) => None,
+            Self::Feed { feed, .. } | Self::AsDelivered(feed) => Some(feed),
+        }
+    }
+
     /// Whether it is noted how far each stream has come.
     pub(super) fn notes_versions(&self) -> bool {
         matches!(self, Self::Feed { .. })

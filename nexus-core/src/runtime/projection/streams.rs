@@ -15,7 +15,7 @@ use super::notes::STREAMS;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::{Documents, EventStore, ProjectionStore, Space};
-use crate::vocabulary::{ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
+use crate::vocabulary::{Checkpoint, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion};
 
 /// Of so many streams it is kept in mind how far they are.
 const KNOWN: usize = 100_000;
@@ -122,11 +122,11 @@ where
         }
         self.note_behind(behind).await?;
         if ready.is_empty() {
-            self.ahead = checkpoint.or(self.ahead.take());
-        } else {
-            self.absorb(ready, None, checkpoint).await?;
-            self.ahead = None;
+            self.is_ahead(checkpoint);
+            return Ok(());
         }
+        self.absorb(ready, None, checkpoint).await?;
+        self.ahead.remove(&self.part);
         Ok(())
     }
 
@@ -143,11 +143,18 @@ where
         };
         let events: Vec<RecordedEvent> = events.into_iter().filter(is_new).collect();
         if events.is_empty() {
-            self.ahead = checkpoint.or(self.ahead.take());
+            self.is_ahead(checkpoint);
             return Ok(());
         }
-        self.ahead = None;
+        self.ahead.remove(&self.part);
         self.absorb(events, None, checkpoint).await
+    }
+
+    /// There was nothing to take in up to there.
+    fn is_ahead(&mut self, checkpoint: Option<Checkpoint>) {
+        if let Some(checkpoint) = checkpoint {
+            self.ahead.insert(self.part, checkpoint);
+        }
     }
 
     /// What becomes of each event: all of them follow what was taken in before.

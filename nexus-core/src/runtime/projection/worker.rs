@@ -13,7 +13,7 @@ use super::beside::Command;
 use super::beside::feed::Limits;
 use super::board::{Activity, Board};
 use super::catalog::{self, Build, BuildState};
-use super::chunks::Chunks;
+use super::chunks::Parts;
 use super::claims::WorkerId;
 use super::commit::Held;
 use super::settings::Settings;
@@ -24,7 +24,9 @@ use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
 use crate::port::{EventFeed, FeedError, ReadModelStore, Space, Subscription};
 use crate::runtime::{LogFeed, telemetry};
-use crate::vocabulary::{Checkpoint, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
+use crate::vocabulary::{
+    Checkpoint, Position, ProjectionName, Query, Remedy, Slice, SliceRange, StoreError, StreamId,
+};
 
 /// How long a checkpoint may lag behind that moves over events of others only.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
@@ -65,8 +67,10 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     pub(super) parked: HashMap<StreamId, Option<Timestamp>>,
     /// Handled, but not noted since then: only events of others were passed over.
     pub(super) passed: Option<(Position, Instant)>,
-    /// The same of a feed.
-    pub(super) ahead: Option<Checkpoint>,
+    /// The same of a feed, or of its parts by their first slices.
+    pub(super) ahead: HashMap<Option<u16>, Checkpoint>,
+    /// The part of a feed that is being taken in, by its first slice, where it is followed in parts.
+    pub(super) part: Option<u16>,
     /// How far streams have come, where a feed is followed.
     pub(super) versions: Versions,
     /// How far the build that serves is, where this one is built beside it and follows a feed.
@@ -204,7 +208,7 @@ where
 
     /// Takes events in as they come.
     async fn follow(&mut self) -> Result<Next, Trouble> {
-        (self.is_live, self.limits) = (false, None);
+        (self.is_live, self.limits, self.part) = (false, None, None);
         // A commit whose answer was lost may have moved them, and nothing that the claim shows.
         self.versions.forget();
         let (now, follows_feed) = (self.now(), self.shared.source.is_feed());
@@ -216,7 +220,7 @@ where
         if let Source::Feed { store, .. } = self.shared.source.clone() {
             self.fetch_what_was_left(&*store).await?;
         }
-        let mut chunks = Chunks::of(self.subscribe(), self.shared.settings.batch);
+        let mut chunks = Parts::of(self.subscriptions(), self.shared.settings.batch);
         let mut beat = self.heartbeats().await;
         let mut stop = self.shared.stop.clone();
         let nudge = Arc::clone(&self.shared.nudge);
@@ -245,16 +249,35 @@ where
         }
     }
 
-    pub(super) fn subscribe(&self) -> Subscription {
-        match &self.shared.source {
+    /// What it follows: with several claims on a feed, a part of it for each.
+    pub(super) fn subscriptions(&self) -> Vec<(Option<u16>, Subscription)> {
+        let feed = match &self.shared.source {
             Source::Log(log) => {
                 let feed = LogFeed::over(Arc::clone(log), self.shared.query.clone());
                 let feed = feed.page_size(self.shared.settings.batch);
-                feed.subscribe(self.cursor().map(Checkpoint::at))
+                return vec![(None, feed.subscribe(self.cursor().map(Checkpoint::at)))];
             }
-            Source::Feed { feed, .. } | Source::AsDelivered(feed) => {
-                feed.subscribe(self.held.first().and_then(|held| held.claim.checkpoint.clone()))
+            Source::Feed { feed, .. } | Source::AsDelivered(feed) => feed,
+        };
+        let Some(parts) = feed.in_parts() else {
+            let from = self.held.first().and_then(|held| held.claim.checkpoint.clone());
+            return vec![(None, feed.subscribe(from))];
+        };
+        let of = |held: &Held| {
+            let (first, last) = (held.claim.first, held.claim.last);
+            let slices = SliceRange::new(Slice::new(first)?, Slice::new(last)?)?;
+            Some((Some(first), parts.subscribe_to(slices, held.claim.checkpoint.clone())))
+        };
+        self.held.iter().filter_map(of).collect()
+    }
+
+    /// What is held of what is being taken in.
+    pub(super) fn held_of_part(&self) -> Arc<Vec<Held>> {
+        match self.part {
+            Some(part) if self.held.len() > 1 => {
+                Arc::new(self.held.iter().filter(|held| held.claim.first == part).cloned().collect())
             }
+            _ => Arc::clone(&self.held),
         }
     }
 
@@ -354,7 +377,8 @@ where
                 self.shared.store.remove(&self.space()).await?;
             }
             self.held = Arc::default();
-            (self.passed, self.ahead) = (None, None);
+            self.passed = None;
+            self.ahead.clear();
             self.versions.forget();
         }
         self.build = build;

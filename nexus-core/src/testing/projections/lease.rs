@@ -77,6 +77,33 @@ pub async fn the_number_of_workers_may_change<F: ProjectionFixture>() {
     stop(running).await;
 }
 
+/// Over a feed that has parts, workers come and go as over a log.
+pub async fn a_feed_in_parts_is_shared_by_all_workers<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let mut running = vec![shop.run_by_parts().await, shop.run_by_parts().await];
+    for round in 0..12_usize {
+        for stream in streams() {
+            shop.append(&stream, 1).await;
+        }
+        match round % 4 {
+            0 => running.push(shop.run_by_parts().await),
+            2 => running.remove(0).stop().await.expect("it goes on until it is stopped"),
+            3 => {
+                drop(running.remove(0));
+                running.push(shop.run_by_parts().await);
+            }
+            _ => {}
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+    eventually("every event is handled once", async || is_complete(&shop, 12).await).await;
+    eventually("each worker has a part", async || {
+        running.iter().all(|one| one.status().state == ProjectionState::Live)
+    })
+    .await;
+    stop(running).await;
+}
+
 /// A worker claims everything and is not heard of any more: another takes over when the lease has run out, not before.
 pub async fn a_worker_that_is_gone_is_replaced<F: ProjectionFixture>() {
     let shop = Shop::<F>::new().await;

@@ -13,7 +13,7 @@ use futures::{FutureExt, TryStreamExt};
 
 use super::super::board::Activity;
 use super::super::catalog::{Build, BuildState};
-use super::super::chunks::Chunks;
+use super::super::chunks::Parts;
 use super::super::claims::Claim;
 use super::super::notes::{BEHIND, STREAMS, note};
 use super::super::settings::SwitchWhen;
@@ -52,7 +52,7 @@ where
             (view.activity, view.error) = (Activity::Building { target: None }, None);
             view.follows_feed = true;
         });
-        let mut chunks = Chunks::of(self.subscribe(), self.shared.settings.batch);
+        let mut chunks = Parts::of(self.subscriptions(), self.shared.settings.batch);
         let mut beat = self.heartbeats().await;
         let (mut stop, nudge) = (self.shared.stop.clone(), Arc::clone(&self.shared.nudge));
         while !(self.is_live && self.is_asked().await) {
@@ -194,15 +194,19 @@ where
         &mut self,
         store: &dyn EventStore,
     ) -> Result<(), Trouble> {
-        let mut renewed = Instant::now();
+        let (mut renewed, mut after) = (Instant::now(), None);
         loop {
             let page: Vec<(String, bool)> =
-                BEHIND.page(&*self.shared.store, &self.space(), "", None, self.letters_at_once()).await?;
-            if page.is_empty() {
-                return Ok(());
+                BEHIND.page(&*self.shared.store, &self.space(), "", after, self.letters_at_once()).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let page = page.iter().map(|(stream, _)| parsed(stream)).collect::<Result<Vec<_>, _>>()?;
+            // Those of slices that others hold are theirs to fetch.
+            let left: Vec<StreamId> = page.into_iter().filter(|stream| self.holds(stream)).collect();
+            if left.is_empty() {
+                continue;
             }
-            let streams: Vec<String> = page.into_iter().map(|(stream, _)| stream).collect();
-            let left = streams.iter().map(|stream| parsed(stream)).collect::<Result<Vec<_>, _>>()?;
+            let streams = left.clone();
             self.know(left.iter()).await?;
             let mut ready = Vec::new();
             for stream in left {
@@ -227,7 +231,7 @@ where
             let fetched = self.note_under_claims(move |notes| {
                 async move {
                     for stream in streams {
-                        BEHIND.delete(notes, &stream).await?;
+                        BEHIND.delete(notes, stream.as_str()).await?;
                     }
                     Ok(())
                 }
