@@ -27,7 +27,7 @@ impl Retry {
             .with_max_delay(LONGEST_PAUSE)
             .without_max_times()
             .build();
-        Retries { pauses, end: Instant::now() + self.0.min(LONGEST) }
+        Retries { pauses, time: self.0, end: Instant::now() + self.0.min(LONGEST) }
     }
 }
 
@@ -35,10 +35,16 @@ impl Retry {
 #[derive(Debug)]
 pub struct Retries {
     pauses: ExponentialBackoff,
+    time: Duration,
     end: Instant,
 }
 
 impl Retries {
+    /// Something was done: it is tried for as long again, with the pauses that it has come to.
+    pub fn renew(&mut self) {
+        self.end = Instant::now() + self.time.min(LONGEST);
+    }
+
     /// Waits before the next try; whether there is one.
     pub async fn again(&mut self) -> bool {
         let now = Instant::now();

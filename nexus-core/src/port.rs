@@ -21,7 +21,9 @@ pub use async_trait::async_trait;
 pub use capabilities::Capabilities;
 pub use documents::{DocumentError, DocumentTx, Documents, DocumentsExt};
 pub use effects::{SagaEffect, SagaEffectError, SagaEffects};
-pub use feed::{Delivery, EventFeed, FeedError, FeedInParts, FeedItem, FeedOrdering, Subscription};
+pub use feed::{
+    Acknowledgement, Delivery, EventFeed, FeedError, FeedInParts, FeedItem, FeedOrdering, Subscription,
+};
 pub use guard::{Approval, CommandGuard, CommandRefusal, OfferedCommand};
 pub use log::EventLog;
 pub use pages::{Page, pages};

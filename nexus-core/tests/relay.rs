@@ -377,3 +377,107 @@ async fn a_bus_on_the_log_of_its_events_is_refused() {
     let refused = bus.publish(&[delivery.into_event()]).await;
     assert!(matches!(refused, Err(PublishError::Refused { .. })), "{refused:?}");
 }
+
+/// Delivers an event late, as a change stream may, and then again what follows it.
+#[derive(Clone, Debug)]
+struct Late(Vec<RecordedEvent>);
+
+impl EventFeed for Late {
+    fn ordering(&self) -> FeedOrdering {
+        FeedOrdering::PerStream
+    }
+
+    fn subscribe(&self, _: Option<nexus_core::Checkpoint>) -> Subscription {
+        let at = nexus_core::Checkpoint::new("late", 1, "x").expect("a checkpoint");
+        let deliveries = self
+            .0
+            .clone()
+            .into_iter()
+            .map(move |event| Ok(FeedItem::Event(nexus_core::Delivery::new(event, at.clone()))));
+        Box::pin(futures::StreamExt::chain(
+            futures::stream::iter(deliveries.collect::<Vec<_>>()),
+            futures::stream::pending(),
+        ))
+    }
+}
+
+#[tokio::test]
+async fn what_a_feed_finds_late_is_published_late() {
+    let (log, notes, bus) = (MemoryStore::new(), MemoryProjections::new(), Bus::default());
+    append(&log, "order-1", vec![new_event(1, "Any"), new_event(2, "Any"), new_event(3, "Any")]).await;
+    let all: Vec<RecordedEvent> = futures::TryStreamExt::try_collect(
+        log.read(&"order-1".parse().expect("a stream"), nexus_core::ReadOptions::forwards()),
+    )
+    .await
+    .expect("read");
+    let late = Late(vec![all[0].clone(), all[2].clone(), all[1].clone(), all[2].clone()]);
+    let relay =
+        Relay::following("late", late, Routes::otherwise(path("bus")), notes).path(path("bus"), bus.clone());
+    let running = relay.start().await.expect("it starts");
+    eventually("all have come", async || {
+        let ids: HashSet<u8> = bus.ids().into_iter().collect();
+        ids == HashSet::from([1, 2, 3])
+    })
+    .await;
+    running.stop().await.expect("it goes on until it is stopped");
+}
+
+#[tokio::test]
+async fn a_path_for_which_something_waits_cannot_be_left_out() {
+    let (log, notes, fast, cheap) =
+        (MemoryStore::new(), MemoryProjections::new(), Bus::default(), Bus::default());
+    fast.is(true);
+    let running = relay(&log, &notes, by_type(), &fast, &cheap).start().await.expect("it starts");
+    append(&log, "order-1", vec![new_event(1, "Fast")]).await;
+    eventually("it waits", async || running.status().await.expect("told").paths[1].backlog.events == 1).await;
+    running.stop().await.expect("it goes on until it is stopped");
+    let without = || {
+        Relay::new("test", log.clone(), Routes::otherwise(path("cheap")), notes.clone())
+            .path(path("cheap"), cheap.clone())
+    };
+    let error = without().start().await.expect_err("something waits for the other").to_string();
+    assert!(error.contains("1 events wait for path fast"), "{error}");
+    let backlog = RelayBacklog::new("test", notes.clone()).expect("a valid name");
+    backlog.discard(&path("fast"), EventId::from_bytes([1; 16])).await.expect("it is the first");
+    without().start().await.expect("nothing waits any more").stop().await.expect("stopped");
+}
+
+/// A bus that panics while it is down.
+#[derive(Clone, Debug)]
+struct Panicking(Bus);
+
+#[async_trait]
+impl EventPublisher for Panicking {
+    fn ordering(&self) -> FeedOrdering {
+        FeedOrdering::PerStream
+    }
+
+    fn accepts(&self, _: &RecordedEvent) -> Result<(), PublishError> {
+        Ok(())
+    }
+
+    async fn publish(&self, events: &[RecordedEvent]) -> Result<(), PublishError> {
+        assert!(
+            self.0.is_down.load(Ordering::SeqCst) || !self.0.refused.lock().expect("no panic").is_empty(),
+            "asked to panic"
+        );
+        self.0.publish(events).await
+    }
+}
+
+#[tokio::test]
+async fn a_bus_that_panics_is_tried_again() {
+    let (log, notes, bus) = (MemoryStore::new(), MemoryProjections::new(), Bus::default());
+    bus.is(true);
+    let relay = Relay::new("test", log.clone(), Routes::otherwise(path("bus")), notes)
+        .path(path("bus"), Panicking(bus.clone()));
+    let running = relay.start().await.expect("it starts");
+    append(&log, "order-1", vec![new_event(1, "Any")]).await;
+    eventually("it waits", async || running.status().await.expect("told").paths[0].backlog.events == 1).await;
+    bus.is(false);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    // It refuses another event by now, and panics no more.
+    Bus::set(&bus.refused, &[9]);
+    eventually("it has come", async || bus.ids() == [1]).await;
+    running.stop().await.expect("it goes on until it is stopped");
+}

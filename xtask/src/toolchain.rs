@@ -3,7 +3,7 @@
 use cargo_metadata::Metadata;
 
 /// What a program, a test or a benchmark needs does not bind the libraries' users.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "nexus-aws",
     "nexus-core",
     "nexus-dynamodb",
@@ -11,6 +11,7 @@ const LIBRARIES: [&str; 8] = [
     "nexus-governance",
     "nexus-macros",
     "nexus-postgres",
+    "nexus-sns",
     "nexus-sqlite",
 ];
 

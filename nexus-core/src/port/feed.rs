@@ -1,5 +1,5 @@
-use std::fmt::Debug;
-use std::sync::Arc;
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::BoxStream;
 
@@ -16,6 +16,9 @@ use crate::vocabulary::{Checkpoint, RecordedEvent, SliceRange, StoreError, Times
 ///
 /// Where there is nothing more, it says so, and again every second or so for as long as that is so: who follows it can tell a feed that has
 /// nothing from one that is stuck, and takes one for late that is silent for 3 s. (`a_feed_that_has_nothing_more_says_so_again`)
+///
+/// A source that hands an event out again until it is told that it was taken in, such as a queue, says so with each
+/// [delivery](Delivery::into_parts): who follows it acknowledges what is durably taken in.
 ///
 /// A feed whose ordering is [`FeedOrdering::Total`] delivers no event twice in one subscription.
 /// Memory is bounded, however slowly the subscription is polled: nothing is fetched ahead of it but a page.
@@ -81,23 +84,49 @@ pub enum FeedItem {
 }
 
 /// An event as a feed delivers it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     event: RecordedEvent,
     checkpoint: Checkpoint,
+    /// What few feeds have.
+    source: Option<Box<Source>>,
+}
+
+/// What is known of where a delivery came from.
+#[derive(Clone, Debug, Default)]
+struct Source {
     shard: Option<Arc<str>>,
+    acknowledgement: Option<Acknowledgement>,
+}
+
+/// The acknowledgement does not matter.
+impl PartialEq for Delivery {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.event, &self.checkpoint, self.shard()) == (&other.event, &other.checkpoint, other.shard())
+    }
 }
 
 impl Delivery {
     /// `event`, after which a consumer goes on from `checkpoint`.
     pub fn new(event: RecordedEvent, checkpoint: Checkpoint) -> Self {
-        Self { event, checkpoint, shard: None }
+        Self { event, checkpoint, source: None }
+    }
+
+    /// The same, of a source that hands an event out again until it is told that it was taken in.
+    #[must_use]
+    pub fn acknowledged_by(self, acknowledgement: Acknowledgement) -> Self {
+        let source = Source {
+            acknowledgement: Some(acknowledgement),
+            ..self.source.map(|of| *of).unwrap_or_default()
+        };
+        Self { source: Some(Box::new(source)), ..self }
     }
 
     /// The same, from a shard of a feed that has several, each with checkpoints of its own.
     #[must_use]
     pub fn from_shard(self, shard: Arc<str>) -> Self {
-        Self { shard: Some(shard), ..self }
+        let source = Source { shard: Some(shard), ..self.source.map(|of| *of).unwrap_or_default() };
+        Self { source: Some(Box::new(source)), ..self }
     }
 
     /// The event.
@@ -110,6 +139,11 @@ impl Delivery {
         self.event
     }
 
+    /// The event, and what is to be told when it is taken in; dropped, it is handed out again, soon or after a while.
+    pub fn into_parts(self) -> (RecordedEvent, Option<Acknowledgement>) {
+        (self.event, self.source.and_then(|source| source.acknowledgement))
+    }
+
     /// Where a consumer goes on that has handled this event and all before it.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -117,7 +151,38 @@ impl Delivery {
 
     /// The shard it came from; `None` where the feed has no shards.
     pub fn shard(&self) -> Option<&str> {
-        self.shard.as_deref()
+        self.source.as_ref()?.shard.as_deref()
+    }
+}
+
+/// Tells a source that what it has delivered was taken in, and need not be delivered again. Dropped without that, it is delivered again, soon or after a
+/// while.
+///
+/// Telling waits for nothing; what is told can be lost, and the event then comes once more.
+#[derive(Clone)]
+pub struct Acknowledgement(Arc<Mutex<Option<Tell>>>);
+
+/// What is done when it is told.
+type Tell = Box<dyn FnOnce() + Send>;
+
+impl Acknowledgement {
+    /// Does `tell`, once, when it is told; drops it otherwise.
+    pub fn new(tell: impl FnOnce() + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(tell)))))
+    }
+
+    /// The event was taken in, durably.
+    pub fn acknowledge(&self) {
+        let tell = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tell) = tell {
+            tell();
+        }
+    }
+}
+
+impl Debug for Acknowledgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Acknowledgement")
     }
 }
 

@@ -10,8 +10,8 @@ use crate::port::{Delivery, EventFeed, EventLog, EventPublisher, FeedError, Feed
 use crate::port::{PublishError, Subscription};
 use crate::vocabulary::{
     AppendBatch, Appended, BoxError, Checkpoint, CloudEvents, ExpectedVersion, InvalidAppend,
-    InvalidCloudEvent, InvalidEventSource, NewEvent, Payload, Query, ReadOptions, RecordedEvent, Remedy,
-    StoreError, StreamId, StreamVersion,
+    InvalidCloudEvent, InvalidEventSource, NewEvent, Payload, Query, ReadOptions, RecordedEvent, StoreError,
+    StreamId, StreamVersion,
 };
 
 /// So many streams are published at a time.
@@ -127,10 +127,12 @@ impl<L: EventLog + ?Sized> LogBus<L> {
                 self.is_ours(event, version).await?;
                 Ok(if events.len() > 1 { Kept::Partly } else { Kept::Whole })
             }
-            Err(error) if error.remedy() == Remedy::Retry => {
-                Err(PublishError::unavailable("the log of the bus", error))
-            }
-            Err(error) => Err(self.refused(first, error)),
+            Err(
+                error
+                @ (StoreError::Invalid(_) | StoreError::Refused { .. } | StoreError::Unsupported { .. }),
+            ) => Err(self.refused(first, error)),
+            // What is wrong with the log is no fault of the event.
+            Err(error) => Err(PublishError::unavailable("the log of the bus", error)),
         }
     }
 

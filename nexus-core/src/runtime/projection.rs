@@ -22,6 +22,7 @@ mod rebuild;
 mod retry;
 mod runner;
 mod running;
+mod seen;
 mod settings;
 mod source;
 mod state;

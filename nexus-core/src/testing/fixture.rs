@@ -272,6 +272,7 @@ macro_rules! __lease_cases {
             slices_are_shared_by_all_workers,
             the_number_of_workers_may_change,
             a_feed_in_parts_is_shared_by_all_workers,
+            what_comes_in_no_order_and_again_counts_once,
             a_worker_that_is_gone_is_replaced,
             a_worker_that_lost_its_lease_writes_nothing,
         }

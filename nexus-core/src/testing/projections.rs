@@ -1,6 +1,7 @@
 //! What the cases about projections have in common.
 
 mod deadletter;
+mod disorder;
 mod document;
 mod lease;
 mod timer;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
+use self::disorder::Disorder;
 use super::fixture::soon;
 use super::parts::LogInParts;
 use super::samples::{batch, events};
@@ -200,6 +202,17 @@ impl<F: ProjectionFixture> Shop<F> {
         let feed = LogInParts(LogFeed::new(self.log.clone(), Query::all()));
         let store = self.fixture.open().await;
         ProjectionRunner::following(self.ledger.clone(), feed, self.log.clone(), store)
+            .clock(self.clock.clone())
+            .lease(Duration::from_millis(50))
+            .start()
+            .await
+            .expect("the projection starts")
+    }
+
+    /// The same of a feed that has no order.
+    async fn receive(&self, feed: Disorder) -> RunningProjection {
+        let store = self.fixture.open().await;
+        ProjectionRunner::receiving(self.ledger.clone(), feed, store)
             .clock(self.clock.clone())
             .lease(Duration::from_millis(50))
             .start()

@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 
 use super::fixture::soon;
 use super::samples::{event, event_type, ids, start_time, stream, tag, version};
-use crate::port::{EventFeed, EventPublisher, FeedItem, FeedOrdering, Subscription};
+use crate::port::{Acknowledgement, EventFeed, EventPublisher, FeedItem, FeedOrdering, Subscription};
 use crate::vocabulary::{
     CommandId, CorrelationId, EventId, EventParts, Metadata, NewEvent, Payload, Position, RecordedEvent,
     SchemaVersion, StreamId, TraceContext,
@@ -85,8 +85,10 @@ async fn delivered(subscription: &mut Subscription, expected: &[RecordedEvent]) 
         let item = timeout_at(deadline, subscription.next()).await;
         let item = item.unwrap_or_else(|_| panic!("{} events were not delivered", left.len()));
         if let FeedItem::Event(delivery) = item.expect("it goes on").expect("the bus can be read") {
-            left.remove(&delivery.event().id());
-            delivered.push(delivery.into_event());
+            let (event, acknowledgement) = delivery.into_parts();
+            left.remove(&event.id());
+            delivered.push(event);
+            acknowledgement.iter().for_each(Acknowledgement::acknowledge);
         }
     }
     delivered

@@ -52,6 +52,8 @@ pub(crate) enum Fault {
     LosesClaims,
     /// Loses letters.
     LosesLetters,
+    /// Loses which events were taken in.
+    LosesIds,
     /// Loses what a relay has set aside.
     LosesTheBacklog,
 }
@@ -77,6 +79,7 @@ impl Fault {
             "slices_are_shared_by_all_workers" => Self::LosesClaims,
             "the_number_of_workers_may_change" => Self::LosesClaims,
             "a_feed_in_parts_is_shared_by_all_workers" => Self::LosesClaims,
+            "what_comes_in_no_order_and_again_counts_once" => Self::LosesIds,
             "a_worker_that_is_gone_is_replaced" => Self::LosesClaims,
             "a_worker_that_lost_its_lease_writes_nothing" => Self::ReadsItsOwnClaims,
             "a_timer_fires_when_it_is_due_and_not_before" => Self::ListsBackwards,
@@ -201,6 +204,7 @@ impl Transaction {
             Fault::ForgetsNotes => collection.is_reserved(),
             Fault::LosesClaims => collection.as_str() == "$claims",
             Fault::LosesLetters => collection.as_str() == "$letters",
+            Fault::LosesIds => collection.as_str() == "$seen",
             Fault::LosesTheBacklog => collection.as_str() == "backlog",
             _ => false,
         }

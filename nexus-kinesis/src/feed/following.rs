@@ -1,6 +1,6 @@
 //! One subscription: the pages of all shards, as they come.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ struct Way {
     read_until: HashMap<String, Option<i64>>,
     /// When a page of each last came to the shard's end, as it was then; `None` where the last one did not.
     quiet_at: HashMap<String, Option<Instant>>,
+    /// Shards that were read to their ends, whose children are not known yet.
+    ended: HashSet<String>,
     /// When it is looked again which shards there are: where one has ended whose children are not known.
     look_at: Option<Instant>,
     said_at: Instant,
@@ -143,6 +145,7 @@ impl Way {
             pages: SelectAll::new(),
             read_until: HashMap::new(),
             quiet_at: HashMap::new(),
+            ended: HashSet::new(),
             look_at: None,
             said_at: Instant::now(),
             said: None,
@@ -155,15 +158,24 @@ impl Way {
     /// Begins to read what can be read now.
     async fn look_for_shards(&mut self) -> Result<(), FeedError> {
         let there = reading::shards(&self.client).await?;
+        self.ended.retain(|shard| {
+            let has_children = there.iter().any(|child| child.parents.contains(shard));
+            if has_children {
+                self.progress.shards.is_at(shard, Place::End);
+            }
+            !has_children
+        });
         if let Err(Gone(shard)) = self.progress.shards.refresh(self.slices, &there) {
             let gone = format!("shard {shard} is gone");
             return Err(expired(&self.client, self.progress.complete_at, &gone));
         }
-        let is_new = |shard: &str| !self.read_until.contains_key(shard);
+        self.checkpoint = self.progress.checkpoint()?;
+        let is_new = |shard: &str| !self.read_until.contains_key(shard) && !self.ended.contains(shard);
         let open = self.progress.shards.open().filter(|(shard, _)| is_new(shard));
         let new: Vec<(String, Place)> =
             open.map(|(shard, place)| (shard.to_owned(), place.clone())).collect();
-        let is_waiting = self.progress.shards.waits_for_children(&there);
+        // A shard has ended whose children are not told of yet; or there is none at all.
+        let is_waiting = !self.ended.is_empty() || (new.is_empty() && self.read_until.is_empty());
         self.keys = there.into_iter().map(|shard| (shard.id, shard.keys)).collect();
         for (shard, place) in new {
             self.read_until.insert(shard.clone(), None);
@@ -193,7 +205,11 @@ impl Way {
                 continue;
             }
             let is_last = number == count;
-            let place = if is_last { after.clone() } else { Place::After(record.sequence_number) };
+            // That it has ended is noted together with its children: who has the one in a checkpoint has the others.
+            let place = match &after {
+                Place::After(_) | Place::Start if is_last => after.clone(),
+                _ => Place::After(record.sequence_number),
+            };
             let last = events.pop();
             // They all come again, if this is where it ends.
             for event in events.drain(..) {
@@ -204,13 +220,13 @@ impl Way {
                 self.hand_on(event, &source, items).await;
             }
         }
-        if count == 0 {
-            self.is_at(&shard, after, Some(behind))?;
-        }
-        if self.progress.shards.has_ended(&shard) {
+        if after == Place::End {
             self.read_until.remove(&shard);
             self.quiet_at.remove(&shard);
+            self.ended.insert(shard);
             self.look_for_shards().await?;
+        } else if count == 0 {
+            self.is_at(&shard, after, Some(behind))?;
         }
         if self.is_new_to_say() {
             self.say(items).await;

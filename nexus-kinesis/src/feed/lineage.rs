@@ -69,11 +69,6 @@ impl Lineage {
         self.0.iter().filter(|(_, place)| **place != Place::End).map(|(id, place)| (id.as_str(), place))
     }
 
-    /// Whether a shard was read to its end.
-    pub(super) fn has_ended(&self, shard: &str) -> bool {
-        self.0.get(shard) == Some(&Place::End)
-    }
-
     /// Notes how far a shard is; whether that is new.
     pub(super) fn is_at(&mut self, shard: &str, place: Place) -> bool {
         match self.0.get_mut(shard) {
@@ -111,13 +106,6 @@ impl Lineage {
             }
         }
         Ok(())
-    }
-
-    /// Whether a shard has ended whose children are not told of yet; or there is none at all.
-    pub(super) fn waits_for_children(&self, shards: &[Shard]) -> bool {
-        let parents: HashSet<&String> = shards.iter().flat_map(|shard| &shard.parents).collect();
-        let is_childless = |(id, place): (&String, &Place)| *place == Place::End && !parents.contains(id);
-        self.0.is_empty() || self.0.iter().any(is_childless)
     }
 
     /// What comes after it is all that comes after either.
@@ -166,8 +154,6 @@ mod tests {
         lineage.refresh(SliceRange::ALL, &shards(&two)).unwrap();
         let merged = shards(&[two[0], two[1], ("c", &["a", "b"])]);
         lineage.is_at("a", Place::End);
-        assert!(lineage.waits_for_children(&shards(&two)), "it is not told of yet");
-        assert!(!lineage.waits_for_children(&merged));
         lineage.refresh(SliceRange::ALL, &merged).unwrap();
         assert_eq!(open(&lineage), ["b"], "not before both are read to their ends");
         lineage.is_at("b", Place::End);

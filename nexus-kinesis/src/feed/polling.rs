@@ -17,6 +17,9 @@ use crate::error::failed;
 /// So many records are asked for at a time; Kinesis answers with 10 MB at most.
 const RECORDS: i32 = 1_000;
 
+/// Who is told that a shard is asked too often waits for so long.
+const THROTTLED: Duration = Duration::from_secs(1);
+
 /// A shard that is asked.
 struct Polled {
     client: Client,
@@ -51,6 +54,7 @@ impl Polled {
                 None => self.find_iterator().await?,
             };
             self.asked = Some(Instant::now());
+            let again = iterator.clone();
             let asked = self.client.kinesis.get_records().shard_iterator(iterator).limit(RECORDS);
             match asked.send().await {
                 Ok(answer) => {
@@ -61,6 +65,12 @@ impl Polled {
                 }
                 // It has waited for too long: the next one starts where it was.
                 Err(error) if is_expired(error.as_service_error()) => {}
+                // Others ask it, too, or it has told much at once: that passes.
+                Err(error) if is_throttled(error.as_service_error()) => {
+                    tracing::debug!(stream = %self.client.stream, shard = self.shard, "a shard is asked too often");
+                    self.iterator = Some(again);
+                    self.asked = Some(Instant::now() + THROTTLED);
+                }
                 Err(error) => return Err(failed(self.attempted(), error).into()),
             }
         }
@@ -84,6 +94,10 @@ impl Polled {
     fn attempted(&self) -> String {
         format!("read shard {} of stream {}", self.shard, self.client.stream)
     }
+}
+
+fn is_throttled(error: Option<&GetRecordsError>) -> bool {
+    error.is_some_and(GetRecordsError::is_provisioned_throughput_exceeded_exception)
 }
 
 fn is_expired(error: Option<&GetRecordsError>) -> bool {

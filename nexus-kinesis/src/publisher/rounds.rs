@@ -66,7 +66,7 @@ pub(super) async fn send(client: &Client, mut queues: Vec<Queue>, counts: &Count
         metrics::counter!("nexus_kinesis_retried_records_total", "stream" => client.stream.to_string())
             .increment(failed as u64);
         if has_progress {
-            retries = client.retry.start();
+            retries.renew();
         }
         if !retries.again().await {
             let left = queues.iter().filter(|queue| !queue.records.is_empty()).count();

@@ -12,7 +12,7 @@ use super::letters::{DeadLetter, Owed};
 use super::source::Source;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
-use crate::port::{TransactionTooLarge, WorkError};
+use crate::port::{Acknowledgement, TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
 use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
@@ -38,16 +38,19 @@ where
     Tx: ?Sized + Send + 'static,
 {
     /// Takes a chunk in. What was handled is committed when this returns, or nothing is known of it.
-    pub(super) async fn take(&mut self, chunk: Chunk) -> Result<(), Trouble> {
+    pub(super) async fn take(&mut self, mut chunk: Chunk) -> Result<(), Trouble> {
         let through = chunk.through();
         let is_caught_up = chunk.is_last;
         self.part = chunk.part;
+        let acknowledgements = std::mem::take(&mut chunk.acknowledgements);
         match self.shared.source.clone() {
             Source::Feed { store, .. } => self.take_from_feed(&*store, chunk).await?,
             Source::AsDelivered(_) => self.take_as_delivered(chunk).await?,
+            Source::Unordered(_) => self.take_unordered(chunk).await?,
             Source::Log(_) if chunk.events.is_empty() => self.pass(through),
             Source::Log(_) => self.absorb(chunk.events, through, None).await?,
         }
+        acknowledgements.iter().for_each(Acknowledgement::acknowledge);
         self.is_live = is_caught_up;
         if is_caught_up {
             let now = self.now();
@@ -147,8 +150,12 @@ where
 
     /// What becomes of each event, as things are now; `None`: all are handled.
     fn roles(&self, events: &[RecordedEvent]) -> Option<Arc<Vec<Role>>> {
-        if self.shared.source.is_feed() {
-            return Some(Arc::new(self.roles_by_version(events)));
+        match &self.shared.source {
+            Source::Log(_) => {}
+            Source::Unordered(_) => return Some(Arc::new(self.roles_by_id(events))),
+            Source::Feed { .. } | Source::AsDelivered(_) => {
+                return Some(Arc::new(self.roles_by_version(events)));
+            }
         }
         let is_parked = |event: &RecordedEvent| self.parked.contains_key(event.stream());
         roles(events, &self.held, is_parked, !self.parked.is_empty()).map(Arc::new)
@@ -172,6 +179,7 @@ where
             checkpoint: None,
             notes_versions: self.shared.source.notes_versions(),
             may_repeat: matches!(self.shared.source, Source::AsDelivered(_)),
+            notes_ids: matches!(self.shared.source, Source::Unordered(_)).then(|| self.now()),
             owed: self.owed(),
         }
     }
@@ -230,8 +238,10 @@ where
             held.claim.checkpoint = plan.checkpoint.clone().or(held.claim.checkpoint.take());
         }
         self.held = Arc::new(held);
-        if self.shared.source.is_feed() {
-            self.versions.moved(plan.taken());
+        match &self.shared.source {
+            Source::Log(_) | Source::AsDelivered(_) => {}
+            Source::Unordered(_) => self.seen.add(plan.taken()),
+            Source::Feed { .. } => self.versions.moved(plan.taken()),
         }
         self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);
         let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));

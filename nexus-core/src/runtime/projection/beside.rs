@@ -160,7 +160,7 @@ where
         let reached = match self.shared.source.clone() {
             Source::Log(_) => self.reach(old, &marks).await,
             Source::Feed { store, .. } => self.reach_by_version(&*store, old, &marks).await,
-            Source::AsDelivered(_) => {
+            Source::AsDelivered(_) | Source::Unordered(_) => {
                 let what = "a new build of what notes no versions of streams";
                 Err(StoreError::Unsupported { what }.into())
             }
@@ -208,7 +208,7 @@ where
         // Of a feed, all that the old one has taken was taken here, too, and nothing else of it.
         let effects = match self.shared.source {
             Source::Log(_) => Effects::after(&marks),
-            Source::Feed { .. } | Source::AsDelivered(_) => Effects::On,
+            Source::Feed { .. } | Source::AsDelivered(_) | Source::Unordered(_) => Effects::On,
         };
         note(&*self.shared.store, &self.space(), move |notes| {
             async move { Ok(State { effects, ..State::read(notes).await? }.write(notes).await?) }.boxed()

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::port::{Delivery, FeedError, FeedItem, Subscription};
+use crate::port::{Acknowledgement, Delivery, FeedError, FeedItem, Subscription};
 use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
 /// So many chunks wait for the worker at most, each of one batch at most.
@@ -30,6 +30,8 @@ pub(super) struct Chunk {
     pub(super) is_last: bool,
     /// The part of the feed that it is of, by its first slice; `None` where it is not followed in parts.
     pub(super) part: Option<u16>,
+    /// What a source is told that waits for it, when all of it is taken in.
+    pub(super) acknowledgements: Vec<Acknowledgement>,
 }
 
 impl Chunk {
@@ -76,6 +78,7 @@ impl Chunks {
             match more {
                 Ok(more) if whole.events.len() + more.events.len() <= self.size => {
                     whole.events.extend(more.events);
+                    whole.acknowledgements.extend(more.acknowledgements);
                     whole.caught_up = whole.caught_up.max(more.caught_up);
                     whole.checkpoint = more.checkpoint.or(whole.checkpoint.take());
                     whole.is_last = more.is_last;
@@ -198,7 +201,9 @@ fn taken(item: Option<Result<FeedItem, FeedError>>, chunk: &mut Chunk) -> Pulled
     match item {
         Some(Ok(FeedItem::Event(delivery))) => {
             chunk.checkpoint = Some(delivery.checkpoint().clone());
-            chunk.events.push(delivery.into_event());
+            let (event, acknowledgement) = delivery.into_parts();
+            chunk.events.push(event);
+            chunk.acknowledgements.extend(acknowledgement);
             return Pulled::More;
         }
         Some(Ok(FeedItem::Passed(checkpoint))) => {

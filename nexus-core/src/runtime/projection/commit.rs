@@ -17,7 +17,7 @@ use super::claims::Claim;
 use super::letters::{DeadLetter, Owed};
 use super::notes::{BLOCKS, CLAIMS, LETTERS};
 use super::state::Effects;
-use super::streams;
+use super::{seen, streams};
 use crate::domain::{Projection, ProjectionError};
 use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
@@ -96,6 +96,8 @@ pub(super) struct Plan {
     pub(super) notes_versions: bool,
     /// Whether an event may come that is put aside already.
     pub(super) may_repeat: bool,
+    /// The ids of what is taken in are noted, with this time, where an event may come again long after.
+    pub(super) notes_ids: Option<Timestamp>,
     /// What is owed of events that are put aside.
     pub(super) owed: Option<Owed>,
 }
@@ -350,6 +352,9 @@ async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> 
     }
     if plan.notes_versions {
         streams::note_all(plan.taken(), notes).await?;
+    }
+    if let Some(now) = plan.notes_ids {
+        seen::note_all(plan.taken(), now, notes).await?;
     }
     for held in plan.held.iter() {
         // A commit is a sign of life, too.

@@ -45,6 +45,14 @@ pub enum ProjectionsError {
         /// What it has followed.
         before: &'static str,
     },
+    /// The source hands out what it has once: no other read model can be made of it.
+    #[error(
+        "a read model of projection {name} cannot be made once more, or by another version: its source has handed out what it had; give it a new name"
+    )]
+    NotAgain {
+        /// The projection.
+        name: ProjectionName,
+    },
     /// There is no such dead letter.
     #[error("stream {stream} has no dead letter in projection {name}")]
     NoLetter {

@@ -208,7 +208,7 @@ where
     pub(super) fn follows(&self) -> Follows {
         match self.shared.source {
             Source::Log(_) => Follows::Log,
-            Source::Feed { .. } | Source::AsDelivered(_) => {
+            Source::Feed { .. } | Source::AsDelivered(_) | Source::Unordered(_) => {
                 Follows::Feed(self.shared.query.categories_meant())
             }
         }

@@ -34,6 +34,8 @@ pub(super) const REQUESTS: Notes = Notes("$requests");
 pub(super) const SKIPPED: Notes = Notes("$skipped");
 /// How far each stream has come, where a feed is followed that has no positions.
 pub(super) const STREAMS: Notes = Notes("$streams");
+/// Events that were taken in, by their ids, where a feed has no order.
+pub(super) const SEEN: Notes = Notes("$seen");
 /// Streams of which there is more than the build before had taken, when this one was built beside it.
 pub(super) const BEHIND: Notes = Notes("$behind");
 /// What was handled of each block of positions.

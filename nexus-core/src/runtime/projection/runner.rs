@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::board::Board;
 use super::catalog::{self, Build};
+use super::seen::Seen;
 use super::settings::{Settings, SwitchWhen};
 use super::source::Source;
 use super::state::Effects;
@@ -124,6 +125,18 @@ where
         Self::over(projection, Source::Feed { feed: Arc::new(feed), store: Arc::new(events) }, store)
     }
 
+    /// Takes what a feed without order delivers, such as a queue's, into a read model. The ids of events are noted with it, so that an event that
+    /// comes again within [`remember`](Self::remember), 4 days unless told otherwise, is taken in once.
+    ///
+    /// Events of a stream come in any order, and so does what they make of the read model: a projection that minds follows the feed with the
+    /// store of its events at hand, see [`following`](Self::following), which takes each stream in its order whatever the feed does.
+    ///
+    /// One worker at a time does the work, and others stand by. A read model cannot be made anew from a queue, and how far one stream is cannot be waited
+    /// for.
+    pub fn receiving(projection: P, feed: impl EventFeed, store: impl ReadModelStore<Tx>) -> Self {
+        Self::over(projection, Source::Unordered(Arc::new(feed)), store)
+    }
+
     pub(in crate::runtime) fn over(projection: P, source: Source, store: impl ReadModelStore<Tx>) -> Self {
         Self {
             projections: vec![projection],
@@ -172,6 +185,13 @@ where
         self
     }
 
+    /// How long an event is known again that a feed without order has delivered: see [`receiving`](Self::receiving). As long as the feed's source may
+    /// hand it out, which for a queue is as long as it keeps messages.
+    pub fn remember(mut self, time: Duration) -> Self {
+        self.settings.remembers = time;
+        self
+    }
+
     /// Counts as lagging when it is this far behind; 5 s unless told otherwise.
     pub fn lagging_after(mut self, lag: Duration) -> Self {
         self.settings.lagging_after = lag;
@@ -211,6 +231,13 @@ where
     /// The name is no valid one, a newer version serves already, or a store fails.
     pub async fn start(self) -> Result<RunningProjection, ProjectionsError> {
         let (name, version, now) = self.identity()?;
+        // What a queue has handed out to one build is gone for the other.
+        if !self.source.can_be_followed_again() {
+            let entry = catalog::find(&*self.store, &name).await?.unwrap_or_default();
+            if entry.serving().is_some_and(|serving| serving.version < version) {
+                return Err(ProjectionsError::NotAgain { name });
+            }
+        }
         let build = catalog::open(&*self.store, &name, version, now).await?;
         Ok(self.spawn(name, build, false).0)
     }
@@ -223,6 +250,9 @@ where
     /// See [`start`](Self::start).
     pub async fn rebuild(mut self) -> Result<Rebuild, ProjectionsError> {
         let (name, version, now) = self.identity()?;
+        if !self.source.can_be_followed_again() {
+            return Err(ProjectionsError::NotAgain { name });
+        }
         let build = catalog::start_building(&*self.store, &name, version, now).await?;
         self.projections.truncate(1);
         let (running, commands) = self.spawn(name, build, true);
@@ -270,7 +300,7 @@ where
         let together = match &shared.source {
             // Nothing is noted of them.
             Source::AsDelivered(_) => usize::MAX,
-            Source::Log(_) | Source::Feed { .. } => {
+            Source::Log(_) | Source::Feed { .. } | Source::Unordered(_) => {
                 shared.store.max_documents().map_or(usize::MAX, |most| (most / 2).max(1))
             }
         };
@@ -288,6 +318,7 @@ where
                 ahead: std::collections::HashMap::new(),
                 part: None,
                 versions: Versions::default(),
+                seen: Seen::default(),
                 limits: None,
                 is_live: false,
                 together,

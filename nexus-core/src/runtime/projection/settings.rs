@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) switch: SwitchWhen,
     /// Whether what was handled is compared with the log, block by block.
     pub(super) checks_blocks: bool,
+    /// How long an event is known again, where a feed has no order.
+    pub(super) remembers: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -32,6 +34,7 @@ impl Default for Settings {
             parked_limit: 1_000,
             switch: SwitchWhen::CaughtUp,
             checks_blocks: true,
+            remembers: Duration::from_secs(4 * 24 * 3_600),
             clock: Arc::new(SystemClock),
         }
     }

@@ -11,13 +11,15 @@ pub(crate) enum Source {
     Feed { feed: Arc<dyn EventFeed>, store: Arc<dyn EventStore> },
     /// Each stream in its order, which is relied on: nothing is noted of streams, and an event may come again.
     AsDelivered(Arc<dyn EventFeed>),
+    /// In no order, and again at any time: the ids of events are noted.
+    Unordered(Arc<dyn EventFeed>),
 }
 
 impl Source {
     pub(super) fn is_feed(&self) -> bool {
         match self {
             Self::Log(_) => false,
-            Self::Feed { .. } | Self::AsDelivered(_) => true,
+            Self::Feed { .. } | Self::AsDelivered(_) | Self::Unordered(_) => true,
         }
     }
 
@@ -25,8 +27,13 @@ impl Source {
     pub(super) fn feed(&self) -> Option<&Arc<dyn EventFeed>> {
         match self {
             Self::Log(_) => None,
-            Self::Feed { feed, .. } | Self::AsDelivered(feed) => Some(feed),
+            Self::Feed { feed, .. } | Self::AsDelivered(feed) | Self::Unordered(feed) => Some(feed),
         }
+    }
+
+    /// Whether a read model can be made of it once more, beside another.
+    pub(super) fn can_be_followed_again(&self) -> bool {
+        matches!(self, Self::Log(_) | Self::Feed { .. })
     }
 
     /// Whether it is noted how far each stream has come.
@@ -37,7 +44,7 @@ impl Source {
     pub(crate) fn log(&self) -> Option<Arc<dyn EventLog>> {
         match self {
             Self::Log(log) => Some(Arc::clone(log)),
-            Self::Feed { .. } | Self::AsDelivered(_) => None,
+            Self::Feed { .. } | Self::AsDelivered(_) | Self::Unordered(_) => None,
         }
     }
 }

@@ -133,15 +133,9 @@ where
     /// Takes in what a feed has delivered, as it has delivered it.
     pub(super) async fn take_as_delivered(&mut self, chunk: Chunk) -> Result<(), Trouble> {
         let Chunk { events, checkpoint, .. } = chunk;
-        if self.versions.0.len() > KNOWN {
-            self.versions.forget();
-        }
-        // What comes again in one subscription was taken in before, or put aside.
-        let is_new = |event: &RecordedEvent| {
-            self.shared.query.may_match_in(event.stream().category())
-                && Some(event.version()) > self.versions.of(event.stream())
-        };
-        let events: Vec<RecordedEvent> = events.into_iter().filter(is_new).collect();
+        // What comes late is taken in late, and what comes again, again: only the feed knows which it is.
+        let is_followed = |event: &RecordedEvent| self.shared.query.may_match_in(event.stream().category());
+        let events: Vec<RecordedEvent> = events.into_iter().filter(is_followed).collect();
         if events.is_empty() {
             self.is_ahead(checkpoint);
             return Ok(());
@@ -160,7 +154,8 @@ where
     /// What becomes of each event: all of them follow what was taken in before.
     pub(super) fn roles_by_version(&self, events: &[RecordedEvent]) -> Vec<Role> {
         let role = |event: &RecordedEvent| {
-            if Some(event.version()) <= self.versions.of(event.stream()) {
+            let is_noted = self.shared.source.notes_versions();
+            if is_noted && Some(event.version()) <= self.versions.of(event.stream()) {
                 Role::Leave
             } else if !self.shared.query.matches(event) {
                 Role::Pass

@@ -16,6 +16,7 @@ use super::catalog::{self, Build, BuildState};
 use super::chunks::Parts;
 use super::claims::WorkerId;
 use super::commit::Held;
+use super::seen::Seen;
 use super::settings::Settings;
 use super::source::Source;
 use super::state::Effects;
@@ -73,6 +74,8 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     pub(super) part: Option<u16>,
     /// How far streams have come, where a feed is followed.
     pub(super) versions: Versions,
+    /// Events that were taken in lately, where a feed has no order.
+    pub(super) seen: Seen,
     /// How far the build that serves is, where this one is built beside it and follows a feed.
     pub(super) limits: Option<Limits>,
     pub(super) is_live: bool,
@@ -257,7 +260,7 @@ where
                 let feed = feed.page_size(self.shared.settings.batch);
                 return vec![(None, feed.subscribe(self.cursor().map(Checkpoint::at)))];
             }
-            Source::Feed { feed, .. } | Source::AsDelivered(feed) => feed,
+            Source::Feed { feed, .. } | Source::AsDelivered(feed) | Source::Unordered(feed) => feed,
         };
         let Some(parts) = feed.in_parts() else {
             let from = self.held.first().and_then(|held| held.claim.checkpoint.clone());
@@ -295,6 +298,7 @@ where
         }
         self.answer_requests(beat.requests).await?;
         self.check_blocks().await?;
+        self.forget_some_ids().await?;
         Ok(false)
     }
 

@@ -19,6 +19,10 @@ use crate::vocabulary::{
 const TOGETHER: usize = 100;
 const BYTES: usize = 100_000;
 
+/// So many documents, and about so many events, are carried after together: fewer than a transaction takes on any backend.
+const DOCUMENTS: u64 = 40;
+const CARRIED: usize = 500;
+
 /// How the backlog of a path is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Waiting {
@@ -132,22 +136,51 @@ pub(super) async fn find(
     Ok(found.map(|content| decoded(&place, &content)).transpose()?.unwrap_or_default())
 }
 
-/// The first events that wait for a path; `None` where they do not any more.
+/// The first events that wait for a path, of one document; `None` where they do not any more.
 pub(super) async fn first(
     store: &dyn ReadModelStore<DocumentTx>,
     space: &Space,
     path: &PathName,
     waiting: &Waiting,
 ) -> Result<Option<Vec<RecordedEvent>>, StoreError> {
-    let place = of_document(path, waiting.first)?;
+    document(store, space, path, waiting.first).await
+}
+
+/// As many of the first events that wait for a path as are carried after together, and how many documents they are of.
+pub(super) async fn first_of_several(
+    store: &dyn ReadModelStore<DocumentTx>,
+    space: &Space,
+    path: &PathName,
+    waiting: &Waiting,
+) -> Result<(Vec<RecordedEvent>, u64), StoreError> {
+    let (mut events, mut count, mut bytes) = (Vec::new(), 0, 0);
+    // What was set aside while others were is in many small documents.
+    while count < DOCUMENTS && waiting.first + count < waiting.next && events.len() < CARRIED && bytes < BYTES
+    {
+        let Some(more) = document(store, space, path, waiting.first + count).await? else { break };
+        bytes += more.iter().map(|event| event.payload().len()).sum::<usize>();
+        events.extend(more);
+        count += 1;
+    }
+    Ok((events, count))
+}
+
+async fn document(
+    store: &dyn ReadModelStore<DocumentTx>,
+    space: &Space,
+    path: &PathName,
+    number: u64,
+) -> Result<Option<Vec<RecordedEvent>>, StoreError> {
+    let place = of_document(path, number)?;
     let found = store.get(space, &place.0, &place.1).await?;
     found.map(|content| decoded(&place, &content)).transpose()
 }
 
-/// Removes the first document of a path, when it has the number it is thought to have.
+/// Removes the first documents of a path, when they have the numbers they are thought to have.
 pub(super) struct Removing {
     pub(super) path: PathName,
-    pub(super) number: u64,
+    pub(super) first: u64,
+    pub(super) count: u64,
 }
 
 #[async_trait]
@@ -158,14 +191,18 @@ impl UnitOfWork<DocumentTx> for Removing {
     ) -> Result<(), WorkError> {
         let (tx, path) = (transaction.read_model(), &self.path);
         let mut waiting = waiting(tx, path).await?;
-        // Somebody else has carried it after meanwhile.
-        if waiting.is_empty() || waiting.first != self.number {
+        // Somebody else has carried them after meanwhile.
+        if waiting.is_empty() || waiting.first != self.first {
             return Ok(());
         }
-        let place = of_document(path, self.number)?;
-        let events: Vec<RecordedEvent> = read(tx, &place).await?.unwrap_or_default();
-        tx.delete(&place.0, &place.1).await?;
-        waiting.removed(events.len());
+        let places = (self.first..self.first + self.count).map(|number| of_document(path, number));
+        let places = places.collect::<Result<Vec<_>, _>>()?;
+        tx.prefetch(&places).await?;
+        for place in places {
+            let events: Vec<RecordedEvent> = read(tx, &place).await?.unwrap_or_default();
+            tx.delete(&place.0, &place.1).await?;
+            waiting.removed(events.len());
+        }
         Ok(write(tx, &of_path(path)?, &waiting).await?)
     }
 }

@@ -1,13 +1,15 @@
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::FutureExt;
 use tokio::sync::watch;
 
 use super::backlog::{self, Removing, Waiting};
 use super::path::Path;
 use crate::port::{DocumentTx, ReadModelStore, Space, WorkError};
-use crate::runtime::projection::Holding;
+use crate::runtime::projection::{Holding, said};
 use crate::runtime::telemetry;
 use crate::vocabulary::{Clock, Slice, StoreError};
 
@@ -44,7 +46,9 @@ impl Carrier {
     pub(super) async fn carry(mut self) {
         let mut pauses = pauses();
         while !*self.stop.borrow() {
-            let pause = match self.carry_some().await {
+            // What a bus does is its own: a panic is an error like any other.
+            let carried = AssertUnwindSafe(self.carry_some()).catch_unwind().await;
+            let pause = match carried.unwrap_or_else(|panic| Err(said(&*panic).into())) {
                 Ok(Carried::Some) => {
                     pauses = self::pauses();
                     continue;
@@ -80,11 +84,18 @@ impl Carrier {
         if waiting.is_empty() {
             return Ok(Carried::Nothing);
         }
-        let Some(events) = backlog::first(store, &self.space, &path.name, &waiting).await? else {
+        let (events, count) = backlog::first_of_several(store, &self.space, &path.name, &waiting).await?;
+        if count == 0 {
             return self.missing(&waiting).await;
-        };
-        path.publish(&events, self.patience * MORE_PATIENCE, || self.clock.now()).await?;
-        let removing = Removing { path: path.name.clone(), number: waiting.first };
+        }
+        let patience = self.patience.saturating_mul(MORE_PATIENCE);
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            published = path.publish(&events, patience, || self.clock.now()) => published?,
+            // Whoever goes on publishes them once more.
+            _ = stop.wait_for(|stop| *stop) => return Ok(Carried::Nothing),
+        }
+        let removing = Removing { path: path.name.clone(), first: waiting.first, count };
         match store.transact(&self.space, Box::new(removing)).await {
             Ok(()) => Ok(Carried::Some),
             Err(WorkError::Store(error)) => Err(error.into()),

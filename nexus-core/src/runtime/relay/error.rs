@@ -22,6 +22,16 @@ pub enum RelayError {
         /// The path.
         path: PathName,
     },
+    /// Something waits for a path that the relay does not have any more.
+    #[error(
+        "{events} events wait for path {path}, which is not given: give it until they are published, or discard them"
+    )]
+    StillWaiting {
+        /// The path.
+        path: PathName,
+        /// How many events there are.
+        events: u64,
+    },
     /// The feed has no order that could be kept.
     #[error(
         "the feed delivers in no order: a relay takes events from a log, or from a feed that keeps the order of each stream"

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::RelayError;
 use super::carrier::Carrier;
 use super::path::{Path, Paths};
 use super::publishing::Publishing;
 use super::running::RunningRelay;
+use super::{RelayBacklog, RelayError};
 use crate::port::{
     DocumentTx, EventFeed, EventLog, EventPublisher, EventRouter, FeedOrdering, ReadModelStore,
 };
@@ -178,7 +178,7 @@ impl Relay {
     /// Starts. It goes on until [`RunningRelay::stop`], or until what this returns is dropped.
     ///
     /// # Errors
-    /// The name is no valid one, a path that may be chosen has no publisher, the feed has no order, or a store fails.
+    /// The name is no valid one, a path that may be chosen or for which something waits has no publisher, the feed has no order, or a store fails.
     pub async fn start(self) -> Result<RunningRelay, RelayError> {
         let name = projection_name(&self.name)?;
         if self.ordering == FeedOrdering::None {
@@ -188,6 +188,7 @@ impl Relay {
         for path in self.router.paths().unwrap_or_default() {
             Path::among(&paths, &path)?;
         }
+        self.nothing_else_waits(&paths).await?;
         let publishing = Publishing {
             name,
             query: self.query,
@@ -228,6 +229,19 @@ impl Relay {
             carriers.spawn(carrier.carry());
         }
         Ok(RunningRelay::new(projection, paths, self.store, stop, carriers))
+    }
+
+    /// Nothing waits for a path that is given no more.
+    async fn nothing_else_waits(&self, paths: &Paths) -> Result<(), RelayError> {
+        let backlog = RelayBacklog::new(&self.name, Arc::clone(&self.store))?;
+        let waiting = match backlog.paths().await {
+            Err(RelayError::Unknown { .. }) => return Ok(()),
+            waiting => waiting?,
+        };
+        match waiting.into_iter().find(|of| of.events > 0 && !paths.contains_key(&of.path)) {
+            Some(of) => Err(RelayError::StillWaiting { path: of.path, events: of.events }),
+            None => Ok(()),
+        }
     }
 
     fn paths(&self) -> Result<Paths, RelayError> {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use tokio::sync::Semaphore;
 
+use super::disorder::Disorder;
 use super::{ProjectionFixture, Shop, eventually, ledger_name};
 use crate::port::{Comparison, DocumentTx, ProjectionStore, ReadModelStore, Space, UnitOfWork, WorkError};
 use crate::runtime::{ProjectionState, RunningProjection};
@@ -101,6 +102,38 @@ pub async fn a_feed_in_parts_is_shared_by_all_workers<F: ProjectionFixture>() {
         running.iter().all(|one| one.status().state == ProjectionState::Live)
     })
     .await;
+    stop(running).await;
+}
+
+/// A feed delivers in no order, everything twice and some of it long after: each event is taken in once, and acknowledged then.
+pub async fn what_comes_in_no_order_and_again_counts_once<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let disorder = Disorder::over(shop.log.clone());
+    let mut running = vec![shop.receive(disorder.clone()).await, shop.receive(disorder.clone()).await];
+    for round in 0..6 {
+        for stream in streams() {
+            shop.append(&stream, 2).await;
+        }
+        if round == 3 {
+            running.remove(0).stop().await.expect("it goes on until it is stopped");
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+    eventually("every event is taken in", async || {
+        for stream in streams() {
+            let mut found = shop.ledger(&stream).await;
+            let count = found.len();
+            found.sort_unstable();
+            found.dedup();
+            assert_eq!(found.len(), count, "{stream}: an event was taken in twice");
+            if count < 12 {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    eventually("all of it is acknowledged", async || disorder.acknowledged() >= 12 * STREAMS as usize).await;
     stop(running).await;
 }
 

@@ -78,7 +78,7 @@ where
     }
 
     /// So many go into one transaction.
-    pub(super) fn letters_at_once(&self) -> usize {
+    pub(in crate::runtime::projection) fn letters_at_once(&self) -> usize {
         self.shared.store.max_documents().map_or(PAGE, |most| PAGE.min((most / 2).max(1)))
     }
 

@@ -1,0 +1,92 @@
+//! What goes wrong on the way to SNS and SQS: nothing is lost, and no FIFO stream is disordered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nexus_core::{EventFeed, EventPublisher, PublishError};
+use nexus_services::{Fault, FaultProxy};
+use nexus_sns::{QueueFeed, SnsConfig, SnsPublisher};
+
+use crate::support::{Kind, config, endpoint, event, feed, order, queue, taken, topic};
+
+/// The way to the stand-in, by a proxy that does to each request what it is told.
+fn behind(mut plan: impl FnMut(u64) -> Fault + Send + 'static) -> (SnsConfig, FaultProxy) {
+    let mut count = 0;
+    let proxy = FaultProxy::start(&endpoint(), move |_| {
+        count += 1;
+        plan(count)
+    });
+    let proxy = proxy.expect("a proxy can be started");
+    let through = config().endpoint(proxy.url()).retry_for(Duration::from_secs(20));
+    (through, proxy)
+}
+
+fn trouble(count: u64) -> Fault {
+    match count % 8 {
+        2 => Fault::Answer(
+            500,
+            "<ErrorResponse><Error><Code>InternalError</Code></Error></ErrorResponse>".to_owned(),
+        ),
+        3 => Fault::CutAfter,
+        5 => Fault::CutBefore,
+        6 => Fault::DelayAfter(Duration::from_millis(2_500)),
+        _ => Fault::None,
+    }
+}
+
+async fn published_and_received(kind: Kind) {
+    let topic = topic(kind).await;
+    let queue = queue(&topic).await;
+    let (through, _proxy) = behind(trouble);
+    let publisher = SnsPublisher::open(through, &topic).await.expect("there in the end");
+    let events: Vec<_> =
+        (1..=8).flat_map(|version| (0..6).map(move |of| event(&order(of), version, "1"))).collect();
+    for some in events.chunks(12) {
+        publisher.publish(some).await.expect("published in the end");
+    }
+    let (through, _proxy) = behind(trouble);
+    // What a lost answer had comes again soon.
+    let feed =
+        QueueFeed::open(through, &queue).await.expect("there in the end").visibility(Duration::from_secs(3));
+    let mut subscription = feed.subscribe(None);
+    let mut came: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    while came.values().map(Vec::len).sum::<usize>() < events.len() {
+        let event = taken(&mut subscription).await;
+        let versions = came.entry(event.stream().to_string()).or_default();
+        if !versions.contains(&event.version().get()) {
+            versions.push(event.version().get());
+        }
+    }
+    if kind == Kind::Fifo {
+        let all: Vec<u64> = (1..=8).collect();
+        assert!(came.values().all(|versions| *versions == all), "{came:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_and_lost_answers_lose_nothing() {
+    published_and_received(Kind::Standard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_and_lost_answers_disorder_no_fifo_stream() {
+    published_and_received(Kind::Fifo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_taken_is_unavailable_and_can_be_published_later() {
+    let topic = topic(Kind::Standard).await;
+    let queue = queue(&topic).await;
+    let events: Vec<_> = (1..=3).map(|version| event(&order(1), version, "1")).collect();
+    let (through, _proxy) = behind(|count| if count > 1 { Fault::CutBefore } else { Fault::None });
+    let publisher =
+        SnsPublisher::open(through.retry_for(Duration::from_millis(200)), &topic).await.expect("there");
+    let error = publisher.publish(&events).await.expect_err("it is down");
+    assert!(matches!(error, PublishError::Unavailable { .. }), "{error:?}");
+    let publisher = SnsPublisher::open(config(), &topic).await.expect("there");
+    publisher.publish(&events).await.expect("it is up");
+    let mut subscription = feed(&queue).await.subscribe(None);
+    for _ in 0..3 {
+        taken(&mut subscription).await;
+    }
+}
