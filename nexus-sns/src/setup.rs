@@ -162,9 +162,11 @@ pub async fn create_queue(
     ]);
     let (url, arn) = make_queue(&client, name, attributes).await?;
     let attempted = || format!("have queue {name} listen to {}", options.topic);
-    let policy = (QueueAttributeName::Policy, may_send(&arn, &options.topic).to_string());
-    let allow =
-        client.sqs.set_queue_attributes().queue_url(url.as_str()).attributes(policy.0, policy.1).send().await;
+    let before = attribute(&client, &url, QueueAttributeName::Policy).await?;
+    let policy = allowing(before.as_deref(), &arn, &options.topic);
+    let policy = policy.map_err(|error| OpenError::unavailable(attempted(), error))?.to_string();
+    let set = client.sqs.set_queue_attributes().queue_url(url.as_str());
+    let allow = set.attributes(QueueAttributeName::Policy, policy).send().await;
     allow.map_err(|error| OpenError::unavailable(attempted(), nexus_aws::told("SQS", error)))?;
     let subscribe = client.sns.subscribe().topic_arn(options.topic.as_str()).protocol("sqs").endpoint(arn);
     let mut subscribe = subscribe.attributes("RawMessageDelivery", "true").return_subscription_arn(true);
@@ -197,18 +199,30 @@ async fn make_queue(
     Ok((url, arn.ok_or_else(|| OpenError::unavailable(attempted(), "SQS did not tell its ARN"))?))
 }
 
-/// That a topic may send to a queue, and nobody else.
-fn may_send(queue: &str, topic: &TopicArn) -> Value {
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": "sns.amazonaws.com" },
-            "Action": "sqs:SendMessage",
-            "Resource": queue,
-            "Condition": { "ArnEquals": { "aws:SourceArn": topic.as_str() } },
-        }],
-    })
+/// A policy of a queue that lets a topic send to it, beside whatever it has let others do before.
+fn allowing(before: Option<&str>, queue: &str, topic: &TopicArn) -> Result<Value, serde_json::Error> {
+    let before = before.filter(|before| !before.is_empty());
+    let mut policy: Value = match before {
+        Some(before) => serde_json::from_str(before)?,
+        None => json!({ "Version": "2012-10-17", "Statement": [] }),
+    };
+    let allow = json!({
+        "Effect": "Allow",
+        "Principal": { "Service": "sns.amazonaws.com" },
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": { "ArnEquals": { "aws:SourceArn": topic.as_str() } },
+    });
+    // A single statement need not be in a list.
+    let statements = match policy["Statement"].take() {
+        Value::Array(statements) => statements,
+        Value::Null => Vec::new(),
+        one => vec![one],
+    };
+    let is_there = statements.contains(&allow);
+    let all = statements.into_iter().chain((!is_there).then_some(allow));
+    policy["Statement"] = all.collect();
+    Ok(policy)
 }
 
 async fn attribute(
@@ -255,6 +269,22 @@ mod tests {
         for text in ["", "mails", "ftp://host/1/mails", "https://host/mails", "https://host//mails"] {
             assert!(text.parse::<QueueUrl>().unwrap_err().to_string().contains("a URL such as"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_queue_may_listen_to_several_topics() {
+        let topic = |name: &str| -> TopicArn {
+            format!("arn:aws:sns:eu-central-1:123456789012:{name}").parse().unwrap()
+        };
+        let of = |policy: &Value| policy["Statement"].as_array().unwrap().len();
+        let one = allowing(None, "queue", &topic("a")).unwrap();
+        assert_eq!((of(&one), of(&allowing(Some(&one.to_string()), "queue", &topic("a")).unwrap())), (1, 1));
+        let two = allowing(Some(&one.to_string()), "queue", &topic("b")).unwrap();
+        assert_eq!(of(&two), 2);
+        let own = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny"}}"#;
+        assert_eq!(allowing(Some(own), "queue", &topic("a")).unwrap()["Statement"][0]["Effect"], "Deny");
+        assert_eq!(of(&allowing(Some(""), "queue", &topic("a")).unwrap()), 1);
+        assert!(allowing(Some("{"), "queue", &topic("a")).is_err());
     }
 
     #[test]

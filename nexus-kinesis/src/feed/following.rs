@@ -67,6 +67,8 @@ struct Way {
     query: Query,
     settings: Settings,
     slices: SliceRange,
+    /// For how long the stream keeps records, in seconds.
+    kept: i64,
     /// The hash keys of the shards that are being read.
     keys: HashMap<String, Keys>,
     consumer: Option<Arc<str>>,
@@ -138,6 +140,7 @@ impl Way {
             query,
             settings,
             slices,
+            kept,
             keys: HashMap::new(),
             consumer,
             progress,
@@ -195,6 +198,7 @@ impl Way {
     async fn take(&mut self, page: Page, items: &Items) -> Result<(), FeedError> {
         self.has_heard = true;
         let Page { shard, records, after, behind } = page;
+        self.is_in_time(&shard, behind).await?;
         let source: Arc<str> = shard.as_str().into();
         // With many shards a checkpoint is long: then what is noted is every so many records.
         let every = 1 + self.read_until.len() / SHARDS_A_RECORD;
@@ -232,6 +236,19 @@ impl Way {
             self.say(items).await;
         }
         Ok(())
+    }
+
+    /// Who lags by as much as the stream keeps reads on from what is left, and Kinesis does not say that something is gone.
+    async fn is_in_time(&mut self, shard: &str, behind: i64) -> Result<(), FeedError> {
+        if behind / 1_000 <= self.kept - MARGIN {
+            return Ok(());
+        }
+        let Some(number) = self.progress.shards.read_last(shard).map(str::to_owned) else { return Ok(()) };
+        if reading::is_there(&self.client, shard, &number).await? {
+            return Ok(());
+        }
+        let why = format!("shard {shard} is read more slowly than records are kept");
+        Err(expired(&self.client, now() - behind / 1_000, &why))
     }
 
     fn events(&self, shard: &str, record: &Record) -> Result<Vec<RecordedEvent>, FeedError> {

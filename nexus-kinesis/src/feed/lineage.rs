@@ -69,6 +69,14 @@ impl Lineage {
         self.0.iter().filter(|(_, place)| **place != Place::End).map(|(id, place)| (id.as_str(), place))
     }
 
+    /// The record of a shard that was read last, if there is one.
+    pub(super) fn read_last(&self, shard: &str) -> Option<&str> {
+        match self.0.get(shard) {
+            Some(Place::After(number)) => Some(number),
+            Some(Place::Start | Place::End) | None => None,
+        }
+    }
+
     /// Notes how far a shard is; whether that is new.
     pub(super) fn is_at(&mut self, shard: &str, place: Place) -> bool {
         match self.0.get_mut(shard) {

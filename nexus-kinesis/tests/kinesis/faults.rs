@@ -129,6 +129,41 @@ async fn a_reader_goes_on_through_everything() {
     publishing.await.expect("no panic");
 }
 
+/// A shard says that the reader lags by as much as the stream keeps: that is well for as long as the record that was read last is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_too_slowly_is_told_so() {
+    let is_gone = Arc::new(Mutex::new(false));
+    let gone = Arc::clone(&is_gone);
+    let (config, through, _proxy) = behind(move |_, operation| match operation {
+        "GetRecords" => Fault::Rewrite(Box::new(|answer: &mut Value| {
+            answer["MillisBehindLatest"] = json!(86_400_000_u64);
+        })),
+        "GetShardIterator" if *gone.lock().expect("no panic") => {
+            let body = json!({ "__type": "InvalidArgumentException", "message": "it is gone" });
+            Fault::Answer(400, body.to_string())
+        }
+        _ => Fault::None,
+    })
+    .await;
+    let publisher = KinesisPublisher::open(config).await.expect("the stream is there");
+    publisher.publish(&round(25, 1)).await.expect("published");
+    let (mut came, mut subscription) = (Came::default(), feed(&through).await.subscribe(None));
+    came.follow(&mut subscription, 25, 1).await;
+    publisher.publish(&round(25, 2)).await.expect("published");
+    came.follow(&mut subscription, 25, 2).await;
+    *is_gone.lock().expect("no panic") = true;
+    let error = loop {
+        match futures::StreamExt::next(&mut subscription).await.expect("an error comes first") {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(&error, nexus_core::FeedError::Expired { why, .. } if why.contains("more slowly")),
+        "{error:?}"
+    );
+}
+
 /// One long stream in records of its own, of which any may fail: the next is sent when it was taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_record_of_a_stream_is_under_way_at_a_time() {

@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
-use nexus_core::{EventPublisher, PublishError};
+use nexus_core::{EventFeed, EventPublisher, PublishError};
 use nexus_sns::{
     OpenError, QueueFeed, QueueOptions, QueueUrl, SnsPublisher, TopicArn, create_queue, create_topic,
 };
 
-use crate::support::{Kind, config, event, name, order, queue, topic};
+use crate::support::{Kind, config, event, feed, name, order, queue, taken, topic};
 
 #[tokio::test]
 async fn what_is_not_there_is_named() {
@@ -34,6 +34,22 @@ async fn topics_and_queues_can_be_made_again() {
     let error =
         create_queue(&config(), &format!("{name}.fifo"), &options).await.expect_err("of the other kind");
     assert!(matches!(error, OpenError::OtherKind { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_queue_can_listen_to_several_topics() {
+    let (one, other, name) = (topic(Kind::Standard).await, topic(Kind::Standard).await, name());
+    for topic in [&one, &other] {
+        create_queue(&config(), &name, &QueueOptions::of(topic)).await.expect("made");
+    }
+    let queue = create_queue(&config(), &name, &QueueOptions::of(&one)).await.expect("there");
+    let mut subscription = feed(&queue).await.subscribe(None);
+    for topic in [&one, &other] {
+        let publisher = SnsPublisher::open(config(), topic).await.expect("there");
+        let sent = event(&order(1), 1, "1");
+        publisher.publish(&[sent.clone()]).await.expect("published");
+        assert_eq!(taken(&mut subscription).await, sent);
+    }
 }
 
 #[tokio::test]
