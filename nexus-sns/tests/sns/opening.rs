@@ -47,7 +47,7 @@ async fn a_queue_can_listen_to_several_topics() {
     for topic in [&one, &other] {
         let publisher = SnsPublisher::open(config(), topic).await.expect("there");
         let sent = event(&order(1), 1, "1");
-        publisher.publish(&[sent.clone()]).await.expect("published");
+        publisher.publish(std::slice::from_ref(&sent)).await.expect("published");
         assert_eq!(taken(&mut subscription).await, sent);
     }
 }
