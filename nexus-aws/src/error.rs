@@ -2,10 +2,10 @@ use std::fmt;
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use nexus_core::BoxError;
+use nexus_core::{BoxError, StoreError};
 
 /// Whether the call itself is at fault: the same call will fail again.
-pub fn is_callers_fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+fn is_callers_fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     matches!(
         code,
@@ -20,6 +20,21 @@ pub fn is_callers_fault<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> b
                 | "UnknownOperationException"
         )
     )
+}
+
+/// What an error of the service's, or of the way there, means to who asked.
+pub fn failed<E, R>(service: &'static str, attempted: impl Into<String>, error: SdkError<E, R>) -> StoreError
+where
+    R: fmt::Debug + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let is_own = is_callers_fault(&error);
+    let source = told(service, error);
+    if is_own {
+        StoreError::Refused { by: service.to_owned(), source }
+    } else {
+        StoreError::unavailable(attempted, source)
+    }
 }
 
 /// The error with what the service said, which the SDK's own text leaves out.

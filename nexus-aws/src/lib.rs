@@ -8,5 +8,5 @@ mod retry;
 
 pub use aws_config;
 pub use connection::AwsConnection;
-pub use error::{is_callers_fault, told};
+pub use error::{failed, told};
 pub use retry::{Retries, Retry};

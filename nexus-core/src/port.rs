@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod documents;
+mod driven;
 mod effects;
 mod feed;
 mod guard;
@@ -20,6 +21,7 @@ mod time;
 pub use async_trait::async_trait;
 pub use capabilities::Capabilities;
 pub use documents::{DocumentError, DocumentTx, Documents, DocumentsExt};
+pub use driven::{FeedItems, driven};
 pub use effects::{SagaEffect, SagaEffectError, SagaEffects};
 pub use feed::{
     Acknowledgement, Delivery, EventFeed, FeedError, FeedInParts, FeedItem, FeedOrdering, Subscription,

@@ -52,13 +52,7 @@ where
     R: fmt::Debug + Send + Sync + 'static,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let is_own = nexus_aws::is_callers_fault(&error);
-    let source = told(error);
-    if is_own {
-        StoreError::Refused { by: "DynamoDB".to_owned(), source }
-    } else {
-        StoreError::unavailable(attempted, source)
-    }
+    nexus_aws::failed("DynamoDB", attempted, error)
 }
 
 /// The error with what DynamoDB said, which the SDK's own text leaves out.

@@ -60,7 +60,7 @@ fn assert_delivered(
 }
 
 /// Each event where it was delivered first.
-fn firsts(delivered: &[RecordedEvent]) -> Vec<RecordedEvent> {
+pub(super) fn firsts(delivered: &[RecordedEvent]) -> Vec<RecordedEvent> {
     let mut seen = HashSet::new();
     delivered.iter().filter(|event| seen.insert(event.id())).cloned().collect()
 }

@@ -250,7 +250,7 @@ fn ledger_name() -> ProjectionName {
 }
 
 /// Waits until something holds; it has to, soon.
-async fn eventually(what: impl std::fmt::Display, mut holds: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(what: impl std::fmt::Display, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + soon();
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "it never came to pass that {what}");

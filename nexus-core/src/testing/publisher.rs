@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use tokio::time::timeout_at;
 
+use super::feed::firsts;
 use super::fixture::soon;
 use super::samples::{event, event_type, ids, start_time, stream, tag, version};
 use crate::port::{Acknowledgement, EventFeed, EventPublisher, FeedItem, FeedOrdering, Subscription};
@@ -92,12 +93,6 @@ async fn delivered(subscription: &mut Subscription, expected: &[RecordedEvent]) 
         }
     }
     delivered
-}
-
-/// Each event where it came first.
-fn firsts(delivered: &[RecordedEvent]) -> Vec<RecordedEvent> {
-    let mut seen = HashSet::new();
-    delivered.iter().filter(|event| seen.insert(event.id())).cloned().collect()
 }
 
 /// All that was sent has come, as it was sent; and in its order, where that is promised.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::fixture::soon;
-use super::projections::ProjectionFixture;
+use super::feed::firsts;
+use super::projections::{ProjectionFixture, eventually};
 use super::samples::{batch, event, event_type, events, stored, stream};
 use crate::domain::{RouteRule, Routes};
 use crate::memory::MemoryStore;
@@ -142,7 +142,7 @@ impl<F: ProjectionFixture> Lab<F> {
     }
 
     async fn has_all(&self, bus: &Bus, versions: &[u64], streams: u64) -> bool {
-        let first = firsts(&bus.taken());
+        let first = self::versions(&bus.taken());
         (0..streams).all(|number| {
             let came = first.get(&stream(number)).cloned().unwrap_or_default();
             assert!(versions.starts_with(&came), "stream {number} came as {came:?}, not as {versions:?}");
@@ -164,21 +164,12 @@ fn path(name: &str) -> PathName {
 }
 
 /// The versions of each stream in the order in which they came first.
-fn firsts(taken: &[RecordedEvent]) -> BTreeMap<StreamId, Vec<u64>> {
-    let (mut seen, mut streams) = (HashSet::new(), BTreeMap::<StreamId, Vec<u64>>::new());
-    for event in taken.iter().filter(|event| seen.insert(event.id())) {
+fn versions(taken: &[RecordedEvent]) -> BTreeMap<StreamId, Vec<u64>> {
+    let mut streams = BTreeMap::<StreamId, Vec<u64>>::new();
+    for event in firsts(taken) {
         streams.entry(event.stream().clone()).or_default().push(event.version().get());
     }
     streams
-}
-
-async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
-    let waited = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(soon(), waited).await.is_ok(), "it should be so that {what}");
 }
 
 /// One path fails, in several ways; the other goes on, and nothing is lost.
@@ -236,9 +227,9 @@ pub async fn relays_that_come_and_go_lose_nothing<F: ProjectionFixture>() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let versions = |first: u64| -> Vec<u64> { (0..16).map(|number| number * 2 + first).collect() };
-    lab.eventually_has_all(&lab.fast, &versions(1), STREAMS).await;
-    lab.eventually_has_all(&lab.cheap, &versions(2), STREAMS).await;
+    let every_other = |first: u64| -> Vec<u64> { (0..16).map(|number| number * 2 + first).collect() };
+    lab.eventually_has_all(&lab.fast, &every_other(1), STREAMS).await;
+    lab.eventually_has_all(&lab.cheap, &every_other(2), STREAMS).await;
     for relay in relays {
         relay.stop().await.expect("it goes on until it is stopped");
     }
@@ -254,7 +245,7 @@ pub async fn what_a_bus_refuses_waits_with_its_stream<F: ProjectionFixture>() {
     for (to, events) in [(&poisoned, refused.clone()), (&other, events(3))] {
         stored(lab.log.append(batch(to, ExpectedVersion::Any, events)).await);
     }
-    let came = |stream: &StreamId| firsts(&lab.cheap.taken()).remove(stream).unwrap_or_default();
+    let came = |stream: &StreamId| versions(&lab.cheap.taken()).remove(stream).unwrap_or_default();
     eventually("all others have come", async || came(&other) == [1, 2, 3] && came(&poisoned) == [1]).await;
     let all = Projections::new(lab.log.clone(), lab.fixture.open().await);
     let name = ProjectionName::new("relay-sample").expect("a valid name");

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
-use nexus_core::{Checkpoint, Clock, FeedError, FeedItem, Query, StoreError, Subscription, SystemClock};
-use tokio::sync::mpsc;
+use nexus_core::{
+    Checkpoint, Clock, FeedError, FeedItem, FeedItems, Query, StoreError, Subscription, SystemClock, driven,
+};
 use tokio::time::Instant;
 
 use super::Settings;
@@ -40,9 +40,6 @@ const LONGEST_LAG: i64 = 20 * 3_600;
 /// To how many seconds it is noted up to when all was read: each change of a checkpoint is written somewhere.
 const COMPLETE_WITHIN: i64 = 600;
 
-/// Where a subscription's items go.
-pub(super) type Items = mpsc::Sender<Result<FeedItem, FeedError>>;
-
 /// Everything after `from`. It goes on while it is polled, by who polls it, and is an item ahead at most.
 pub(super) fn follow(
     reader: Reader,
@@ -50,15 +47,7 @@ pub(super) fn follow(
     settings: Settings,
     from: Option<Checkpoint>,
 ) -> Subscription {
-    let (items, mut ready) = mpsc::channel(1);
-    let driven = stream::once(async move {
-        if let Err(error) = Way::walk(reader, query, settings, from, &items).await {
-            // Who does not listen any more does not poll this, either.
-            let _ = items.send(Err(error)).await;
-        }
-    });
-    let ready = stream::poll_fn(move |context| ready.poll_recv(context));
-    stream::select(ready, driven.filter_map(|()| std::future::ready(None))).boxed()
+    driven(async move |items| Way::walk(reader, query, settings, from, &items).await)
 }
 
 /// A subscription that is under way.
@@ -84,7 +73,7 @@ impl Way {
         query: Query,
         settings: Settings,
         from: Option<Checkpoint>,
-        items: &Items,
+        items: &FeedItems,
     ) -> Result<(), FeedError> {
         let mut way = Self::begin(reader, query, settings, from).await?;
         loop {
@@ -166,7 +155,7 @@ impl Way {
         self.start_anew().await
     }
 
-    async fn round(&mut self, items: &Items) -> Result<(), FeedError> {
+    async fn round(&mut self, items: &FeedItems) -> Result<(), FeedError> {
         let is_scanning = self.progress.scan.is_some();
         let pause = if is_scanning { BESIDE_A_SCAN } else { self.settings.poll_every };
         if let Some(asked) = self.asked.filter(|_| !is_scanning) {
@@ -199,7 +188,7 @@ impl Way {
     }
 
     /// Takes what all shards have; whether that was nothing.
-    async fn ask(&mut self, items: &Items) -> Result<bool, FeedError> {
+    async fn ask(&mut self, items: &FeedItems) -> Result<bool, FeedError> {
         let pages = if self.progress.scan.is_some() { PAGES_BESIDE_A_SCAN } else { 1 };
         for _ in 0..pages {
             let has_ends = self.progress.shards.has_ends();

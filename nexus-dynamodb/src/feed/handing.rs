@@ -3,11 +3,11 @@
 use futures::TryStreamExt;
 use futures::future::try_join_all;
 use nexus_core::{
-    Delivery, FeedError, FeedItem, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion,
+    Delivery, FeedError, FeedItem, FeedItems, ReadOptions, RecordedEvent, StoreError, StreamId, StreamVersion,
 };
 
 use super::checkpoint::Progress;
-use super::following::{Items, Way, now};
+use super::following::{Way, now};
 use super::frontier::Place;
 use super::order::{Due, Order, by_version};
 use super::scan::Page;
@@ -35,7 +35,7 @@ pub(super) struct Read {
 
 impl Way {
     /// Hands on the next pages of the table.
-    pub(super) async fn scan(&mut self, items: &Items) -> Result<(), FeedError> {
+    pub(super) async fn scan(&mut self, items: &FeedItems) -> Result<(), FeedError> {
         let Some(scan) = &self.progress.scan else { return Ok(()) };
         for Page { segment, commits, end } in scan.next(&self.reader).await? {
             for commit in commits {
@@ -55,7 +55,7 @@ impl Way {
     }
 
     /// Hands on what all shards have next; `None` where something of them is gone, so that everything starts anew.
-    pub(super) async fn ask_shards(&mut self, items: &Items) -> Result<Option<Read>, FeedError> {
+    pub(super) async fn ask_shards(&mut self, items: &FeedItems) -> Result<Option<Read>, FeedError> {
         let mut read = Read { is_quiet: true, until: now() };
         let open: Vec<(String, Place)> =
             self.progress.shards.open().map(|(id, place)| (id.to_owned(), place.clone())).collect();
@@ -92,7 +92,7 @@ impl Way {
         &mut self,
         shard: &str,
         commits: Vec<(CommitItem, Place)>,
-        items: &Items,
+        items: &FeedItems,
     ) -> Result<(), FeedError> {
         for (commit, place) in by_version(commits) {
             let note = |progress: &mut Progress, _: &Order| {
@@ -110,7 +110,7 @@ impl Way {
         &mut self,
         commit: CommitItem,
         note: impl FnOnce(&mut Progress, &Order),
-        items: &Items,
+        items: &FeedItems,
     ) -> Result<(), FeedError> {
         let (stream, first) = (commit.stream.clone(), commit.first);
         let is_scanning = self.progress.scan.is_some();
@@ -152,7 +152,7 @@ impl Way {
         &self,
         stream: &StreamId,
         options: ReadOptions<StreamVersion>,
-        items: &Items,
+        items: &FeedItems,
     ) -> Result<(), FeedError> {
         let mut events = self.reader.read(stream, options);
         while let Some(event) = events.try_next().await? {
@@ -164,7 +164,7 @@ impl Way {
     }
 
     /// Who does not listen any more does not poll this, either.
-    async fn deliver(&self, event: RecordedEvent, items: &Items) {
+    async fn deliver(&self, event: RecordedEvent, items: &FeedItems) {
         let _ = items.send(Ok(FeedItem::Event(Delivery::new(event, self.checkpoint.clone())))).await;
     }
 }

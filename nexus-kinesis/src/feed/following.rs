@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::Record;
-use futures::stream::{self, SelectAll, StreamExt};
+use futures::stream::{SelectAll, StreamExt};
 use nexus_core::{
-    Checkpoint, Delivery, EventId, FeedError, FeedItem, Query, RecordedEvent, SliceRange, StoreError,
-    Subscription, Timestamp,
+    Checkpoint, Delivery, EventId, FeedError, FeedItem, FeedItems, Query, RecordedEvent, SliceRange,
+    StoreError, Subscription, Timestamp, driven,
 };
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::checkpoint::{Progress, now};
@@ -39,9 +38,6 @@ const COMPLETE_WITHIN: i64 = 600;
 /// Clocks may be wrong by minutes.
 const MARGIN: i64 = 900;
 
-/// Where a subscription's items go.
-type Items = mpsc::Sender<Result<FeedItem, FeedError>>;
-
 /// Everything after `from`. It goes on while it is polled, by who polls it, and is an item ahead at most.
 pub(super) fn follow(
     client: Client,
@@ -50,15 +46,7 @@ pub(super) fn follow(
     slices: SliceRange,
     from: Option<Checkpoint>,
 ) -> Subscription {
-    let (items, mut ready) = mpsc::channel(1);
-    let driven = stream::once(async move {
-        if let Err(error) = Way::walk(client, query, settings, slices, from, &items).await {
-            // Who does not listen any more does not poll this, either.
-            let _ = items.send(Err(error)).await;
-        }
-    });
-    let ready = stream::poll_fn(move |context| ready.poll_recv(context));
-    stream::select(ready, driven.filter_map(|()| std::future::ready(None))).boxed()
+    driven(async move |items| Way::walk(client, query, settings, slices, from, &items).await)
 }
 
 /// A subscription that is under way.
@@ -76,10 +64,8 @@ struct Way {
     /// As it is after what was handed on last.
     checkpoint: Checkpoint,
     pages: SelectAll<Pages>,
-    /// The shards that are being read: up to when all of each was, in seconds since 1970; `None` before anything was heard of it.
-    read_until: HashMap<String, Option<i64>>,
-    /// When a page of each last came to the shard's end, as it was then; `None` where the last one did not.
-    quiet_at: HashMap<String, Option<Instant>>,
+    /// The shards that are being read, and what was heard of each.
+    heard: HashMap<String, Heard>,
     /// Shards that were read to their ends, whose children are not known yet.
     ended: HashSet<String>,
     /// When it is looked again which shards there are: where one has ended whose children are not known.
@@ -90,6 +76,15 @@ struct Way {
     has_heard: bool,
 }
 
+/// What was heard of a shard; nothing at first.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    /// Up to when all of it was read, in seconds since 1970.
+    until: Option<i64>,
+    /// When a page last came to the shard's end, as it was then, unless a later one did not.
+    quiet_at: Option<Instant>,
+}
+
 impl Way {
     async fn walk(
         client: Client,
@@ -97,7 +92,7 @@ impl Way {
         settings: Settings,
         slices: SliceRange,
         from: Option<Checkpoint>,
-        items: &Items,
+        items: &FeedItems,
     ) -> Result<(), FeedError> {
         let mut way = Self::begin(client, query, settings, slices, from).await?;
         loop {
@@ -146,8 +141,7 @@ impl Way {
             progress,
             checkpoint,
             pages: SelectAll::new(),
-            read_until: HashMap::new(),
-            quiet_at: HashMap::new(),
+            heard: HashMap::new(),
             ended: HashSet::new(),
             look_at: None,
             said_at: Instant::now(),
@@ -173,16 +167,15 @@ impl Way {
             return Err(expired(&self.client, self.progress.complete_at, &gone));
         }
         self.checkpoint = self.progress.checkpoint()?;
-        let is_new = |shard: &str| !self.read_until.contains_key(shard) && !self.ended.contains(shard);
+        let is_new = |shard: &str| !self.heard.contains_key(shard) && !self.ended.contains(shard);
         let open = self.progress.shards.open().filter(|(shard, _)| is_new(shard));
         let new: Vec<(String, Place)> =
             open.map(|(shard, place)| (shard.to_owned(), place.clone())).collect();
         // A shard has ended whose children are not told of yet; or there is none at all.
-        let is_waiting = !self.ended.is_empty() || (new.is_empty() && self.read_until.is_empty());
+        let is_waiting = !self.ended.is_empty() || (new.is_empty() && self.heard.is_empty());
         self.keys = there.into_iter().map(|shard| (shard.id, shard.keys)).collect();
         for (shard, place) in new {
-            self.read_until.insert(shard.clone(), None);
-            self.quiet_at.insert(shard.clone(), None);
+            self.heard.insert(shard.clone(), Heard::default());
             let client = self.client.clone();
             let is_own = self.keys.get(&shard).is_some_and(|keys| keys.is_within(self.slices));
             self.pages.push(match &self.consumer {
@@ -195,13 +188,13 @@ impl Way {
     }
 
     /// Hands on what a shard has.
-    async fn take(&mut self, page: Page, items: &Items) -> Result<(), FeedError> {
+    async fn take(&mut self, page: Page, items: &FeedItems) -> Result<(), FeedError> {
         self.has_heard = true;
         let Page { shard, records, after, behind } = page;
         self.is_in_time(&shard, behind).await?;
         let source: Arc<str> = shard.as_str().into();
         // With many shards a checkpoint is long: then what is noted is every so many records.
-        let every = 1 + self.read_until.len() / SHARDS_A_RECORD;
+        let every = 1 + self.heard.len() / SHARDS_A_RECORD;
         let (count, mut events) = (records.len(), Vec::new());
         for (number, record) in (1..).zip(records) {
             events.extend(self.events(&shard, &record)?);
@@ -225,8 +218,7 @@ impl Way {
             }
         }
         if after == Place::End {
-            self.read_until.remove(&shard);
-            self.quiet_at.remove(&shard);
+            self.heard.remove(&shard);
             self.ended.insert(shard);
             self.look_for_shards().await?;
         } else if count == 0 {
@@ -285,7 +277,7 @@ impl Way {
         }
     }
 
-    async fn hand_on(&mut self, event: RecordedEvent, shard: &Arc<str>, items: &Items) {
+    async fn hand_on(&mut self, event: RecordedEvent, shard: &Arc<str>, items: &FeedItems) {
         let delivery = Delivery::new(event, self.checkpoint.clone()).from_shard(Arc::clone(shard));
         let _ = items.send(Ok(FeedItem::Event(delivery))).await;
     }
@@ -294,8 +286,8 @@ impl Way {
     fn is_at(&mut self, shard: &str, place: Place, behind: Option<i64>) -> Result<(), FeedError> {
         let has_moved = self.progress.shards.is_at(shard, place);
         if let Some(behind) = behind {
-            self.read_until.insert(shard.to_owned(), Some(now() - behind / 1_000));
-            self.quiet_at.insert(shard.to_owned(), (behind == 0).then(Instant::now));
+            let (until, quiet_at) = (Some(now() - behind / 1_000), (behind == 0).then(Instant::now));
+            self.heard.insert(shard.to_owned(), Heard { until, quiet_at });
         }
         let complete_at = self.complete_at().max(self.progress.complete_at);
         if has_moved || complete_at > self.progress.complete_at {
@@ -307,14 +299,14 @@ impl Way {
 
     /// Up to when all shards were read.
     fn complete_at(&self) -> i64 {
-        let until = self.read_until.values().map(|until| until.unwrap_or(i64::MIN)).min();
+        let until = self.heard.values().map(|heard| heard.until.unwrap_or(i64::MIN)).min();
         until.map_or(i64::MIN, |until| until / COMPLETE_WITHIN * COMPLETE_WITHIN)
     }
 
     /// Whether nothing more is there of any shard.
     fn has_caught_up(&self) -> bool {
-        let is_quiet = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < SILENCE);
-        self.look_at.is_none() && !self.quiet_at.is_empty() && self.quiet_at.values().all(is_quiet)
+        let is_quiet = |heard: &Heard| heard.quiet_at.is_some_and(|at| at.elapsed() < SILENCE);
+        self.look_at.is_none() && !self.heard.is_empty() && self.heard.values().all(is_quiet)
     }
 
     fn is_new_to_say(&self) -> bool {
@@ -326,7 +318,7 @@ impl Way {
     }
 
     /// That there is nothing more; or how far it is, where it has said nothing for a while.
-    async fn say(&mut self, items: &Items) {
+    async fn say(&mut self, items: &FeedItems) {
         self.said_at = Instant::now();
         let has_heard = std::mem::take(&mut self.has_heard);
         let said = if self.has_caught_up() {

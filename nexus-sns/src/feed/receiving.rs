@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::Message;
-use futures::stream::{self, StreamExt};
-use nexus_core::{Checkpoint, Delivery, FeedError, FeedItem, Query, StoreError, Subscription};
+use nexus_core::{
+    Checkpoint, Delivery, FeedError, FeedItem, FeedItems, Query, StoreError, Subscription, driven,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -27,8 +28,6 @@ const WAIT: i32 = 1;
 /// Who has nothing says so this often.
 const SAY_EVERY: Duration = Duration::from_secs(1);
 
-type Items = mpsc::Sender<Result<FeedItem, FeedError>>;
-
 /// What one request got, kept from others; and which of several asked.
 struct Page {
     receiver: usize,
@@ -43,14 +42,7 @@ pub(super) fn receive(
     settings: Settings,
     from: Option<Checkpoint>,
 ) -> Subscription {
-    let (items, mut ready) = mpsc::channel(1);
-    let driven = stream::once(async move {
-        if let Err(error) = hand_out(client, queue, query, settings, from, &items).await {
-            let _ = items.send(Err(error)).await;
-        }
-    });
-    let ready = stream::poll_fn(move |context| ready.poll_recv(context));
-    stream::select(ready, driven.filter_map(|()| std::future::ready(None))).boxed()
+    driven(async move |items| hand_out(client, queue, query, settings, from, &items).await)
 }
 
 async fn hand_out(
@@ -59,7 +51,7 @@ async fn hand_out(
     query: Query,
     settings: Settings,
     from: Option<Checkpoint>,
-    items: &Items,
+    items: &FeedItems,
 ) -> Result<(), FeedError> {
     if let Some(found) = from.filter(|from| (from.kind(), from.version()) != (KIND, VERSION)) {
         return Err(FeedError::ForeignCheckpoint { found, kind: KIND, version: VERSION });

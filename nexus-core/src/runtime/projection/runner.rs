@@ -111,8 +111,8 @@ where
     /// read model. What the feed has missed, or delivers in another order, is fetched from `events`, the store they come from.
     ///
     /// How far each stream has come is noted with the read model, so that each event is taken in once, however often it is delivered.
-    /// One worker at a time does all the work, the one that was started first; others stand by, wherever they run. How far it is is
-    /// waited for by stream and version.
+    /// A feed [in parts](EventFeed::in_parts) is shared by all workers, as a log is. Of any other one worker at a time does all the work, the one that
+    /// was started first; others stand by, wherever they run. How far it is is waited for by stream and version.
     ///
     /// A new version is built beside the one that serves as over a log, and [`rebuild`](Self::rebuild) works, too: as far as the one that
     /// serves has come is a version for each stream, of the same feed. To switch, all streams are gone through once.

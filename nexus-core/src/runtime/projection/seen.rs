@@ -58,13 +58,12 @@ where
 {
     /// Takes in what has not come before.
     pub(super) async fn take_unordered(&mut self, chunk: Chunk) -> Result<(), Trouble> {
-        let Chunk { events, checkpoint, .. } = chunk;
+        let Chunk { mut events, checkpoint, .. } = chunk;
         if self.seen.ids.len() > KNOWN {
             self.seen.ids.clear();
         }
         let mut ids = HashSet::with_capacity(events.len());
         let is_meant = |event: &RecordedEvent| self.shared.query.matches(event) && ids.insert(event.id());
-        let mut events = events;
         events.retain(is_meant);
         let unknown: Vec<EventId> = ids.into_iter().filter(|id| !self.seen.ids.contains(id)).collect();
         for some in unknown.chunks(TOGETHER) {

@@ -61,8 +61,8 @@ use crate::vocabulary::{Clock, InvalidProjectionName, PathName, ProjectionName, 
 ///   its stream wait behind it.
 /// - What a path does not take within its [`patience`](Self::patience) is set aside in the relay's store, together with the checkpoint, and
 ///   carried after in order; the other paths go on meanwhile.
-/// - Any number of relays of a name may be started, in one process or several: over a log, their workers share the slices; over a feed, one
-///   does the work and others stand by. Who dies is replaced when its lease runs out.
+/// - Any number of relays of a name may be started, in one process or several: over a log, or a feed in parts, their workers share the slices; over another
+///   feed, one does the work and others stand by. Who dies is replaced when its lease runs out.
 ///
 /// It is known to [`Projections`](crate::Projections) as `relay-NAME`, with its status, its dead letters, and how to pause it.
 #[must_use = "nothing is published before `start`"]
@@ -144,7 +144,7 @@ impl Relay {
         Self { query, ..self }
     }
 
-    /// So many workers, each with a part of the streams; 1 unless told otherwise. Over a feed, one does all the work.
+    /// So many workers, each with a part of the streams; 1 unless told otherwise. Over a feed that is not in parts, one does all the work.
     pub fn workers(self, workers: NonZeroUsize) -> Self {
         Self { workers, ..self }
     }

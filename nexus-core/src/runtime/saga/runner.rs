@@ -106,7 +106,7 @@ impl SagaRunner {
 
     /// The same over a store that has no order over all streams: `feed` brings its events, each stream in its order.
     ///
-    /// One runner at a time does all the work, the one that was started first; others stand by. See
+    /// Unless the feed is in parts, one runner at a time does all the work, the one that was started first; others stand by. See
     /// [`ProjectionRunner::following`].
     pub fn following<S: Saga>(
         repository: &Repository<impl EventStore>,
