@@ -22,6 +22,9 @@ pub(crate) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
         let mut files = vec![source.join(format!("{layer}.rs"))];
         collect(&source.join(layer), &mut files)?;
         for file in files {
+            if is_tests_alone(&file)? {
+                continue;
+            }
             let text =
                 fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
             let name = file.strip_prefix(root).unwrap_or(&file).display();
@@ -30,6 +33,17 @@ pub(crate) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(violations)
+}
+
+/// Whether a file is another's `mod tests;`, under the same `#[cfg(test)]` as tests in place.
+fn is_tests_alone(file: &Path) -> anyhow::Result<bool> {
+    if file.file_name().is_none_or(|name| name != "tests.rs") {
+        return Ok(false);
+    }
+    let of = file.parent().map(|folder| folder.with_extension("rs")).filter(|of| of.exists());
+    let Some(of) = of else { return Ok(false) };
+    let text = fs::read_to_string(&of).with_context(|| format!("could not read {}", of.display()))?;
+    Ok(text.contains("#[cfg(test)]\nmod tests;"))
 }
 
 /// Each place that names what it may not, with its line.
@@ -74,6 +88,15 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_in_a_file_of_their_own_are_tests() {
+        let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nexus-core/src");
+        assert!(is_tests_alone(&core.join("runtime/projection/runner/tests.rs")).unwrap());
+        // The suite is no test of a file, whatever it is called; nor is a file that nobody has declared so.
+        assert!(!is_tests_alone(&core.join("testing.rs")).unwrap());
+        assert!(!is_tests_alone(&core.join("port/tests.rs")).unwrap());
+    }
 
     #[test]
     fn arrows_that_point_up_are_found() {

@@ -17,6 +17,7 @@ mod heartbeat;
 mod letters;
 mod notes;
 mod parked;
+mod parts;
 mod projections;
 mod rebuild;
 mod retry;

@@ -63,7 +63,7 @@ impl Chunks {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Chunk, FeedError>>> {
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Chunk, FeedError>>> {
         let mut chunk = match self.kept.take() {
             Some(kept) => kept,
             None => match ready!(self.received.poll_recv(context)) {
@@ -87,46 +87,6 @@ impl Chunks {
             }
         }
         Poll::Ready(Some(chunk))
-    }
-}
-
-/// The chunks of a feed, or of parts of it.
-#[derive(Debug)]
-pub(super) struct Parts {
-    parts: Vec<Part>,
-    /// The one that is asked first: each has its turn.
-    turn: usize,
-}
-
-#[derive(Debug)]
-struct Part {
-    of: Option<u16>,
-    chunks: Chunks,
-    is_live: bool,
-}
-
-impl Parts {
-    /// Of each subscription the first slice of the part that it is of, where it is one.
-    pub(super) fn of(subscriptions: Vec<(Option<u16>, Subscription)>, size: usize) -> Self {
-        let part = |(of, subscription)| Part { of, chunks: Chunks::of(subscription, size), is_live: false };
-        Self { parts: subscriptions.into_iter().map(part).collect(), turn: 0 }
-    }
-
-    /// The next chunk of any of them. `None` when a subscription has ended. It is the last one for now where that is so of all parts.
-    pub(super) async fn next(&mut self) -> Option<Result<Chunk, FeedError>> {
-        poll_fn(|context| {
-            for _ in 0..self.parts.len() {
-                self.turn = (self.turn + 1) % self.parts.len();
-                let part = &mut self.parts[self.turn];
-                let Poll::Ready(next) = part.chunks.poll_next(context) else { continue };
-                let Some(Ok(mut chunk)) = next else { return Poll::Ready(next) };
-                (part.is_live, chunk.part) = (chunk.is_last, part.of);
-                chunk.is_last = self.parts.iter().all(|part| part.is_live);
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            Poll::Pending
-        })
-        .await
     }
 }
 

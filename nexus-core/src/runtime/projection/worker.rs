@@ -13,9 +13,9 @@ use super::beside::Command;
 use super::beside::feed::Limits;
 use super::board::{Activity, Board};
 use super::catalog::{self, Build, BuildState};
-use super::chunks::Parts;
 use super::claims::WorkerId;
 use super::commit::Held;
+use super::parts::Parts;
 use super::seen::Seen;
 use super::settings::Settings;
 use super::source::Source;
@@ -23,11 +23,9 @@ use super::state::Effects;
 use super::streams::Versions;
 use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
-use crate::port::{EventFeed, FeedError, ReadModelStore, Space, Subscription};
-use crate::runtime::{LogFeed, telemetry};
-use crate::vocabulary::{
-    Checkpoint, Position, ProjectionName, Query, Remedy, Slice, SliceRange, StoreError, StreamId,
-};
+use crate::port::{FeedError, ReadModelStore, Space};
+use crate::runtime::telemetry;
+use crate::vocabulary::{Checkpoint, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
 
 /// How long a checkpoint may lag behind that moves over events of others only.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
@@ -249,38 +247,6 @@ where
                     self.note_passed().await?;
                 }
             }
-        }
-    }
-
-    /// What it follows: with several claims on a feed, a part of it for each.
-    pub(super) fn subscriptions(&self) -> Vec<(Option<u16>, Subscription)> {
-        let feed = match &self.shared.source {
-            Source::Log(log) => {
-                let feed = LogFeed::over(Arc::clone(log), self.shared.query.clone());
-                let feed = feed.page_size(self.shared.settings.batch);
-                return vec![(None, feed.subscribe(self.cursor().map(Checkpoint::at)))];
-            }
-            Source::Feed { feed, .. } | Source::AsDelivered(feed) | Source::Unordered(feed) => feed,
-        };
-        let Some(parts) = feed.in_parts() else {
-            let from = self.held.first().and_then(|held| held.claim.checkpoint.clone());
-            return vec![(None, feed.subscribe(from))];
-        };
-        let of = |held: &Held| {
-            let (first, last) = (held.claim.first, held.claim.last);
-            let slices = SliceRange::new(Slice::new(first)?, Slice::new(last)?)?;
-            Some((Some(first), parts.subscribe_to(slices, held.claim.checkpoint.clone())))
-        };
-        self.held.iter().filter_map(of).collect()
-    }
-
-    /// What is held of what is being taken in.
-    pub(super) fn held_of_part(&self) -> Arc<Vec<Held>> {
-        match self.part {
-            Some(part) if self.held.len() > 1 => {
-                Arc::new(self.held.iter().filter(|held| held.claim.first == part).cloned().collect())
-            }
-            _ => Arc::clone(&self.held),
         }
     }
 

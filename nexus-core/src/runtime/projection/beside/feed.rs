@@ -13,9 +13,9 @@ use futures::{FutureExt, TryStreamExt};
 
 use super::super::board::Activity;
 use super::super::catalog::{Build, BuildState};
-use super::super::chunks::Parts;
 use super::super::claims::Claim;
 use super::super::notes::{BEHIND, STREAMS, note};
+use super::super::parts::Parts;
 use super::super::settings::SwitchWhen;
 use super::super::state::Follows;
 use super::super::worker::{Next, Trouble, Worker, after, stopped};
