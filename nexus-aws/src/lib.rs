@@ -5,8 +5,10 @@
 mod connection;
 mod error;
 mod retry;
+mod under_way;
 
 pub use aws_config;
 pub use connection::AwsConnection;
 pub use error::{failed, told};
 pub use retry::{Retries, Retry};
+pub use under_way::under_way;

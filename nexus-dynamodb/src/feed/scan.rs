@@ -1,6 +1,7 @@
 //! Reads all that is in the table, in several parts at once.
 
 use futures::future::try_join_all;
+use nexus_aws::under_way;
 use nexus_core::{StoreError, StreamId, StreamVersion};
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +51,10 @@ impl Scan {
                     (FIRST.to_owned(), AttributeValue::N(first.to_string())),
                 ])
             });
-            let sent = call.set_exclusive_start_key(start).return_consumed_capacity(UNITS).send().await;
-            let answer = sent.map_err(|error| failed(format!("scan table {}", reader.table), error))?;
+            let scan = call.set_exclusive_start_key(start).return_consumed_capacity(UNITS);
+            let answer = under_way(scan.send())
+                .await
+                .map_err(|error| failed(format!("scan table {}", reader.table), error))?;
             reader.client.consumed.read(answer.consumed_capacity());
             let end = answer.last_evaluated_key.as_ref().map(place_of).transpose()?;
             let items = answer.items.unwrap_or_default().into_iter();

@@ -9,6 +9,7 @@ use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorErro
 use aws_sdk_dynamodbstreams::types::{
     AttributeValue as StreamValue, OperationType, Record, ShardIteratorType, StreamStatus,
 };
+use nexus_aws::under_way;
 use nexus_core::StoreError;
 
 use super::frontier::{Place, Shard};
@@ -38,7 +39,7 @@ pub(super) async fn describe(client: &Client, stream: &str) -> Result<Vec<Shard>
     let (mut shards, mut after) = (Vec::new(), None);
     loop {
         let call = client.streams.describe_stream().stream_arn(stream).set_exclusive_start_shard_id(after);
-        let answer = match call.send().await {
+        let answer = match under_way(call.send()).await {
             Ok(answer) => answer,
             Err(error)
                 if matches!(
@@ -79,7 +80,7 @@ pub(super) async fn iterator(
         }
         Place::Start | Place::End => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
     };
-    match call.send().await {
+    match under_way(call.send()).await {
         Ok(answer) => Ok(answer.shard_iterator),
         Err(error)
             if matches!(
@@ -103,7 +104,8 @@ pub(super) async fn read(
     iterator: String,
     place: &Place,
 ) -> Result<Found, StoreError> {
-    let answer = match client.streams.get_records().shard_iterator(iterator).send().await {
+    let asked = client.streams.get_records().shard_iterator(iterator).send();
+    let answer = match under_way(asked).await {
         Ok(answer) => answer,
         Err(error) => {
             return match error.as_service_error() {

@@ -10,6 +10,7 @@ use aws_sdk_kinesis::types::{
     ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEventStream,
 };
 use futures::{StreamExt, stream};
+use nexus_aws::under_way;
 use nexus_core::{FeedError, StoreError};
 use tokio::time::Instant;
 
@@ -173,7 +174,8 @@ impl Pushed {
         let started = Instant::now();
         loop {
             let subscribe = self.client.kinesis.subscribe_to_shard().consumer_arn(&*self.consumer);
-            let subscribed = subscribe.shard_id(&self.shard).starting_position(position.clone()).send().await;
+            let subscribe = subscribe.shard_id(&self.shard).starting_position(position.clone());
+            let subscribed = under_way(subscribe.send()).await;
             match subscribed {
                 Ok(subscribed) => return Ok(subscribed.event_stream),
                 // Somebody was told under the same name until now.

@@ -6,6 +6,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::types::ShardIteratorType;
 use futures::StreamExt;
 use futures::stream;
+use nexus_aws::under_way;
 use nexus_core::{FeedError, StoreError};
 use tokio::time::Instant;
 
@@ -56,7 +57,7 @@ impl Polled {
             self.asked = Some(Instant::now());
             let again = iterator.clone();
             let asked = self.client.kinesis.get_records().shard_iterator(iterator).limit(RECORDS);
-            match asked.send().await {
+            match under_way(asked.send()).await {
                 Ok(answer) => {
                     self.iterator.clone_from(&answer.next_shard_iterator);
                     let page = Page::polled(&self.shard, &self.place, answer);
@@ -85,7 +86,7 @@ impl Polled {
                 .starting_sequence_number(number),
             Place::Start | Place::End => find.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
-        let found = find.send().await.map_err(|error| failed(self.attempted(), error))?;
+        let found = under_way(find.send()).await.map_err(|error| failed(self.attempted(), error))?;
         found
             .shard_iterator
             .ok_or_else(|| StoreError::unavailable(self.attempted(), "Kinesis gave no iterator"))

@@ -6,6 +6,7 @@ use aws_sdk_kinesis::types::{
     ChildShard, Record, Shard as Described, ShardIteratorType, SubscribeToShardEvent,
 };
 use futures::stream::BoxStream;
+use nexus_aws::under_way;
 use nexus_core::{CloudEvents, FeedError, InvalidCloudEvent, RecordedEvent, StoreError};
 
 use super::lineage::{Place, Shard};
@@ -89,14 +90,14 @@ pub(super) async fn is_there(client: &Client, shard: &str, number: &str) -> Resu
     let attempted = || format!("look for record {number} of shard {shard} in stream {}", client.stream);
     let find = client.kinesis.get_shard_iterator().stream_name(&*client.stream).shard_id(shard);
     let find = find.shard_iterator_type(ShardIteratorType::AtSequenceNumber).starting_sequence_number(number);
-    let found = match find.send().await {
+    let found = match under_way(find.send()).await {
         Ok(found) => found.shard_iterator,
         Err(error) if is_unknown(error.as_service_error()) => None,
         Err(error) => return Err(failed(attempted(), error)),
     };
     let Some(iterator) = found else { return Ok(false) };
-    let read = client.kinesis.get_records().shard_iterator(iterator).limit(1).send().await;
-    let read = read.map_err(|error| failed(attempted(), error))?;
+    let read = client.kinesis.get_records().shard_iterator(iterator).limit(1);
+    let read = under_way(read.send()).await.map_err(|error| failed(attempted(), error))?;
     Ok(read.records.first().is_some_and(|record| record.sequence_number == number))
 }
 
@@ -114,7 +115,7 @@ pub(super) async fn shards(client: &Client) -> Result<Vec<Shard>, StoreError> {
             Some(token) => list.next_token(token),
             None => list.stream_name(&*client.stream),
         };
-        let listed = list.send().await;
+        let listed = under_way(list.send()).await;
         let listed =
             listed.map_err(|error| failed(format!("list the shards of stream {}", client.stream), error))?;
         shards.extend(listed.shards.unwrap_or_default().into_iter().map(shard));

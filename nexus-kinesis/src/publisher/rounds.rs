@@ -5,6 +5,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use futures::{StreamExt, stream};
 use nexus_core::BoxError;
+use tokio::sync::Semaphore;
 
 use super::counts::Counts;
 use super::packing::Queue;
@@ -15,8 +16,10 @@ use crate::error::told;
 const RECORDS: usize = 500;
 const BYTES: usize = 5 * 1_024 * 1_024;
 
-/// So many requests are under way at a time.
+/// So many requests are under way at a time, and so much of them: a shard takes a megabyte a second, and a request that waits for others behind
+/// a slow line is taken for lost.
 const AT_ONCE: usize = 4;
+const KIBIBYTES_AT_ONCE: usize = BYTES / 1_024;
 
 /// Kinesis did not take records, however often it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +42,9 @@ pub(super) async fn send(client: &Client, mut queues: Vec<Queue>, counts: &Count
             return Ok(());
         }
         let requests = requests(&queues);
+        let room = Semaphore::new(KIBIBYTES_AT_ONCE);
         let sent = requests.into_iter().map(|request| async {
+            let _room = room.acquire_many(kibibytes(&queues, &request)).await;
             let answer = put(client, &queues, &request).await;
             (request, answer)
         });
@@ -93,6 +98,13 @@ fn requests(queues: &[Queue]) -> Vec<Vec<usize>> {
         }
     }
     requests
+}
+
+/// How large a request is.
+fn kibibytes(queues: &[Queue], request: &[usize]) -> u32 {
+    let heads = request.iter().filter_map(|index| queues.get(*index));
+    let bytes: usize = heads.filter_map(|queue| Some(queue.size(queue.records.front()?))).sum();
+    u32::try_from(bytes.div_ceil(1_024).min(KIBIBYTES_AT_ONCE)).unwrap_or(1)
 }
 
 async fn put(client: &Client, queues: &[Queue], request: &[usize]) -> Result<PutRecordsOutput, BoxError> {

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nexus_core::{EventFeed, EventPublisher, PublishError};
+use futures::StreamExt;
+use nexus_core::{EventFeed, EventPublisher, FeedItem, PublishError};
 use nexus_kinesis::{KinesisConfig, KinesisPublisher};
 use nexus_services::{Fault, FaultProxy};
 use serde_json::{Value, json};
@@ -188,4 +189,30 @@ async fn one_record_of_a_stream_is_under_way_at_a_time() {
     publisher.publish(&events).await.expect("published in the end");
     assert!(seen.lock().expect("no panic").iter().all(|records| *records == 1), "{seen:?}");
     Came::default().follow(&mut feed(&config).await.subscribe(None), 1, 12).await;
+}
+
+/// Who takes its time with each event, and does not listen meanwhile, for longer than a request may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_consumer_makes_no_request_time_out() {
+    let (config, through, _proxy) = behind(|_, operation| match operation {
+        "GetRecords" => Fault::DelayAfter(Duration::from_millis(100)),
+        _ => Fault::None,
+    })
+    .await;
+    let publisher = KinesisPublisher::open(config).await.expect("there");
+    // An answer of this size does not come at one go.
+    let large = format!("\"{}\"", "x".repeat(200_000));
+    for number in 0..6 {
+        publisher.publish(&[event(&order(number), 1, &large)]).await.expect("published");
+    }
+    let through = through.answer_timeout(Duration::from_millis(250)).retry_for(Duration::from_millis(10));
+    let mut subscription = feed(&through).await.subscribe(None);
+    let mut came = 0;
+    while came < 6 {
+        match subscription.next().await.expect("it goes on").expect("no request has timed out") {
+            FeedItem::Event(_) => came += 1,
+            _ => continue,
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
 }
