@@ -4,6 +4,7 @@ mod aggregate;
 mod command;
 mod decision_model;
 mod event;
+mod handler;
 mod lock;
 mod projection;
 mod routes;
@@ -17,6 +18,7 @@ pub use aggregate::{Aggregate, CommandContext, CommandHandler, UnknownEvents};
 pub use command::Command;
 pub use decision_model::DecisionModel;
 pub use event::{DecodeError, DomainEvent, EncodeError, EventKind};
+pub use handler::{EventHandler, HandlerError};
 pub use lock::{InvalidLock, LockedEvent, ShapeChange, ShapeLock, StoredThing, WayOfReading};
 /// Derives [`Command`](trait@Command): see there.
 pub use nexus_macros::Command;

@@ -22,6 +22,14 @@ pub enum OpenError {
         /// The topic.
         topic: String,
     },
+    /// A queue without a dead-letter queue keeps handing out what cannot be seen to.
+    #[error(
+        "queue {queue} has no dead-letter queue: give it a redrive policy, or make it with create_queue or from the template"
+    )]
+    NoDeadLetterQueue {
+        /// The queue.
+        queue: String,
+    },
     /// Anything else: no answer, no permission, no credentials.
     #[error("could not {attempted}")]
     Unavailable {

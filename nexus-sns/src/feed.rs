@@ -1,6 +1,5 @@
 //! The feed: what a queue has, handed out until it is acknowledged.
 
-mod keeping;
 mod receiving;
 
 use std::fmt;
@@ -12,13 +11,14 @@ use nexus_core::{Checkpoint, EventFeed, FeedOrdering, Query, Subscription};
 use crate::client::Client;
 use crate::config::SnsConfig;
 use crate::error::OpenError;
+use crate::queue::Settings;
 use crate::setup::{self, QueueUrl};
 
 /// The events of an SQS queue.
 ///
 /// Each is handed out until it is [acknowledged](nexus_core::Acknowledgement); what is in somebody's hands is kept from others for as long as it takes. What is dropped
-/// without that comes again when its time is up, to whoever asks first; when the subscription is dropped, at once. What has come 5 times goes to the queue's
-/// dead-letter queue, unless that was told otherwise. Any number of subscriptions share a queue.
+/// without that comes again when its time is up, to whoever asks first; when the subscription is dropped, at once, or some seconds later what has come before,
+/// so that a consumer that fails and begins anew does not use up a message's tries in a moment. What has come 5 times goes to the queue's dead-letter queue, unless that was told otherwise. Any number of subscriptions share a queue.
 ///
 /// - A standard queue has no order, and may hand an event out again after it was acknowledged: [`ProjectionRunner::receiving`](nexus_core::ProjectionRunner::receiving) knows
 ///   it again by its id, for as long as the queue keeps messages; [`ProjectionRunner::following`](nexus_core::ProjectionRunner::following) takes each stream in its
@@ -34,15 +34,6 @@ pub struct QueueFeed {
     settings: Settings,
 }
 
-/// How a queue is read.
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    /// How long a message is kept from others, if nothing more is said.
-    visibility: Duration,
-    in_hand: usize,
-    receivers: usize,
-}
-
 impl QueueFeed {
     /// All events of a queue, which has to be there.
     ///
@@ -51,8 +42,7 @@ impl QueueFeed {
     pub async fn open(config: SnsConfig, queue: &QueueUrl) -> Result<Self, OpenError> {
         let client = config.client().await;
         setup::check_queue(&client, queue).await?;
-        let settings = Settings { visibility: Duration::from_secs(30), in_hand: 1_000, receivers: 4 };
-        Ok(Self { client, queue: queue.clone(), query: Query::all(), settings })
+        Ok(Self { client, queue: queue.clone(), query: Query::all(), settings: Settings::default() })
     }
 
     /// Only events that match `query`; others are acknowledged and dropped. A filter policy of the subscription keeps them out, and costs nothing.
@@ -64,9 +54,8 @@ impl QueueFeed {
     /// How soon an event comes again whose consumer is gone: 30 s unless told otherwise, 3 s at least. While the consumer is there, it is kept from others
     /// however long it takes.
     #[must_use]
-    pub fn visibility(mut self, time: Duration) -> Self {
-        self.settings.visibility = time.clamp(Duration::from_secs(3), Duration::from_secs(12 * 3_600));
-        self
+    pub fn visibility(self, time: Duration) -> Self {
+        Self { settings: self.settings.visibility(time), ..self }
     }
 
     /// So many events are in hand at most that are not acknowledged: 1,000 unless told otherwise, 10 at least.

@@ -242,6 +242,20 @@ async fn attribute(
     }
 }
 
+/// Where SQS takes what was handed out too often from this queue.
+pub(crate) async fn dead_letter_queue(client: &Client, queue: &QueueUrl) -> Result<QueueUrl, OpenError> {
+    let policy = attribute(client, queue, QueueAttributeName::RedrivePolicy).await?;
+    let none = || OpenError::NoDeadLetterQueue { queue: queue.to_string() };
+    let policy: Value = serde_json::from_str(&policy.unwrap_or_default()).map_err(|_| none())?;
+    let name = policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
+    // It is of the same account and region.
+    let place = queue.as_str().strip_suffix(queue.name());
+    match (place, name) {
+        (Some(place), Some(name)) => format!("{place}{name}").parse().map_err(|_| none()),
+        _ => Err(none()),
+    }
+}
+
 pub(crate) async fn check_queue(client: &Client, queue: &QueueUrl) -> Result<(), OpenError> {
     attribute(client, queue, QueueAttributeName::QueueArn).await.map(drop)
 }

@@ -1,7 +1,6 @@
 //! The CloudFormation template: as good as the tables that are made by hand.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use futures::StreamExt;
@@ -10,8 +9,7 @@ use nexus_core::{
     Payload, StreamId, Timestamp,
 };
 use nexus_dynamodb::{DynamoConfig, DynamoProjections, DynamoSnapshots, DynamoStore, OpenError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use nexus_services::Stack;
 
 use crate::support::{Ministack, Server, config, sdk_config};
 
@@ -28,33 +26,6 @@ fn the_template_is_well_formed() {
     nexus_services::cfn_lint(&workspace().join("target/services"), &template()).expect("nothing is found");
 }
 
-/// Asks CloudFormation, which takes forms; a stand-in takes any signature.
-async fn cloudformation(fields: &[(&str, &str)]) -> String {
-    let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    let body = form.join("&");
-    let endpoint = Ministack::endpoint();
-    let host = endpoint.trim_start_matches("http://");
-    let request = format!(
-        "POST / HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=any/20261126/us-east-1/cloudformation/aws4_request, \
-         SignedHeaders=host, Signature=any\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let mut connection = TcpStream::connect(host).await.expect("ministack answers");
-    connection.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).await.expect("answered");
-    answer
-}
-
-fn encoded(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(byte).collect()
-}
-
 async fn expire(table: &str) {
     let config = sdk_config().into_builder().endpoint_url(Ministack::endpoint()).build();
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("x").build().expect("whole");
@@ -66,31 +37,8 @@ async fn expire(table: &str) {
 async fn what_the_template_makes_can_be_opened_and_used() {
     // The name alone: nothing is made yet.
     let name = config::<Ministack>().tables().events_table().to_owned();
-    let text = std::fs::read_to_string(template()).expect("it is there");
-    let stack = [
-        ("Action", "CreateStack"),
-        ("Version", "2010-05-15"),
-        ("StackName", &name),
-        ("TemplateBody", &text),
-        ("Parameters.member.1.ParameterKey", "TableName"),
-        ("Parameters.member.1.ParameterValue", &name),
-        ("Parameters.member.2.ParameterKey", "DeletionProtection"),
-        ("Parameters.member.2.ParameterValue", "false"),
-        ("Capabilities.member.1", "CAPABILITY_IAM"),
-    ];
-    let made = cloudformation(&stack).await;
-    assert!(made.contains("<StackId>"), "{made}");
-    let stack = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", &*name)];
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    loop {
-        let told = cloudformation(&stack).await;
-        if told.contains("<StackStatus>CREATE_COMPLETE<") {
-            break;
-        }
-        assert!(told.contains("<StackStatus>CREATE_IN_PROGRESS<"), "{told}");
-        assert!(tokio::time::Instant::now() < deadline, "the stack is not made");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let parameters = [("TableName", &*name), ("DeletionProtection", "false")];
+    Stack::make(&Ministack::endpoint(), &name, &template(), &parameters).expect("the stack is made");
 
     let config =
         DynamoConfig::new(&name).expect("valid").sdk_config(sdk_config()).endpoint(Ministack::endpoint());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nexus_core::{EventFeed, EventPublisher, PublishError};
 use nexus_services::{Fault, FaultProxy};
-use nexus_sns::{QueueFeed, SnsConfig, SnsPublisher};
+use nexus_sns::{QueueFeed, QueueOptions, SnsConfig, SnsPublisher, create_queue};
 
 use crate::support::{Kind, config, endpoint, event, feed, order, queue, taken, topic};
 
@@ -36,7 +36,9 @@ fn trouble(count: u64) -> Fault {
 
 async fn published_and_received(kind: Kind) {
     let topic = topic(kind).await;
-    let queue = queue(&topic).await;
+    // An answer that is lost counts as a try.
+    let options = QueueOptions::of(&topic).tries(100);
+    let queue = create_queue(&config(), &kind.name(), &options).await.expect("made");
     let (through, _proxy) = behind(trouble);
     let publisher = SnsPublisher::open(through, &topic).await.expect("there in the end");
     let events: Vec<_> =

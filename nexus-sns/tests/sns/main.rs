@@ -8,7 +8,9 @@
 )]
 
 mod conformance;
+mod consuming;
 mod faults;
 mod opening;
 mod receiving;
 mod support;
+mod template;

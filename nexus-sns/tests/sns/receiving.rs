@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::QueueAttributeName;
 use nexus_core::{
     AppendBatch, Collection, DocumentTx, DocumentsExt, EventFeed, EventPublisher, EventStore,
     ExpectedVersion, FeedError, MemoryProjections, MemoryStore, NewEvent, Projection, ProjectionError,
@@ -12,36 +11,12 @@ use nexus_core::{
 use nexus_sns::{QueueFeed, QueueOptions, QueueUrl, SnsPublisher, TopicArn, create_queue};
 
 use crate::support::{
-    Kind, client, config, event, feed, is_silent, name, next, of_type, order, queue, taken, topic,
+    Kind, client, config, event, eventually, feed, is_silent, left, name, next, of_type, order, queue, taken,
+    topic,
 };
 
 async fn publisher(topic: &TopicArn) -> SnsPublisher {
     SnsPublisher::open(config(), topic).await.expect("the topic is there")
-}
-
-/// How many messages a queue has, and how many are in somebody's hands.
-async fn left(queue: &QueueUrl) -> (u32, u32) {
-    let names = [
-        QueueAttributeName::ApproximateNumberOfMessages,
-        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-    ];
-    let ask =
-        client().get_queue_attributes().queue_url(queue.as_str()).set_attribute_names(Some(names.to_vec()));
-    let told = ask.send().await.expect("told").attributes.expect("some");
-    let count = |name| told[name].parse().expect("a number");
-    (count(&names[0]), count(&names[1]))
-}
-
-async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
-    let waited = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(
-        tokio::time::timeout(Duration::from_secs(20), waited).await.is_ok(),
-        "it should be so that {what}"
-    );
 }
 
 #[tokio::test]

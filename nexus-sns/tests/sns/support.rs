@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use futures::StreamExt;
 use nexus_core::{
     Clock, Delivery, EventId, EventParts, EventType, FeedItem, Metadata, Payload, RecordedEvent,
@@ -133,4 +134,29 @@ pub(crate) async fn taken(subscription: &mut Subscription) -> RecordedEvent {
     let (event, acknowledgement) = next(subscription).await.into_parts();
     acknowledgement.expect("a queue is told").acknowledge();
     event
+}
+
+/// How many messages a queue has, and how many are in somebody's hands.
+pub(crate) async fn left(queue: &QueueUrl) -> (u32, u32) {
+    let names = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let ask =
+        client().get_queue_attributes().queue_url(queue.as_str()).set_attribute_names(Some(names.to_vec()));
+    let told = ask.send().await.expect("told").attributes.expect("some");
+    let count = |name| told[name].parse().expect("a number");
+    (count(&names[0]), count(&names[1]))
+}
+
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waited = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(Duration::from_secs(20), waited).await.is_ok(),
+        "it should be so that {what}"
+    );
 }

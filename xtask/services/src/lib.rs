@@ -12,6 +12,7 @@ mod postgres;
 mod proxy;
 mod python;
 mod server;
+mod stack;
 
 pub use binaries::{PostgresBinaries, Release};
 pub use cfn_lint::cfn_lint;
@@ -21,3 +22,4 @@ pub use ministack::Ministack;
 pub use moto::Moto;
 pub use postgres::{Postgres, Setting};
 pub use proxy::{Fault, FaultProxy, PassingRequest};
+pub use stack::{Stack, ask_by_form};

@@ -3,7 +3,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
 
-/// How often and how fast an event is tried again that a projection could not take in.
+/// How often and how fast an event is tried again that a projection could not take in, or a handler not see to.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,8 +39,8 @@ impl RetrySchedule {
         Self { shortest, longest: longest.max(shortest), ..self }
     }
 
-    /// When to try again after so many tries have failed; `None`: no more.
-    pub(in crate::runtime) fn next(&self, failed: u32, now: Timestamp) -> Option<Timestamp> {
+    /// How long to wait before the next try after so many have failed; `None`: there is none.
+    pub fn pause(&self, failed: u32) -> Option<Duration> {
         if failed >= self.tries {
             return None;
         }
@@ -51,8 +51,12 @@ impl RetrySchedule {
             .without_max_times()
             .build();
         let nth = usize::try_from(failed.saturating_sub(1)).unwrap_or(usize::MAX).min(64);
-        let pause = pauses.nth(nth).unwrap_or(self.longest).min(self.longest);
-        let pause = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
+        Some(pauses.nth(nth).unwrap_or(self.longest).min(self.longest))
+    }
+
+    /// When to try again after so many tries have failed; `None`: no more.
+    pub(in crate::runtime) fn next(&self, failed: u32, now: Timestamp) -> Option<Timestamp> {
+        let pause = SignedDuration::try_from(self.pause(failed)?).unwrap_or(SignedDuration::MAX);
         Some(now.checked_add(pause).unwrap_or(Timestamp::MAX))
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps messages that are in somebody's hands from others, and deletes those that were acknowledged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,8 +8,10 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
 use nexus_core::{Acknowledgement, BoxError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::Settings;
 use crate::client::Client;
 use crate::setup::QueueUrl;
 
@@ -25,7 +27,7 @@ const TRIES: u32 = 5;
 /// What the keeper is told.
 enum Word {
     /// A message is in somebody's hands.
-    Received { number: u64, handle: String },
+    Received { number: u64, handle: String, receives: u32 },
     /// It was taken in.
     Taken(u64),
     /// It was dropped.
@@ -45,7 +47,7 @@ pub(super) struct Keeper {
 pub(super) struct Following(mpsc::UnboundedSender<Word>);
 
 /// A message that is kept from others.
-pub(super) struct Held {
+pub(crate) struct Held {
     number: u64,
     words: mpsc::UnboundedSender<Word>,
     is_taken: bool,
@@ -53,29 +55,31 @@ pub(super) struct Held {
 }
 
 impl Keeper {
-    pub(super) fn start(client: Client, queue: QueueUrl, visibility: Duration) -> Self {
+    /// With the task that keeps, which ends when all is seen to after the last message is out of hand.
+    pub(super) fn start(client: Client, queue: QueueUrl, settings: Settings) -> (Self, JoinHandle<()>) {
         let (words, told) = mpsc::unbounded_channel();
         let keeping = Keeping {
             client,
             queue,
-            visibility,
+            settings,
             in_hand: HashMap::new(),
             dropped: HashMap::new(),
             taken: Vec::new(),
             has_ended: false,
         };
         // It outlives the subscription: what is in hand then may still be acknowledged.
-        tokio::spawn(keeping.keep(told));
-        Self { words, next: Arc::default() }
+        let keeping = tokio::spawn(keeping.keep(told));
+        (Self { words, next: Arc::default() }, keeping)
     }
 
     pub(super) fn following(&self) -> Following {
         Following(self.words.clone())
     }
 
-    pub(super) fn hold(&self, handle: String, room: OwnedSemaphorePermit) -> Held {
+    /// Keeps a message that was handed out so often, this time included.
+    pub(super) fn hold(&self, handle: String, receives: u32, room: OwnedSemaphorePermit) -> Held {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let _ = self.words.send(Word::Received { number, handle });
+        let _ = self.words.send(Word::Received { number, handle, receives });
         Held { number, words: self.words.clone(), is_taken: false, _room: room }
     }
 }
@@ -87,11 +91,12 @@ impl Drop for Following {
 }
 
 impl Held {
-    pub(super) fn taken(mut self) {
+    /// It may be deleted.
+    pub(crate) fn taken(mut self) {
         self.is_taken = true;
     }
 
-    pub(super) fn into_acknowledgement(self) -> Acknowledgement {
+    pub(crate) fn into_acknowledgement(self) -> Acknowledgement {
         Acknowledgement::new(move || self.taken())
     }
 }
@@ -103,15 +108,22 @@ impl Drop for Held {
     }
 }
 
+/// A message, and when it was last kept from others.
+struct Kept {
+    handle: String,
+    since: Instant,
+    /// How often it was handed out.
+    receives: u32,
+}
+
 /// What is kept.
 struct Keeping {
     client: Client,
     queue: QueueUrl,
-    visibility: Duration,
-    /// With the time at which each was last kept from others.
-    in_hand: HashMap<u64, (String, Instant)>,
+    settings: Settings,
+    in_hand: HashMap<u64, Kept>,
     /// Those that were dropped, which come again when their time is up.
-    dropped: HashMap<u64, (String, Instant)>,
+    dropped: HashMap<u64, Kept>,
     /// Those to be deleted, and how often that was tried.
     taken: Vec<(String, u32)>,
     has_ended: bool,
@@ -140,12 +152,11 @@ impl Keeping {
 
     fn hear(&mut self, word: Word) {
         match word {
-            Word::Received { number, handle } => {
-                self.in_hand.insert(number, (handle, Instant::now()));
+            Word::Received { number, handle, receives } => {
+                self.in_hand.insert(number, Kept { handle, since: Instant::now(), receives });
             }
             Word::Taken(number) => {
-                let handle = self.in_hand.remove(&number).map(|(handle, _)| (handle, 0));
-                self.taken.extend(handle);
+                self.taken.extend(self.in_hand.remove(&number).map(|kept| (kept.handle, 0)));
             }
             Word::Dropped(number) => {
                 let dropped = self.in_hand.remove(&number);
@@ -161,8 +172,8 @@ impl Keeping {
         if self.has_ended {
             self.let_go().await;
         } else {
-            let (visibility, now) = (self.visibility, Instant::now());
-            self.dropped.retain(|_, (_, since)| now.duration_since(*since) < visibility);
+            let (visibility, now) = (self.settings.visibility, Instant::now());
+            self.dropped.retain(|_, kept| now.duration_since(kept.since) < visibility);
         }
     }
 
@@ -200,30 +211,37 @@ impl Keeping {
         let due: Vec<u64> = self
             .in_hand
             .iter()
-            .filter(|(_, (_, since))| since.elapsed() > self.visibility / 3)
+            .filter(|(_, kept)| kept.since.elapsed() > self.settings.visibility / 3)
             .map(|(number, _)| *number)
             .collect();
         for some in due.chunks(TOGETHER) {
             let handles: Vec<String> =
-                some.iter().filter_map(|number| Some(self.in_hand.get(number)?.0.clone())).collect();
-            if let Err(error) = self.change(&handles, self.visibility).await {
+                some.iter().filter_map(|number| Some(self.in_hand.get(number)?.handle.clone())).collect();
+            if let Err(error) = self.change(&handles, self.settings.visibility).await {
                 self.say("messages could not be kept from others for longer; it is tried again", &*error);
                 continue;
             }
             for number in some {
-                if let Some((_, since)) = self.in_hand.get_mut(number) {
-                    *since = Instant::now();
+                if let Some(kept) = self.in_hand.get_mut(number) {
+                    kept.since = Instant::now();
                 }
             }
         }
     }
 
-    /// Has what was dropped come again at once.
+    /// Has what was dropped come again: at once, or soon, if it was handed out before. Else what fails again and again would have been handed out
+    /// as often as that is done within a second, and good messages with it.
     async fn let_go(&mut self) {
-        let handles: Vec<String> = self.dropped.drain().map(|(_, (handle, _))| handle).collect();
-        for some in handles.chunks(TOGETHER) {
-            if let Err(error) = self.change(some, Duration::ZERO).await {
-                self.say("messages could not be let go; they come again when their time is up", &*error);
+        let mut by_pause: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+        for (_, kept) in self.dropped.drain() {
+            let pause = if self.settings.pauses { pause(kept.receives) } else { Duration::ZERO };
+            by_pause.entry(pause.min(self.settings.visibility)).or_default().push(kept.handle);
+        }
+        for (pause, handles) in by_pause {
+            for some in handles.chunks(TOGETHER) {
+                if let Err(error) = self.change(some, pause).await {
+                    self.say("messages could not be let go; they come again when their time is up", &*error);
+                }
             }
         }
     }
@@ -243,5 +261,24 @@ impl Keeping {
 
     fn say(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
         tracing::warn!(queue = %self.queue, error, "{what}");
+    }
+}
+
+/// How long a message is left alone that was handed out so often.
+fn pause(receives: u32) -> Duration {
+    match receives {
+        0 | 1 => Duration::ZERO,
+        more => Duration::from_secs(2 << (2 * (more - 2).min(8))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_out_often_is_left_alone_for_longer() {
+        let pauses: Vec<u64> = (0..=5).chain([u32::MAX]).map(|receives| pause(receives).as_secs()).collect();
+        assert_eq!(pauses, [0, 0, 2, 8, 32, 128, 131_072]);
     }
 }
