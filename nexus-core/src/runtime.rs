@@ -8,6 +8,7 @@ mod execute;
 mod folding;
 mod guarding;
 mod history;
+mod joined_feed;
 mod loading;
 mod log_bus;
 mod log_feed;
@@ -34,6 +35,7 @@ pub use history::{
     HistoryDecision, HistoryError, HistoryKey, HistoryLimit, HistoryLimits, HistoryScope, InvalidToken,
     RoleAccess, StateRequest,
 };
+pub use joined_feed::JoinedFeed;
 pub use log_bus::{LogBus, LogBusFeed};
 pub use log_feed::LogFeed;
 pub use options::CommandOptions;

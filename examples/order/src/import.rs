@@ -102,8 +102,8 @@ pub async fn import(shop: &Shop, file: &Path) -> anyhow::Result<Report> {
             let sent = sent.with_context(|| format!("could not import line {number}"))?;
             commands += sent.commands;
             executed += sent.executed;
-            // How far a log is says all; a feed is asked about each order.
-            to_see.extend(sent.stored.filter(|_| shop.feed().is_some()));
+            // How far a log is says all; a feed or a bus is asked about each order.
+            to_see.extend(sent.stored.filter(|_| shop.feed().is_some() || shop.bus().is_some()));
             if let Some(refused) = sent.refused {
                 reject(number, &refused);
             }

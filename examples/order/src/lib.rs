@@ -4,6 +4,7 @@
 //! share, are in `order-events`, and what is made of them to be looked at in `order-views`.
 
 pub mod address;
+pub mod bus;
 pub mod deadletters;
 pub mod events;
 pub mod everything;
@@ -11,6 +12,8 @@ pub mod first_release;
 pub mod history;
 pub mod import;
 pub mod list;
+#[cfg(feature = "aws")]
+mod place;
 pub mod read_models;
 pub mod rebuild;
 pub mod replay;

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use nexus_core::{ProjectionName, Timestamp};
 use order::address::Address;
+use order::bus::BusAddress;
 use order::history::Point;
 use order::list::Part;
+use order::shop::Shop;
 use order_commands::order::OrderId;
 
 /// Customers order CDs. Without a subcommand, tells a story on a fresh store.
@@ -132,9 +134,31 @@ struct Common {
     /// feature aws, dynamodb://TABLE?region=REGION&endpoint=URL (both are found as AWS programs find them unless given).
     #[arg(long, global = true, default_value = "sqlite:orders.db")]
     store: Address,
+    /// The bus by which events go to the read models: local or local:DIRECTORY, or, where this program is built with the feature aws,
+    /// aws://NAME?region=REGION&endpoint=URL. Without one, read models are made from the store. A read model that was made in one way does not go on in
+    /// another.
+    #[arg(long, global = true)]
+    bus: Option<BusAddress>,
     /// Prints JSON.
     #[arg(long, global = true)]
     json: bool,
+}
+
+impl Common {
+    async fn open(&self) -> anyhow::Result<Shop> {
+        self.on_bus(self.store.open().await?).await
+    }
+
+    async fn open_existing(&self) -> anyhow::Result<Shop> {
+        self.on_bus(self.store.open_existing().await?).await
+    }
+
+    async fn on_bus(&self, shop: Shop) -> anyhow::Result<Shop> {
+        match &self.bus {
+            Some(bus) => Ok(shop.with_bus(bus.open().await?)),
+            None => Ok(shop),
+        }
+    }
 }
 
 #[tokio::main]
@@ -152,7 +176,7 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
     match action {
         None => order::story::tell().await,
         Some(Action::Import { file, common }) => {
-            let report = order::import::import(&common.store.open().await?, &file).await?;
+            let report = order::import::import(&common.open().await?, &file).await?;
             if common.json {
                 println!("{}", serde_json::to_string(&report)?);
             } else {
@@ -161,42 +185,42 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Action::Show { id, common }) => {
-            order::show::show(&common.store.open_existing().await?.orders, &id, common.json).await
+            order::show::show(&common.open_existing().await?.orders, &id, common.json).await
         }
         Some(Action::History { id, as_of, common }) => {
-            order::history::history(&common.store.open_existing().await?, &id, as_of, common.json).await
+            order::history::history(&common.open_existing().await?, &id, as_of, common.json).await
         }
         Some(Action::Events { from, to, common }) => {
-            order::events::events(&common.store.open_existing().await?, from, to, common.json).await
+            order::events::events(&common.open_existing().await?, from, to, common.json).await
         }
         Some(Action::Replay { schemas, policies, common }) => {
             order::replay::replay(common.store.open_for_reading().await?, &schemas, &policies, common.json)
                 .await
         }
         Some(Action::Stats { common }) => {
-            order::stats::stats(&common.store.open_existing().await?, common.json).await
+            order::stats::stats(&common.open_existing().await?, common.json).await
         }
         Some(Action::List { part, common }) => {
-            order::list::orders(&common.store.open_existing().await?, &part, common.json).await
+            order::list::orders(&common.open_existing().await?, &part, common.json).await
         }
         Some(Action::Spend { part, common }) => {
-            order::list::customers(&common.store.open_existing().await?, &part, common.json).await
+            order::list::customers(&common.open_existing().await?, &part, common.json).await
         }
         Some(Action::Revenue { part, common }) => {
-            order::list::days(&common.store.open_existing().await?, &part, common.json).await
+            order::list::days(&common.open_existing().await?, &part, common.json).await
         }
         Some(Action::Status { common }) => {
-            order::status::status(&common.store.open_existing().await?, common.json).await
+            order::status::status(&common.open_existing().await?, common.json).await
         }
         Some(Action::Sagas { action, limit, common }) => {
-            let shop = common.store.open_existing().await?;
+            let shop = common.open_existing().await?;
             order::sagas::run(&shop, action.as_ref(), limit, common.json).await
         }
         Some(Action::Deadletters { action, common }) => {
-            order::deadletters::run(&common.store.open_existing().await?, &action, common.json).await
+            order::deadletters::run(&common.open_existing().await?, &action, common.json).await
         }
         Some(Action::Rebuild { projection, only_if_equal, common }) => {
-            order::rebuild::rebuild(&common.store.open_existing().await?, &projection, only_if_equal).await
+            order::rebuild::rebuild(&common.open_existing().await?, &projection, only_if_equal).await
         }
     }
 }

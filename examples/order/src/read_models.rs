@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use nexus_core::{
-    DocumentTx, EventLog, Position, Projection, ProjectionName, ProjectionState, ProjectionStatus, Receipt,
-    RunningProjection,
+    DocumentTx, EventLog, Position, Projection, ProjectionHealth, ProjectionName, ProjectionState,
+    ProjectionStatus, Receipt, RunningProjection, RunningRelay,
 };
 use order_views::{CustomerSpend, DailyRevenue, OrderList};
 
@@ -18,39 +18,48 @@ const AT_ONCE: usize = 16;
 /// How long a read model may be behind.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// All read models at work.
+/// All read models at work, and the relay that takes events to the bus, where there is one.
 #[derive(Debug)]
-pub struct ReadModels(Vec<RunningProjection>);
+pub struct ReadModels {
+    relay: Option<RunningRelay>,
+    running: Vec<RunningProjection>,
+}
 
 impl ReadModels {
     /// Starts the projections; they go on until [`stop`](Self::stop).
     pub async fn start(shop: &Shop) -> anyhow::Result<Self> {
-        Ok(Self(vec![
+        let running = vec![
             run(OrderList, shop).await?,
             run(CustomerSpend, shop).await?,
             run(DailyRevenue, shop).await?,
-        ]))
+        ];
+        Ok(Self { relay: relay(shop).await?, running })
     }
 
     /// Starts the one of this name.
     pub async fn start_one(shop: &Shop, name: &ProjectionName) -> anyhow::Result<Self> {
-        Ok(Self(vec![match name.as_str() {
+        let one = match name.as_str() {
             "order-list" => run(OrderList, shop).await?,
             "customer-spend" => run(CustomerSpend, shop).await?,
             "daily-revenue" => run(DailyRevenue, shop).await?,
             _ => anyhow::bail!("this program has no projection {name}: it has {}", Self::NAMES.join(", ")),
-        }]))
+        };
+        Ok(Self { relay: relay(shop).await?, running: vec![one] })
     }
 
     /// The names of all.
     pub const NAMES: [&'static str; 3] = ["order-list", "customer-spend", "daily-revenue"];
 
-    /// Resolves when everything that is stored by now is handled, or put aside; where there is a feed, everything that it has delivered by now.
+    /// Resolves when everything that is stored by now is handled, or put aside; where there is a feed or a bus, everything that it has delivered by now.
     pub async fn caught_up(&self, shop: &Shop) -> anyhow::Result<()> {
         let end = end(shop).await?;
-        for running in &self.0 {
-            while !has_seen_all(&running.status(), shop, end) {
-                if let nexus_core::ProjectionHealth::Stopped { error } = running.health() {
+        if let Some(relay) = &self.relay {
+            published(relay, shop, end).await?;
+        }
+        let is_fed = shop.feed().is_some() || shop.bus().is_some();
+        for running in &self.running {
+            while !has_seen_all(&running.status(), is_fed, end) {
+                if let ProjectionHealth::Stopped { error } = running.health() {
                     let error = error.unwrap_or_else(|| "it was stopped".to_owned());
                     anyhow::bail!("projection {} does not go on: {error}", running.name());
                 }
@@ -62,7 +71,7 @@ impl ReadModels {
 
     /// Resolves when they have what these receipts are for, wherever it is handled.
     pub async fn have(&self, receipts: &[Receipt]) -> anyhow::Result<()> {
-        for running in &self.0 {
+        for running in &self.running {
             let waits = futures::stream::iter(receipts)
                 .map(Ok)
                 .try_for_each_concurrent(AT_ONCE, |receipt| running.wait_for(receipt, PATIENCE));
@@ -73,7 +82,10 @@ impl ReadModels {
 
     /// Has all of them finish what is in hand.
     pub async fn stop(self) -> anyhow::Result<()> {
-        for running in self.0 {
+        if let Some(relay) = self.relay {
+            relay.stop().await.context("the relay had stopped by itself")?;
+        }
+        for running in self.running {
             let name = running.name().clone();
             running.stop().await.with_context(|| format!("projection {name} had stopped by itself"))?;
         }
@@ -89,11 +101,33 @@ pub(crate) async fn end(shop: &Shop) -> anyhow::Result<Option<Position>> {
     }
 }
 
-/// Whether everything up to this end is handled; a feed, which has no end, says when there is nothing more.
-pub(crate) fn has_seen_all(status: &ProjectionStatus, shop: &Shop, end: Option<Position>) -> bool {
-    match shop.feed() {
-        Some(_) => status.state == ProjectionState::Live,
-        None => status.position >= end,
+/// Whether everything up to this end is handled; what is fed by something that has no end hears when there is nothing more.
+pub(crate) fn has_seen_all(status: &ProjectionStatus, is_fed: bool, end: Option<Position>) -> bool {
+    if is_fed { status.state == ProjectionState::Live } else { status.position >= end }
+}
+
+async fn relay(shop: &Shop) -> anyhow::Result<Option<RunningRelay>> {
+    match shop.bus() {
+        Some(bus) => bus.relay(shop).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Resolves when the buses have what is stored by now.
+async fn published(relay: &RunningRelay, shop: &Shop, end: Option<Position>) -> anyhow::Result<()> {
+    loop {
+        let status = relay.status().await?;
+        let is_waiting = status.paths.iter().any(|path| path.backlog.events > 0);
+        if has_seen_all(&status.source, shop.feed().is_some(), end) && !is_waiting {
+            return Ok(());
+        }
+        if let ProjectionHealth::Stopped { error } = relay.health() {
+            anyhow::bail!(
+                "the relay does not go on: {}",
+                error.unwrap_or_else(|| "it was stopped".to_owned())
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -134,7 +134,8 @@ async fn until_at_rest(shop: &Shop, as_json: bool) -> anyhow::Result<()> {
     let mut at_rest_since = Instant::now();
     loop {
         let head = end(shop).await?;
-        let has_seen_all = running.status().is_some_and(|status| has_seen_all(&status, shop, head));
+        let has_seen_all =
+            running.status().is_some_and(|status| has_seen_all(&status, shop.feed().is_some(), head));
         let mut moving = 0;
         for state in [SagaState::Running, SagaState::Compensating] {
             moving += running.sagas().list(state, None, 1).await?.len();

@@ -9,6 +9,7 @@ use nexus_core::{
 };
 use nexus_governance::{DecisionLog, Governed, PolicyEngine, PolicyLimits, SchemaDirectory, Schemas};
 
+use crate::bus::Bus;
 use order_commands::fulfilment::Fulfilment;
 use order_commands::order::Order;
 
@@ -34,6 +35,7 @@ pub struct Shop {
     pub policies: PolicyEngine,
     pub read_models: ReadModelsAt,
     source: Source,
+    bus: Option<Bus>,
 }
 
 /// Where read models and sagas learn what happens.
@@ -65,7 +67,8 @@ impl Shop {
         let governed = Governed::new(log, before.schemas.clone()).with_policies(before.policies.clone());
         let log: Log = Arc::new(governed);
         let (orders, logged) = (before.repository(log.clone() as Store), before.repository(log));
-        Ok(Self { orders, policies: before.policies, read_models, source: Source::Log(logged) })
+        let source = Source::Log(logged);
+        Ok(Self { orders, policies: before.policies, read_models, source, bus: None })
     }
 
     /// The same in a store that has no order over all streams; `feed` brings each stream in its order.
@@ -79,7 +82,18 @@ impl Shop {
         let governed = Governed::new(store, before.schemas.clone()).with_policies(before.policies.clone());
         let orders = before.repository(Arc::new(governed) as Store);
         let source = Source::Feed(Arc::new(feed));
-        Ok(Self { orders, policies: before.policies, read_models, source })
+        Ok(Self { orders, policies: before.policies, read_models, source, bus: None })
+    }
+
+    /// The same shop, whose events go by a bus to its read models.
+    #[must_use]
+    pub fn with_bus(self, bus: Bus) -> Self {
+        Self { bus: Some(bus), ..self }
+    }
+
+    /// The bus, if events go by one.
+    pub fn bus(&self) -> Option<&Bus> {
+        self.bus.as_ref()
     }
 
     /// The orders in one order over all of them.
@@ -117,6 +131,11 @@ impl Shop {
         P: Projection<DocumentTx>,
     {
         let read_models = self.read_models.clone();
+        // By different paths a stream's events come in any order: the store has what is missing.
+        if let Some(feed) = self.bus.as_ref().and_then(|bus| bus.feed(projection.name())) {
+            let (feed, events) = (feed.clone(), self.orders.store().clone());
+            return ProjectionRunner::following(projection, feed, events, read_models);
+        }
         match &self.source {
             Source::Log(orders) => ProjectionRunner::new(projection, orders.store().clone(), read_models),
             Source::Feed(feed) => {

@@ -129,6 +129,12 @@ impl Delivery {
         Self { source: Some(Box::new(source)), ..self }
     }
 
+    /// The same, after which a consumer goes on from another checkpoint: for feeds made of feeds.
+    #[must_use]
+    pub fn with_checkpoint(self, checkpoint: Checkpoint) -> Self {
+        Self { checkpoint, ..self }
+    }
+
     /// The event.
     pub fn event(&self) -> &RecordedEvent {
         &self.event

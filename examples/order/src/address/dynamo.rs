@@ -9,14 +9,14 @@ use nexus_dynamodb::{
     create_tables,
 };
 
+use crate::place::Place;
 use crate::shop::Shop;
 
 /// `dynamodb://TABLE`, with a region and an endpoint where they are not found in the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     names: TableNames,
-    region: Option<String>,
-    endpoint: Option<String>,
+    place: Place,
 }
 
 /// What comes after `dynamodb://`.
@@ -24,33 +24,14 @@ impl FromStr for Tables {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (table, options) = text.split_once('?').unwrap_or((text, ""));
-        let names = TableNames::of(table).map_err(|error| error.to_string())?;
-        let mut tables = Self { names, region: None, endpoint: None };
-        for option in options.split('&').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some(("region", region)) if !region.is_empty() => tables.region = Some(region.to_owned()),
-                Some(("endpoint", url)) if url.starts_with("http://") || url.starts_with("https://") => {
-                    tables.endpoint = Some(url.to_owned());
-                }
-                _ => {
-                    return Err(format!(
-                        "{option:?} is no option: there are region=REGION and endpoint=URL, as in dynamodb://shop?region=eu-central-1"
-                    ));
-                }
-            }
-        }
-        Ok(tables)
+        let place: Place = text.parse()?;
+        Ok(Self { names: TableNames::of(&place.name).map_err(|error| error.to_string())?, place })
     }
 }
 
 impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dynamodb://{}", self.names.events_table())?;
-        let region = self.region.iter().map(|region| format!("region={region}"));
-        let endpoint = self.endpoint.iter().map(|url| format!("endpoint={url}"));
-        let options: Vec<String> = region.chain(endpoint).collect();
-        if options.is_empty() { Ok(()) } else { write!(f, "?{}", options.join("&")) }
+        write!(f, "dynamodb://{}", self.place)
     }
 }
 
@@ -81,10 +62,10 @@ impl Tables {
 
     fn config(&self) -> DynamoConfig {
         let mut config = DynamoConfig::with_tables(self.names.clone());
-        if let Some(region) = &self.region {
+        if let Some(region) = &self.place.region {
             config = config.region(region);
         }
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = &self.place.endpoint {
             config = config.endpoint(endpoint);
         }
         config

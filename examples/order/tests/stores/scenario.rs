@@ -1,9 +1,6 @@
-//! The same scenario on every store leads to the same.
-
-#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+//! What happens in a shop, and what must come of it wherever that is.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -13,7 +10,6 @@ use nexus_core::{
     RecordedEvent, Repository, RetrySchedule, RoleAccess, SagaId, SagaState, Snapshot, SnapshotState,
     StateShape, StreamVersion, Timestamp,
 };
-use nexus_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use order::address::Address;
 use order::read_models::ReadModels;
 use order::shop::Shop;
@@ -26,45 +22,12 @@ use order_commands::order::{
 use order_commands::payment::{Dispute, Payment};
 use order_views::{CustomerSpend, DailyRevenue, OrderList, Spend};
 
-/// A database of its own, which goes away with this.
-struct Database {
-    server: String,
-    name: String,
-}
-
-impl Database {
-    async fn new(purpose: &str) -> Self {
-        let server = std::env::var("DATABASE_URL")
-            .expect("DATABASE_URL names no PostgreSQL: run `cargo xtask test`, which starts one");
-        let name = format!("order_{purpose}_{}", std::process::id());
-        let database = Self { server, name };
-        let sql = format!("CREATE DATABASE {}", database.name);
-        database.execute(sql).await.expect("made");
-        database
-    }
-
-    fn url(&self) -> String {
-        let (server, _) = self.server.rsplit_once('/').expect("a URL with a database");
-        format!("{server}/{}", self.name)
-    }
-
-    async fn execute(&self, sql: String) -> Result<(), sqlx::Error> {
-        let mut connection = PgConnection::connect(&self.server).await?;
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop)
-    }
-
-    async fn drop(self) {
-        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        self.execute(sql).await.expect("dropped");
-    }
-}
-
-fn sample() -> String {
+pub(crate) fn sample() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample.txt").display().to_string()
 }
 
 /// All that can be seen of a shop after an import, without ids and times.
-async fn seen(shop: &Shop) -> Vec<String> {
+pub(crate) async fn seen(shop: &Shop) -> Vec<String> {
     let mut seen = Vec::new();
     for _ in 0..2 {
         let report = order::import::import(shop, Path::new(&sample())).await.expect("imported");
@@ -101,7 +64,7 @@ async fn seen(shop: &Shop) -> Vec<String> {
 }
 
 /// Version 1 of an event is upcast to today's version 2, one event to two, one to none.
-async fn what_the_first_release_stored_is_read_as_todays(shop: &Shop, address: &Address) {
+pub(crate) async fn what_the_first_release_stored_is_read_as_todays(shop: &Shop, address: &Address) {
     let store = shop.orders.store();
     for _ in 0..2 {
         order::first_release::append_to(store).await.expect("appended, or found to be there");
@@ -145,7 +108,7 @@ async fn what_the_first_release_stored_is_read_as_todays(shop: &Shop, address: &
 }
 
 /// What was recorded within the hour is all there is, and is found in portions of any size.
-async fn the_past_is_complete(shop: &Shop, address: &Address) {
+pub(crate) async fn the_past_is_complete(shop: &Shop, address: &Address) {
     let orders = Category::new(Order::CATEGORY).expect("valid");
     let query = Query::categories([orders.clone()]);
     let logged = match shop.log() {
@@ -184,7 +147,7 @@ async fn the_past_is_complete(shop: &Shop, address: &Address) {
 }
 
 /// Places an order for two units of what the warehouse has ten of, and checks it out.
-async fn check_out(shop: &Shop, id: &str, card: &str) -> OrderId {
+pub(crate) async fn check_out(shop: &Shop, id: &str, card: &str) -> OrderId {
     let order: OrderId = id.parse().expect("an id");
     let lines = vec![Line::new("so-what", 2, 2_354)];
     let place = Place { customer: "frida".into(), ordered_on: jiff::civil::date(1997, 5, 1), lines };
@@ -195,7 +158,7 @@ async fn check_out(shop: &Shop, id: &str, card: &str) -> OrderId {
 }
 
 /// One is sent, one is undone, one needs a person; and in the end nothing is reserved, charged or sent that should not be.
-async fn orders_are_fulfilled(shop: &Shop, address: &Address) {
+pub(crate) async fn orders_are_fulfilled(shop: &Shop, address: &Address) {
     let (warehouse, stock) = (WAREHOUSE.to_owned(), Receive { sku: Sku("so-what".into()), units: 10 });
     shop.orders.execute::<Inventory, _>(&warehouse, stock).await.expect("received");
     let (sent, declined) =
@@ -244,7 +207,7 @@ async fn orders_are_fulfilled(shop: &Shop, address: &Address) {
 }
 
 /// What nobody has touched for a day gets its snapshot by the sweeper, once.
-async fn what_is_due_by_time_is_swept(shop: &Shop, address: &Address) {
+pub(crate) async fn what_is_due_by_time_is_swept(shop: &Shop, address: &Address) {
     let tomorrow = Timestamp::now() + jiff::SignedDuration::from_hours(25);
     let Ok(logged) = shop.log() else { return };
     let later = logged.clone().with_clock(ManualClock::at(tomorrow));
@@ -260,7 +223,7 @@ async fn what_is_due_by_time_is_swept(shop: &Shop, address: &Address) {
     assert_eq!((again.events, again.taken), (0, 0), "{address}");
 }
 
-async fn a_snapshot_of_an_older_build_is_ignored(shop: &Shop, address: &Address) {
+pub(crate) async fn a_snapshot_of_an_older_build_is_ignored(shop: &Shop, address: &Address) {
     let id: OrderId = "2001".parse().expect("an id");
     let (title, sku) = (Line::new("so-what", 1, 1_177), Sku("so-what".into()));
     let place = Place {
@@ -300,133 +263,4 @@ async fn a_snapshot_of_an_older_build_is_ignored(shop: &Shop, address: &Address)
     assert_eq!(loaded.state.customer.as_deref(), Some("nobody"), "{address}");
     snapshots.settle().await;
     snapshots.store().remove(&stream, &today, last.version()).await.expect("removed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_scenario_leads_to_the_same_on_every_store() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let database = Database::new("scenario").await;
-    let addresses = [
-        Address::Memory,
-        Address::Sqlite(directory.path().join("orders.db")),
-        database.url().parse().expect("an address"),
-        #[cfg(feature = "aws")]
-        tables("scenario").parse().expect("an address"),
-    ];
-    let mut expected = None;
-    for address in addresses {
-        let shop = address.open().await.expect("opened");
-        let seen = seen(&shop).await;
-        let expected = expected.get_or_insert_with(|| seen.clone());
-        what_the_first_release_stored_is_read_as_todays(&shop, &address).await;
-        a_snapshot_of_an_older_build_is_ignored(&shop, &address).await;
-        the_past_is_complete(&shop, &address).await;
-        what_is_due_by_time_is_swept(&shop, &address).await;
-        orders_are_fulfilled(&shop, &address).await;
-        for (number, (one, other)) in expected.iter().zip(&seen).enumerate() {
-            assert_eq!(one, other, "line {number} on {address}");
-        }
-        assert_eq!(expected.len(), seen.len(), "{address}");
-    }
-    database.drop().await;
-}
-
-/// Tables that nobody else has, where a stand-in answers as DynamoDB does.
-#[cfg(feature = "aws")]
-fn tables(purpose: &str) -> String {
-    let endpoint = std::env::var("DYNAMODB_ENDPOINT")
-        .expect("DYNAMODB_ENDPOINT names no DynamoDB: run `cargo xtask test`, which starts one");
-    format!("dynamodb://order-{purpose}-{}?region=us-east-1&endpoint={endpoint}", std::process::id())
-}
-
-/// What the program prints, without times and rates.
-fn says(store: &str, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_order"))
-        .args(arguments)
-        .args(["--store", store])
-        .output()
-        .expect("the program starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(store, "STORE");
-    let told = format!("{:?}\n{}{}", output.status.code(), text(&output.stdout), text(&output.stderr));
-    let is_time = |word: &str| word.contains(':') && word.starts_with(|first: char| first.is_ascii_digit());
-    let without_time = |line: &str| {
-        let line = line.split(" in ").next().unwrap_or_default();
-        line.split_whitespace()
-            .filter(|word| !is_time(word) && !word.starts_with("20"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    told.lines().map(without_time).collect::<Vec<_>>().join("\n")
-}
-
-/// Go over all streams in one order, which not every store has.
-const TAKES_A_LOG: [&str; 2] = ["events", "replay"];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_subcommand_says_the_same_on_every_store() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let database = Database::new("output").await;
-    let file = format!("sqlite:{}", directory.path().join("orders.db").display());
-    let (sample, id) = (sample(), "00002-19970112-5-7700-1");
-    let others = [
-        database.url(),
-        #[cfg(feature = "aws")]
-        tables("output"),
-    ];
-    for address in [&file].into_iter().chain(&others) {
-        let shop = address.parse::<Address>().expect("an address").open().await.expect("opened");
-        let stock = Receive { sku: Sku("so-what".into()), units: 10 };
-        shop.orders.execute::<Inventory, _>(&WAREHOUSE.to_owned(), stock).await.expect("received");
-        check_out(&shop, "3001", "visa-1").await;
-        check_out(&shop, "3002", "empty-2").await;
-    }
-    let calls: [&[&str]; 23] = [
-        &["sagas"],
-        &["sagas", "run"],
-        &["sagas"],
-        &["sagas", "show", "3001"],
-        &["sagas", "retry", "3001"],
-        &["sagas", "show", "nobody"],
-        &["import", &sample],
-        &["import", &sample],
-        &["show", id],
-        &["show", "nobody"],
-        &["history", id],
-        &["history", id, "--as-of", "2"],
-        &["events", "--from", "2020-01-01T00:00:00Z", "--to", "2020-03-01T00:00:00Z"],
-        &["list", "--limit", "50"],
-        &["spend", "--limit", "1000"],
-        &["revenue", "--limit", "1000"],
-        &["stats"],
-        &["stats", "--json"],
-        &["status"],
-        &["deadletters", "list"],
-        &["deadletters", "retry", "order-list", "order-nobody"],
-        &["rebuild", "customer-spend", "--only-if-equal"],
-        &["replay"],
-    ];
-    for call in calls {
-        let one = says(&file, call);
-        assert!(one.len() > 20, "{call:?} says {one:?}");
-        for address in &others {
-            let other = says(address, call);
-            if address.starts_with("dynamodb:") && TAKES_A_LOG.contains(&call[0]) {
-                assert!(other.contains("none over all of them"), "{call:?} says {other} on {address}");
-            } else if address.starts_with("dynamodb:") && call[0] == "status" {
-                assert!(other.contains("order-list 1 stopped 0 0 0.0 s 0 0"), "{other}");
-            } else {
-                assert_eq!(one, other, "{call:?} on {address}");
-            }
-        }
-    }
-    let empty = Database::new("empty").await;
-    let told = says(&empty.url(), &["stats"]);
-    assert!(told.contains("there is no store at postgres://"), "{told}");
-    empty.drop().await;
-    #[cfg(feature = "aws")]
-    {
-        let told = says(&tables("empty"), &["stats"]);
-        assert!(told.contains("there is no store at STORE: import one"), "{told}");
-    }
-    database.drop().await;
 }

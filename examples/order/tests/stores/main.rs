@@ -1,0 +1,9 @@
+//! The same on every store, and by every bus.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+mod chain;
+mod everywhere;
+mod output;
+mod places;
+mod scenario;
