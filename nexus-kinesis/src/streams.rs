@@ -3,6 +3,8 @@ use std::time::Duration;
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::types::{StreamDescriptionSummary, StreamMode, StreamModeDetails, StreamStatus};
 
+use nexus_aws::under_way;
+
 use crate::KinesisConfig;
 use crate::client::Client;
 use crate::error::{OpenError, told};
@@ -78,7 +80,8 @@ pub async fn create_stream(config: &KinesisConfig, options: &StreamOptions) -> R
 
 /// What Kinesis says of the stream.
 pub(crate) async fn describe(client: &Client) -> Result<StreamDescriptionSummary, OpenError> {
-    let described = client.kinesis.describe_stream_summary().stream_name(&*client.stream).send().await;
+    let described = client.kinesis.describe_stream_summary().stream_name(&*client.stream);
+    let described = under_way(described.send()).await;
     let attempted = || format!("look at stream {}", client.stream);
     match described {
         Ok(described) => described

@@ -49,7 +49,8 @@ use crate::setup::{self, QueueUrl};
 ///
 /// # Guarantees
 ///
-/// - At least once. While a handler has an event, and between its tries, it is kept from others, however long that takes, 12 hours at most.
+/// - At least once. While a handler has an event, and between its tries, it is kept from others, however long that takes, 12 hours at most. A handler that blocks
+///   the runtime's threads keeps that from being seen to, as it does with everything else.
 /// - An event that comes again within 10 minutes after this process has seen to it, and is among the latest 100,000, is dropped:
 ///   see [`remembering`](Self::remembering). Across processes and restarts, [`ProjectionRunner::receiving`](nexus_core::ProjectionRunner::receiving) knows events again, with a store at hand.
 /// - What the handler cannot see to is tried again, 5 times in all with pauses from 1 s, and goes to the queue's dead-letter queue then, with the error, its class and the
@@ -71,6 +72,7 @@ pub struct QueueConsumer {
 
 /// So many events are with the handler at a time.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+const MOST_AT_ONCE: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 impl QueueConsumer {
     /// The events of a queue, for this handler.
@@ -103,11 +105,12 @@ impl QueueConsumer {
         Self { query, ..self }
     }
 
-    /// So many events are with the handler at a time: 16 unless told otherwise.
+    /// So many events are with the handler at a time: 16 unless told otherwise, 10,000 at most.
     #[must_use]
     pub fn at_once(self, events: NonZeroUsize) -> Self {
-        let in_hand = self.settings.in_hand.max(events.get().saturating_mul(4));
-        Self { at_once: events, settings: Settings { in_hand, ..self.settings }, ..self }
+        let events = events.min(MOST_AT_ONCE);
+        let settings = self.settings.in_hand(self.settings.in_hand.max(events.get() * 4));
+        Self { at_once: events, settings, ..self }
     }
 
     /// How often, and with which pauses, an event is given to the handler.

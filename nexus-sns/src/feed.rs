@@ -58,11 +58,10 @@ impl QueueFeed {
         Self { settings: self.settings.visibility(time), ..self }
     }
 
-    /// So many events are in hand at most that are not acknowledged: 1,000 unless told otherwise, 10 at least.
+    /// So many events are in hand at most that are not acknowledged: 1,000 unless told otherwise, 10 at least and 100,000 at most.
     #[must_use]
-    pub fn in_hand(mut self, events: usize) -> Self {
-        self.settings.in_hand = events.max(10);
-        self
+    pub fn in_hand(self, events: usize) -> Self {
+        Self { settings: self.settings.in_hand(events), ..self }
     }
 
     /// So many requests ask the queue at the same time; 4 unless told otherwise.

@@ -19,7 +19,15 @@ pub(crate) struct Settings {
     pub(crate) pauses: bool,
 }
 
+/// SQS has 120,000 messages of a queue in flight at most.
+const MOST_IN_HAND: usize = 100_000;
+
 impl Settings {
+    /// With so many messages in hand at most.
+    pub(crate) fn in_hand(self, messages: usize) -> Self {
+        Self { in_hand: messages.clamp(10, MOST_IN_HAND), ..self }
+    }
+
     /// With a visibility that the queue can bear.
     pub(crate) fn visibility(self, time: Duration) -> Self {
         Self { visibility: time.clamp(Duration::from_secs(3), Duration::from_secs(12 * 3_600)), ..self }

@@ -38,9 +38,8 @@ pub(super) async fn register(client: &Client, name: &str) -> Result<Arc<str>, St
     let arn = streams::describe(client).await.map_err(unavailable)?.stream_arn;
     let started = Instant::now();
     loop {
-        let found =
-            client.kinesis.describe_stream_consumer().stream_arn(&arn).consumer_name(name).send().await;
-        match found {
+        let found = client.kinesis.describe_stream_consumer().stream_arn(&arn).consumer_name(name);
+        match under_way(found.send()).await {
             Ok(found) => {
                 let consumer = found.consumer_description;
                 if let Some(consumer) =
@@ -51,7 +50,7 @@ pub(super) async fn register(client: &Client, name: &str) -> Result<Arc<str>, St
             }
             Err(error) if is_missing(error.as_service_error()) => {
                 let register = client.kinesis.register_stream_consumer().stream_arn(&arn).consumer_name(name);
-                if let Err(error) = register.send().await {
+                if let Err(error) = under_way(register.send()).await {
                     // Somebody else has just done so.
                     let is_there =
                         error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception());

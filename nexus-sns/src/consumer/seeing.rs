@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::repeats::Repeats;
 use crate::client::Client;
 use crate::dead_letters::{self, Cause};
 use crate::message;
-use crate::queue::Received;
+use crate::queue::{Held, Received};
 use crate::setup::QueueUrl;
 
 /// The class of what is no event; and of handlers that panic.
@@ -47,7 +48,11 @@ impl Seeing {
         let group = first.group.clone();
         let mut next = Some(first);
         while let Some(received) = next {
-            let is_left = !self.see_to(received).await;
+            let seen_to = AssertUnwindSafe(self.see_to(received)).catch_unwind().await;
+            let is_left = !seen_to.unwrap_or_else(|panic| {
+                tracing::error!(queue = %self.queue, panic = said(&*panic), "what sees to a message panicked: it comes again");
+                false
+            });
             // What was left is not overtaken by what follows it: all of that comes again after it.
             while is_left && lanes.next(group.as_deref()).is_some() {}
             next = if is_left { None } else { lanes.next(group.as_deref()) };
@@ -64,7 +69,7 @@ impl Seeing {
             }
         };
         for event in events.iter().filter(|event| self.query.matches(event)) {
-            match self.handle(event).await {
+            match self.handle(event, &received.held).await {
                 Outcome::Done => {}
                 Outcome::Later => return false,
                 Outcome::Dead { tries, error } => {
@@ -77,16 +82,21 @@ impl Seeing {
         true
     }
 
-    async fn handle(&self, event: &RecordedEvent) -> Outcome {
-        let Some(_in_hand) = self.repeats.take(event.id()) else { return Outcome::Later };
+    async fn handle(&self, event: &RecordedEvent, held: &Held) -> Outcome {
+        let mut stopped = self.stopped.clone();
+        // A repeat of one that is in hand waits for what becomes of that.
+        let _in_hand = tokio::select! {
+            _ = stopped.wait_for(|is_stopped| *is_stopped) => return Outcome::Later,
+            in_hand = self.repeats.take(event.id()) => in_hand,
+        };
         if self.repeats.is_done(event.id()) {
             self.count("repeated");
             return Outcome::Done;
         }
-        let mut stopped = self.stopped.clone();
         for tries in 1.. {
             let turn = self.at_once.acquire().await;
-            if *stopped.borrow() {
+            // Somebody else may have it, and what follows it, where it was not kept.
+            if self.is_stopped() || !held.is_held() {
                 return Outcome::Later;
             }
             let tried = self.try_once(event).await;
@@ -109,12 +119,13 @@ impl Seeing {
     }
 
     async fn try_once(&self, event: &RecordedEvent) -> Result<(), HandlerError> {
-        let handled = AssertUnwindSafe(self.handler.handle(event)).catch_unwind().await;
-        handled.unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(HandlerError::of_class(PANIC, said.unwrap_or_else(|| "the handler panicked".to_owned())))
-        })
+        let handled = AssertUnwindSafe(async { self.handler.handle(event).await }).catch_unwind().await;
+        handled.unwrap_or_else(|panic| Err(HandlerError::of_class(PANIC, said(&*panic))))
+    }
+
+    /// By who started it, or since nobody is there any more who could.
+    fn is_stopped(&self) -> bool {
+        *self.stopped.borrow() || self.stopped.has_changed().is_err()
     }
 
     /// Takes a message to the dead-letter queue; whether it is there.
@@ -138,4 +149,11 @@ impl Seeing {
         metrics::counter!("nexus_sns_consumed_events_total", "queue" => self.queue.name().to_owned(), "outcome" => outcome)
             .increment(1);
     }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+    let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+    said.unwrap_or_else(|| "nothing".to_owned())
 }

@@ -64,6 +64,8 @@ pub(super) async fn work(consumer: QueueConsumer, mut stopped: watch::Receiver<b
         }
     }
     while in_hand.join_next().await.is_some() {}
+    // What waits in lanes that nobody sees to is let go.
+    drop(lanes);
     while keepers.join_next().await.is_some() {}
 }
 

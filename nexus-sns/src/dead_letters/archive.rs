@@ -1,10 +1,10 @@
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use nexus_core::{BoxError, Clock, SystemClock};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::letter::DeadMessage;
 
@@ -18,7 +18,7 @@ pub trait DeadLetterArchive: Send + Sync {
     async fn keep(&self, letter: &DeadMessage) -> Result<(), BoxError>;
 }
 
-/// Keeps dead letters in a file: a line of JSON for each, with `id`, `class`, `error`, `tries`, `failed_at`, `archived_at` and `body`.
+/// Keeps dead letters in a file: a line of JSON for each, with `id`, `class`, `error`, `tries`, `failed_at`, `archived_at` and `body`, which is the message as a text.
 #[derive(Clone, Debug)]
 pub struct JsonLinesArchive {
     path: PathBuf,
@@ -34,7 +34,6 @@ impl JsonLinesArchive {
 #[async_trait]
 impl DeadLetterArchive for JsonLinesArchive {
     async fn keep(&self, letter: &DeadMessage) -> Result<(), BoxError> {
-        let body = serde_json::from_str(&letter.body).unwrap_or_else(|_| Value::from(letter.body.as_str()));
         let line = json!({
             "id": letter.id,
             "class": letter.class,
@@ -42,14 +41,50 @@ impl DeadLetterArchive for JsonLinesArchive {
             "tries": letter.tries,
             "failed_at": letter.failed_at.map(|time| time.to_string()),
             "archived_at": SystemClock.now().to_string(),
-            "body": body,
+            "body": letter.body,
         });
         let (path, line) = (self.path.clone(), format!("{line}\n"));
-        let kept = tokio::task::spawn_blocking(move || {
-            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-            file.write_all(line.as_bytes())?;
-            file.sync_data()
-        });
+        let kept = tokio::task::spawn_blocking(move || add(&path, &line));
         Ok(kept.await??)
+    }
+}
+
+/// Adds a line to a file, and has it on the disk.
+fn add(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+    let length = file.metadata()?.len();
+    if length > 0 {
+        // Where a line was not finished, for want of room, the next one must not become part of it.
+        file.seek(SeekFrom::Start(length - 1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    file.write_all(line.as_bytes())?;
+    file.sync_data()?;
+    if length == 0
+        && let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
+        && let Ok(directory) = File::open(directory)
+    {
+        // Its name, too. Not every system can open a directory.
+        directory.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_not_finished_spoils_no_other() {
+        let path = std::env::temp_dir().join(format!("nexus-archive-{}.jsonl", std::process::id()));
+        std::fs::write(&path, "{\"half").unwrap();
+        add(&path, "1\n").unwrap();
+        add(&path, "2\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\n1\n2\n");
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -22,7 +22,8 @@ const ABANDONED: &str = "abandoned";
 /// So much of an error is kept, in bytes.
 const ERROR_BYTES: usize = 1_024;
 
-/// What a message may have with all its attributes; and what is kept back for those that are no error.
+/// So many attributes a message may have; what it may have with all of them; and what is kept back for those that are no error.
+const ATTRIBUTES: usize = 10;
 const BYTES: usize = 256 * 1_024;
 const RESERVE: usize = 512;
 
@@ -137,15 +138,22 @@ pub(crate) async fn bury(
     let size = |(name, value): (&String, &MessageAttributeValue)| {
         name.len() + value.data_type.len() + value.string_value.as_ref().map_or(0, String::len)
     };
-    let taken = received.body.len() + attributes.iter().map(size).sum::<usize>() + RESERVE;
-    let error = told(cause.error, BYTES.saturating_sub(taken).min(ERROR_BYTES));
+    let taken = received.body.len() + attributes.iter().map(size).sum::<usize>();
+    let mut room = BYTES.saturating_sub(taken);
+    let error = told(cause.error, room.saturating_sub(RESERVE).min(ERROR_BYTES));
     let own = [
         (CLASS, "String", cause.class.to_owned()),
         (TRIES, "Number", cause.tries.to_string()),
         (FAILED_AT, "String", SystemClock.now().to_string()),
         (ERROR, "String", error),
     ];
+    // A message that has as much as it may is kept without.
     for (name, kind, value) in own.into_iter().filter(|(.., value)| !value.is_empty()) {
+        let size = name.len() + kind.len() + value.len();
+        if attributes.len() >= ATTRIBUTES || size > room {
+            break;
+        }
+        room -= size;
         let value = MessageAttributeValue::builder().data_type(kind).string_value(value).build()?;
         attributes.insert(name.to_owned(), value);
     }

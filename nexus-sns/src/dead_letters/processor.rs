@@ -12,8 +12,11 @@ use crate::error::OpenError;
 use crate::queue::{self, Asked, Held, Settings};
 use crate::setup::{self, QueueUrl};
 
-/// So many letters are in hand at most while they are looked through: what is not meant is kept from coming again.
-const IN_HAND: usize = 10_000;
+/// So many letters are looked through at most: what is not meant is kept from coming again meanwhile.
+const MOST: usize = 10_000;
+
+/// How long letters are kept from others where the program dies that looks through them.
+const VISIBILITY: Duration = Duration::from_secs(900);
 
 /// The dead letters of a queue, for a person or a program that sees to them: listed, retried, or skipped.
 ///
@@ -32,7 +35,7 @@ const IN_HAND: usize = 10_000;
 /// # }
 /// ```
 ///
-/// Each call looks through what the queue has at the time, up to 10,000 letters. What is retried and dies again meanwhile is left for the next call; of several with the same content, [`retry`](Self::retry) sends one. Letters that somebody else is looking through are not seen. Of a FIFO
+/// Each call looks through what the queue has, up to 10,000 letters. What is retried and dies again meanwhile is left for the next call; of several with the same content, [`retry`](Self::retry) sends one. Letters that somebody else is looking through are not seen. Of a FIFO
 /// queue they come in the order of each stream, the first ten of a stream at a time.
 #[derive(Clone, Debug)]
 pub struct DeadLetterQueue {
@@ -60,6 +63,16 @@ pub enum DeadLetterError {
         /// Why.
         #[source]
         source: StoreError,
+    },
+    /// Letters were seen to, and could not be deleted: they come again.
+    #[error(
+        "{undeleted} letters were seen to and could not be deleted from dead-letter queue {queue}: they are there again"
+    )]
+    Undeleted {
+        /// The dead-letter queue.
+        queue: String,
+        /// How many.
+        undeleted: usize,
     },
     /// A letter could not be sent to its queue, or archived: it stays where it is. What was done until then is done.
     #[error("could not {attempted} dead letter {letter}")]
@@ -101,6 +114,9 @@ impl DeadLetterQueue {
         at_most: usize,
     ) -> Result<Vec<DeadMessage>, DeadLetterError> {
         let mut found = Vec::new();
+        if at_most == 0 {
+            return Ok(found);
+        }
         self.look_through(which, at_most, &mut Deed::List(&mut found)).await?;
         Ok(found)
     }
@@ -133,10 +149,11 @@ impl DeadLetterQueue {
         at_most: usize,
         deed: &mut Deed<'_>,
     ) -> Result<usize, DeadLetterError> {
-        let settings =
-            Settings { in_hand: IN_HAND, receivers: 1, pauses: false, visibility: Duration::from_secs(30) };
+        // With room for a page more than is looked at: it is always asked for more.
+        let settings = Settings { in_hand: MOST + 10, receivers: 1, pauses: false, visibility: VISIBILITY };
         let Asked { mut pages, keeping } = queue::ask(&self.client, &self.dead, settings);
-        let (mut count, mut kept, mut seen, mut result) = (0, Vec::new(), HashSet::new(), Ok(()));
+        let (mut count, mut looked_at, mut kept, mut sent) = (0, 0, Vec::new(), HashSet::new());
+        let (mut is_moving, mut result) = (false, Ok(()));
         'all: while let Some(page) = pages.recv().await {
             let messages = match page {
                 Ok(page) => page.messages,
@@ -145,37 +162,52 @@ impl DeadLetterQueue {
                     break;
                 }
             };
-            if messages.is_empty() {
+            // Of a FIFO queue more of a stream may come when what was before it is gone.
+            if messages.is_empty() && !std::mem::take(&mut is_moving) {
                 break;
             }
             for received in messages {
-                if count >= at_most || kept.len() >= IN_HAND {
-                    break 'all;
-                }
                 let letter = DeadMessage::of(&received);
+                looked_at += 1;
                 // What was retried, and has died again meanwhile, is left for the next time.
-                let is_again = matches!(deed, Deed::Retry) && !seen.insert(xxh3_128(letter.body.as_bytes()));
-                if is_again || !which.has(&letter) {
+                let mut is_again =
+                    || matches!(deed, Deed::Retry) && !sent.insert(xxh3_128(letter.body.as_bytes()));
+                if !which.has(&letter) || is_again() {
                     kept.push(received.held);
+                    if looked_at >= MOST {
+                        break 'all;
+                    }
                     continue;
                 }
                 match self.see_to(letter, received.held, deed).await {
                     // What stays must not come again meanwhile.
-                    Ok(stays) => kept.extend(stays),
+                    Ok(stays) => {
+                        is_moving |= stays.is_none();
+                        kept.extend(stays);
+                    }
                     Err(error) => {
                         result = Err(error);
                         break 'all;
                     }
                 }
                 count += 1;
+                if count >= at_most || looked_at >= MOST {
+                    break 'all;
+                }
             }
         }
         drop((pages, kept));
         // What was seen to is deleted, and the rest let go, before this returns.
-        if let Err(error) = keeping.await {
-            tracing::error!(queue = %self.dead, %error, "a queue is not kept any more");
+        let undeleted = keeping.await;
+        result?;
+        match undeleted {
+            Ok(0) => Ok(count),
+            Ok(undeleted) => Err(DeadLetterError::Undeleted { queue: self.dead.to_string(), undeleted }),
+            Err(error) => {
+                let source = StoreError::unavailable("keep messages from others", error);
+                Err(DeadLetterError::Unreadable { queue: self.dead.to_string(), source })
+            }
         }
-        result.map(|()| count)
     }
 
     /// Does it with one; answers what is to be kept until all are looked through.

@@ -27,8 +27,8 @@ pub(crate) struct Page {
 pub(crate) struct Asked {
     /// They end with an error.
     pub(crate) pages: mpsc::Receiver<Result<Page, StoreError>>,
-    /// Ends when nobody asks any more, and all messages that were in hand are deleted or let go.
-    pub(crate) keeping: JoinHandle<()>,
+    /// Ends when nobody asks any more, and all messages that were in hand are deleted or let go; with how many could not be deleted.
+    pub(crate) keeping: JoinHandle<usize>,
 }
 
 /// A message, which is kept from others.

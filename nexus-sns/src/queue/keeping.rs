@@ -1,8 +1,8 @@
 //! Keeps messages that are in somebody's hands from others, and deletes those that were acknowledged.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
@@ -21,13 +21,16 @@ const TOGETHER: usize = 10;
 /// What was acknowledged is deleted after so long at the latest.
 const LINGER: Duration = Duration::from_millis(50);
 
+/// Between two tries to delete a message, twice as long each time.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// So often it is tried to delete a message; then it comes again, and is known again.
 const TRIES: u32 = 5;
 
 /// What the keeper is told.
 enum Word {
     /// A message is in somebody's hands.
-    Received { number: u64, handle: String, receives: u32 },
+    Received { number: u64, kept: Kept },
     /// It was taken in.
     Taken(u64),
     /// It was dropped.
@@ -39,6 +42,7 @@ enum Word {
 /// Where messages are kept for a subscription. It ends when all are gone.
 #[derive(Clone)]
 pub(super) struct Keeper {
+    visibility: Duration,
     words: mpsc::UnboundedSender<Word>,
     next: Arc<AtomicU64>,
 }
@@ -48,6 +52,7 @@ pub(super) struct Following(mpsc::UnboundedSender<Word>);
 
 /// A message that is kept from others.
 pub(crate) struct Held {
+    until: Arc<Mutex<Instant>>,
     number: u64,
     words: mpsc::UnboundedSender<Word>,
     is_taken: bool,
@@ -55,8 +60,8 @@ pub(crate) struct Held {
 }
 
 impl Keeper {
-    /// With the task that keeps, which ends when all is seen to after the last message is out of hand.
-    pub(super) fn start(client: Client, queue: QueueUrl, settings: Settings) -> (Self, JoinHandle<()>) {
+    /// With the task that keeps, which ends when all is seen to after the last message is out of hand, with how many could not be deleted.
+    pub(super) fn start(client: Client, queue: QueueUrl, settings: Settings) -> (Self, JoinHandle<usize>) {
         let (words, told) = mpsc::unbounded_channel();
         let keeping = Keeping {
             client,
@@ -65,11 +70,12 @@ impl Keeper {
             in_hand: HashMap::new(),
             dropped: HashMap::new(),
             taken: Vec::new(),
+            undeleted: 0,
             has_ended: false,
         };
         // It outlives the subscription: what is in hand then may still be acknowledged.
         let keeping = tokio::spawn(keeping.keep(told));
-        (Self { words, next: Arc::default() }, keeping)
+        (Self { visibility: settings.visibility, words, next: Arc::default() }, keeping)
     }
 
     pub(super) fn following(&self) -> Following {
@@ -79,8 +85,11 @@ impl Keeper {
     /// Keeps a message that was handed out so often, this time included.
     pub(super) fn hold(&self, handle: String, receives: u32, room: OwnedSemaphorePermit) -> Held {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let _ = self.words.send(Word::Received { number, handle, receives });
-        Held { number, words: self.words.clone(), is_taken: false, _room: room }
+        let since = Instant::now();
+        let until = Arc::new(Mutex::new(since + self.visibility));
+        let kept = Kept { handle, since, until: Arc::clone(&until), receives };
+        let _ = self.words.send(Word::Received { number, kept });
+        Held { until, number, words: self.words.clone(), is_taken: false, _room: room }
     }
 }
 
@@ -91,6 +100,11 @@ impl Drop for Following {
 }
 
 impl Held {
+    /// Whether it is still kept from others. Who was held up for long, or cannot reach the queue, may have lost it to somebody.
+    pub(crate) fn is_held(&self) -> bool {
+        Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It may be deleted.
     pub(crate) fn taken(mut self) {
         self.is_taken = true;
@@ -112,8 +126,17 @@ impl Drop for Held {
 struct Kept {
     handle: String,
     since: Instant,
+    /// Until when it is kept from others, as far as this process knows.
+    until: Arc<Mutex<Instant>>,
     /// How often it was handed out.
     receives: u32,
+}
+
+/// A message that is to be deleted, how often that was tried, and when it is the next time.
+struct Taken {
+    handle: String,
+    tries: u32,
+    due: Instant,
 }
 
 /// What is kept.
@@ -124,13 +147,15 @@ struct Keeping {
     in_hand: HashMap<u64, Kept>,
     /// Those that were dropped, which come again when their time is up.
     dropped: HashMap<u64, Kept>,
-    /// Those to be deleted, and how often that was tried.
-    taken: Vec<(String, u32)>,
+    /// Those to be deleted.
+    taken: Vec<Taken>,
+    /// How many could not be deleted: they come again.
+    undeleted: usize,
     has_ended: bool,
 }
 
 impl Keeping {
-    async fn keep(mut self, mut told: mpsc::UnboundedReceiver<Word>) {
+    async fn keep(mut self, mut told: mpsc::UnboundedReceiver<Word>) -> usize {
         let mut turns = tokio::time::interval(LINGER);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -145,18 +170,26 @@ impl Keeping {
                 self.delete().await;
             }
         }
-        for _ in 0..TRIES {
-            self.see_to_all().await;
+        self.see_to_all().await;
+        while let Some(due) = self.taken.iter().map(|taken| taken.due).min() {
+            tokio::time::sleep_until(due).await;
+            self.delete().await;
         }
+        self.undeleted
     }
 
     fn hear(&mut self, word: Word) {
         match word {
-            Word::Received { number, handle, receives } => {
-                self.in_hand.insert(number, Kept { handle, since: Instant::now(), receives });
+            Word::Received { number, kept } => {
+                self.in_hand.insert(number, kept);
             }
             Word::Taken(number) => {
-                self.taken.extend(self.in_hand.remove(&number).map(|kept| (kept.handle, 0)));
+                let taken = self.in_hand.remove(&number);
+                self.taken.extend(taken.map(|kept| Taken {
+                    handle: kept.handle,
+                    tries: 0,
+                    due: Instant::now(),
+                }));
             }
             Word::Dropped(number) => {
                 let dropped = self.in_hand.remove(&number);
@@ -179,7 +212,11 @@ impl Keeping {
 
     /// Deletes what was taken in.
     async fn delete(&mut self) {
-        for some in std::mem::take(&mut self.taken).chunks(TOGETHER) {
+        let now = Instant::now();
+        let (due, later) = std::mem::take(&mut self.taken).into_iter().partition(|taken| taken.due <= now);
+        self.taken = later;
+        let due: Vec<Taken> = due;
+        for some in due.chunks(TOGETHER) {
             let failed = match self.delete_some(some).await {
                 Ok(failed) => failed,
                 Err(error) => {
@@ -188,15 +225,23 @@ impl Keeping {
                 }
             };
             let again = failed.into_iter().filter_map(|number| some.get(number));
-            let again = again.map(|(handle, tries)| (handle.clone(), tries + 1));
-            self.taken.extend(again.filter(|(_, tries)| *tries < TRIES));
+            for Taken { handle, tries, .. } in again {
+                if tries + 1 < TRIES {
+                    let due = Instant::now() + AGAIN * 2_u32.pow(*tries);
+                    self.taken.push(Taken { handle: handle.clone(), tries: tries + 1, due });
+                } else {
+                    tracing::error!(queue = %self.queue, "a message could not be deleted: it comes again");
+                    self.undeleted += 1;
+                }
+            }
         }
     }
 
     /// Which of these were not deleted.
-    async fn delete_some(&self, some: &[(String, u32)]) -> Result<Vec<usize>, BoxError> {
-        let entries = some.iter().enumerate().map(|(number, (handle, _))| {
-            DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(handle).build()
+    async fn delete_some(&self, some: &[Taken]) -> Result<Vec<usize>, BoxError> {
+        let entries = some.iter().enumerate().map(|(number, taken)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
+            entry.receipt_handle(&taken.handle).build()
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let delete = self.client.sqs.delete_message_batch().queue_url(self.queue.as_str());
@@ -215,15 +260,21 @@ impl Keeping {
             .map(|(number, _)| *number)
             .collect();
         for some in due.chunks(TOGETHER) {
+            let asked = Instant::now();
             let handles: Vec<String> =
                 some.iter().filter_map(|number| Some(self.in_hand.get(number)?.handle.clone())).collect();
-            if let Err(error) = self.change(&handles, self.settings.visibility).await {
-                self.say("messages could not be kept from others for longer; it is tried again", &*error);
-                continue;
-            }
-            for number in some {
+            let kept = match self.change(&handles, self.settings.visibility).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    self.say("messages could not be kept from others for longer; it is tried again", &*error);
+                    continue;
+                }
+            };
+            for number in kept.into_iter().filter_map(|number| some.get(number)) {
                 if let Some(kept) = self.in_hand.get_mut(number) {
-                    kept.since = Instant::now();
+                    kept.since = asked;
+                    *kept.until.lock().unwrap_or_else(PoisonError::into_inner) =
+                        asked + self.settings.visibility;
                 }
             }
         }
@@ -246,7 +297,8 @@ impl Keeping {
         }
     }
 
-    async fn change(&self, handles: &[String], visibility: Duration) -> Result<(), BoxError> {
+    /// Which of them it is so of now: others were handed out to somebody else, or could not be changed.
+    async fn change(&self, handles: &[String], visibility: Duration) -> Result<Vec<usize>, BoxError> {
         let seconds = i32::try_from(visibility.as_secs()).unwrap_or(i32::MAX);
         let entries = handles.iter().enumerate().map(|(number, handle)| {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
@@ -254,9 +306,9 @@ impl Keeping {
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let change = self.client.sqs.change_message_visibility_batch().queue_url(self.queue.as_str());
-        // One whose time was up already comes again, and is known again.
         let changed = change.set_entries(Some(entries)).send().await;
-        changed.map(drop).map_err(|error| nexus_aws::told("SQS", error))
+        let changed = changed.map_err(|error| nexus_aws::told("SQS", error))?;
+        Ok(changed.successful().iter().filter_map(|entry| entry.id().parse().ok()).collect())
     }
 
     fn say(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
