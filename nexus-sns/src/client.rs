@@ -1,5 +1,8 @@
 //! How SNS and SQS are called: one pool of connections, and retries with a budget.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use nexus_aws::{AwsConnection, Retry};
 
 #[derive(Clone, Debug)]
@@ -7,6 +10,8 @@ pub(crate) struct Client {
     pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) retry: Retry,
+    /// How often a queue was asked for something, by all who share this.
+    pub(crate) queue_requests: Arc<AtomicU64>,
 }
 
 impl Client {
@@ -16,6 +21,12 @@ impl Client {
             sns: aws_sdk_sns::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             retry: connection.retry(),
+            queue_requests: Arc::default(),
         }
+    }
+
+    /// A queue is asked for something: that has its price.
+    pub(crate) fn asks(&self) {
+        self.queue_requests.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -67,6 +68,11 @@ impl SnsConfig {
     #[must_use]
     pub fn answer_timeout(self, time: Duration) -> Self {
         self.connecting(|connection| connection.answer_timeout(time.max(SHORTEST_TIMEOUT)))
+    }
+
+    /// How often queues were asked for something until now, by all who were made of this: to receive, to delete, to keep from others. It is what SQS bills.
+    pub fn queue_requests(&self) -> u64 {
+        self.client.get().map_or(0, |client| client.queue_requests.load(Ordering::Relaxed))
     }
 
     pub(crate) fn form(&self) -> Result<CloudEvents, InvalidEventSource> {

@@ -5,6 +5,8 @@
 
 pub mod address;
 pub mod bus;
+#[cfg(feature = "aws")]
+pub mod costs;
 pub mod deadletters;
 pub mod events;
 pub mod everything;

@@ -176,11 +176,16 @@ async fn run(action: Option<Action>) -> anyhow::Result<()> {
     match action {
         None => order::story::tell().await,
         Some(Action::Import { file, common }) => {
-            let report = order::import::import(&common.open().await?, &file).await?;
+            let shop = common.open().await?;
+            let report = order::import::import(&shop, &file).await?;
             if common.json {
                 println!("{}", serde_json::to_string(&report)?);
             } else {
                 report.print();
+                #[cfg(feature = "aws")]
+                if let Some(sent) = shop.bus().and_then(|bus| bus.sent()) {
+                    order::costs::print(sent.traffic())?;
+                }
             }
             Ok(())
         }

@@ -9,7 +9,7 @@ pub struct PublishedCounts {
     pub events: u64,
     /// How many bytes they have, with their attributes.
     pub bytes: u64,
-    /// What SNS bills: 64 KiB of a message, or part of it.
+    /// What SNS bills: 64 KiB of a request, or part of it.
     pub billed_units: u64,
     /// Requests that were answered.
     pub requests: u64,
@@ -35,14 +35,14 @@ const UNIT: u64 = 64 * 1_024;
 
 impl Counts {
     pub(super) fn taken(&self, bytes: usize) {
-        let bytes = bytes as u64;
         self.0.events.fetch_add(1, Ordering::Relaxed);
-        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.0.billed_units.fetch_add(bytes.div_ceil(UNIT), Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn answered(&self) {
+    /// A request of so many bytes was answered.
+    pub(super) fn answered(&self, bytes: usize) {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.billed_units.fetch_add((bytes as u64).div_ceil(UNIT), Ordering::Relaxed);
     }
 
     pub(super) fn retried(&self) {

@@ -97,7 +97,8 @@ pub(super) async fn send(
         let (mut failure, mut failed, mut has_progress) = (None, 0, false);
         for (request, answer) in answers {
             let answer = answer?;
-            counts.answered();
+            let heads = request.iter().filter_map(|index| queues.get(*index)?.front());
+            counts.answered(heads.map(|head| head.size).sum());
             // Whoever is not named as taken was not.
             let taken: Vec<usize> =
                 answer.successful().iter().filter_map(|entry| entry.id()?.parse().ok()).collect();

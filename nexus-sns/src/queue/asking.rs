@@ -99,6 +99,7 @@ impl Asking {
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId);
+        self.client.asks();
         let received = receive.send().await.map_err(|error| {
             let attempted = format!("receive from queue {}", self.queue);
             StoreError::unavailable(attempted, nexus_aws::told("SQS", error))

@@ -10,6 +10,7 @@ use nexus_kinesis::{KinesisConfig, KinesisFeed, KinesisPublisher, StreamOptions,
 use nexus_sns::{QueueFeed, QueueOptions, SnsConfig, SnsPublisher, create_queue, create_topic};
 
 use super::{Bus, CHEAP, FAST, SOURCE};
+use crate::costs::Traffic;
 use crate::place::Place;
 use crate::read_models::ReadModels;
 
@@ -48,6 +49,15 @@ impl fmt::Display for Channels {
 pub struct Sent {
     pub fast: KinesisPublisher,
     pub cheap: SnsPublisher,
+    sns: SnsConfig,
+}
+
+impl Sent {
+    /// What was sent until now, and what the queues were asked.
+    pub fn traffic(&self) -> Traffic {
+        let queue_requests = self.sns.queue_requests();
+        Traffic { fast: self.fast.counts(), cheap: self.cheap.counts(), queue_requests }
+    }
 }
 
 impl Channels {
@@ -66,8 +76,8 @@ impl Channels {
             feeds.insert(name, Arc::new(both) as Arc<dyn EventFeed>);
         }
         let fast = KinesisPublisher::open(kinesis).await?;
-        let cheap = SnsPublisher::open(sns, &topic).await?;
-        let sent = Sent { fast: fast.clone(), cheap: cheap.clone() };
+        let cheap = SnsPublisher::open(sns.clone(), &topic).await?;
+        let sent = Sent { fast: fast.clone(), cheap: cheap.clone(), sns };
         let paths = vec![
             (PathName::new(FAST)?, Arc::new(fast) as Arc<dyn nexus_core::EventPublisher>),
             (PathName::new(CHEAP)?, Arc::new(cheap)),

@@ -1,0 +1,134 @@
+//! From an append to a handler, and how much of that the stand-in takes by itself.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::ShardIteratorType;
+use futures::StreamExt;
+use nexus_core::{
+    EventFeed, EventPublisher, FeedItem, MemoryProjections, MemoryStore, PathName, Relay, Routes,
+    Subscription,
+};
+use nexus_kinesis::{KinesisFeed, KinesisPublisher, StreamOptions, create_stream};
+use nexus_sns::{QueueFeed, QueueOptions, SnsPublisher, create_queue, create_topic};
+
+use crate::measure::quantiles;
+use crate::{SHARDS, append, kinesis, name, sdk, sns};
+
+const EVENTS: u64 = 300;
+
+/// So far apart, at no beat of anybody's.
+const APART: Duration = Duration::from_millis(37);
+
+pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<()> {
+    let config = kinesis(endpoint)?;
+    create_stream(&config, &StreamOptions::default().shards(SHARDS)).await?;
+    let (publisher, feed) = (KinesisPublisher::open(config.clone()).await?, KinesisFeed::open(config).await?);
+    let ours = handed(publisher, feed).await?;
+    print("Kinesis", 500.0, ours, kinesis_alone(endpoint).await?);
+
+    let config = sns(endpoint)?;
+    let topic = create_topic(&config, &name()).await?;
+    let queue = create_queue(&config, &name(), &QueueOptions::of(&topic)).await?;
+    let publisher = SnsPublisher::open(config.clone(), &topic).await?;
+    let ours = handed(publisher, QueueFeed::open(config, &queue).await?).await?;
+    print("SNS and SQS", 5_000.0, ours, queues_alone(endpoint).await?);
+    Ok(())
+}
+
+fn print(path: &str, target: f64, ours: (Duration, Duration), own: (Duration, Duration)) {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    println!(
+        "from an append to a handler by {path}: median {:.0} ms, p99 {:.0} ms (target {target:.0}); of that the stand-in itself, asked without pause: {:.0} and {:.0} ms",
+        millis(ours.0),
+        millis(ours.1),
+        millis(own.0),
+        millis(own.1),
+    );
+}
+
+/// By a relay and a feed as they are unless told otherwise.
+async fn handed(
+    publisher: impl EventPublisher,
+    feed: impl EventFeed,
+) -> anyhow::Result<(Duration, Duration)> {
+    let (log, path) = (MemoryStore::new(), PathName::new("path")?);
+    let relay = Relay::new("bench", log.clone(), Routes::otherwise(path.clone()), MemoryProjections::new());
+    let running = relay.path(path, publisher).start().await?;
+    let mut subscription = feed.subscribe(None);
+    // The first shows that all are there.
+    append(&log, EVENTS).await?;
+    next(&mut subscription).await?;
+    let mut latencies = Vec::new();
+    for number in 0..EVENTS {
+        tokio::time::sleep(APART).await;
+        let started = Instant::now();
+        append(&log, number).await?;
+        next(&mut subscription).await?;
+        latencies.push(started.elapsed());
+    }
+    running.stop().await?;
+    quantiles(latencies)
+}
+
+/// Takes in the next event.
+async fn next(subscription: &mut Subscription) -> anyhow::Result<()> {
+    loop {
+        if let Some(FeedItem::Event(delivery)) = subscription.next().await.transpose()? {
+            if let (_, Some(acknowledgement)) = delivery.into_parts() {
+                acknowledgement.acknowledge();
+            }
+            return Ok(());
+        }
+    }
+}
+
+/// A record put, and asked for without pause.
+async fn kinesis_alone(endpoint: &str) -> anyhow::Result<(Duration, Duration)> {
+    let (config, client) = (kinesis(endpoint)?, aws_sdk_kinesis::Client::new(&sdk(endpoint)));
+    create_stream(&config, &StreamOptions::default().shards(1)).await?;
+    let shards = client.list_shards().stream_name(config.stream()).send().await?;
+    let shard = shards.shards().first().map(|shard| shard.shard_id().to_owned()).unwrap_or_default();
+    let find = client.get_shard_iterator().stream_name(config.stream()).shard_id(shard);
+    let mut iterator = find.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await?.shard_iterator;
+    let mut latencies = Vec::new();
+    for number in 0..EVENTS {
+        let started = Instant::now();
+        let put = client.put_record().stream_name(config.stream()).partition_key(number.to_string());
+        let _ = put.data(Blob::new([b'x'; 400])).send().await?;
+        loop {
+            let answer = client.get_records().set_shard_iterator(iterator).send().await?;
+            iterator = answer.next_shard_iterator;
+            if !answer.records.is_empty() {
+                break;
+            }
+        }
+        latencies.push(started.elapsed());
+    }
+    quantiles(latencies)
+}
+
+/// A message published, and asked for without pause.
+async fn queues_alone(endpoint: &str) -> anyhow::Result<(Duration, Duration)> {
+    let config = sns(endpoint)?;
+    let topic = create_topic(&config, &name()).await?;
+    let queue = create_queue(&config, &name(), &QueueOptions::of(&topic)).await?;
+    let (sns, sqs) = (aws_sdk_sns::Client::new(&sdk(endpoint)), aws_sdk_sqs::Client::new(&sdk(endpoint)));
+    let mut latencies = Vec::new();
+    for _ in 0..EVENTS {
+        let started = Instant::now();
+        let _ = sns.publish().topic_arn(topic.as_str()).message("x".repeat(400)).send().await?;
+        let received = loop {
+            let receive = sqs.receive_message().queue_url(queue.as_str()).wait_time_seconds(1);
+            let received = receive.send().await?.messages.unwrap_or_default();
+            if !received.is_empty() {
+                break received;
+            }
+        };
+        latencies.push(started.elapsed());
+        for handle in received.into_iter().filter_map(|message| message.receipt_handle) {
+            let _ = sqs.delete_message().queue_url(queue.as_str()).receipt_handle(handle).send().await?;
+        }
+    }
+    quantiles(latencies)
+}
