@@ -58,6 +58,10 @@ impl EventPublisher for KinesisPublisher {
     }
 
     fn accepts(&self, event: &RecordedEvent) -> Result<(), PublishError> {
+        let key = event.stream().as_str().len();
+        if self.form.at_most(event).is_some_and(|most| most + key <= self.max_record_bytes) {
+            return Ok(());
+        }
         packing::encoded(&self.form, event, self.max_record_bytes, || self.bus()).map(drop)
     }
 

@@ -29,6 +29,11 @@ pub(crate) fn attributes(event: &RecordedEvent) -> [(&'static str, &'static str,
     ]
 }
 
+/// They have no more bytes than this, with their names and types.
+pub(crate) fn most_of_attributes(event: &RecordedEvent) -> usize {
+    event.event_type().as_str().len() + event.stream().as_str().len() + 64
+}
+
 /// What keeps the messages of one stream in order: its name, or what stands for one that cannot be a group's.
 pub(crate) fn group(event: &RecordedEvent) -> String {
     let name = event.stream().as_str();
@@ -120,5 +125,7 @@ mod tests {
             told,
             [("type", "String", "Any"), ("category", "String", "order"), ("version", "Number", "3")]
         );
+        let size: usize = told.iter().map(|(name, kind, value)| name.len() + kind.len() + value.len()).sum();
+        assert!(size <= most_of_attributes(&event("order-1", "1")));
     }
 }

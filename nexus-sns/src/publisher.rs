@@ -14,6 +14,7 @@ use crate::arn::TopicArn;
 use crate::client::Client;
 use crate::config::SnsConfig;
 use crate::error::OpenError;
+use crate::message;
 use crate::setup;
 
 /// Publishes events to an SNS topic, which hands them to its queues.
@@ -64,6 +65,13 @@ impl EventPublisher for SnsPublisher {
     }
 
     fn accepts(&self, event: &RecordedEvent) -> Result<(), PublishError> {
+        if self
+            .form
+            .at_most(event)
+            .is_some_and(|most| most + message::most_of_attributes(event) <= sending::BYTES)
+        {
+            return Ok(());
+        }
         self.outgoing(event).map(drop)
     }
 

@@ -26,6 +26,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "nexus-governance",
             "nexus-kinesis",
             "nexus-postgres",
+            "nexus-services",
             "nexus-sns",
             "nexus-sqlite",
             "order-commands",

@@ -25,7 +25,8 @@ pub trait EventPublisher: Debug + Send + Sync + 'static {
     /// In which order consumers get what is published: at best per stream.
     fn ordering(&self) -> FeedOrdering;
 
-    /// Whether the bus could take this event, as far as that is known without asking it: how large it may be.
+    /// Whether the bus could take this event, as far as that is known without asking it: how large it may be. It is asked of each event before those of a batch
+    /// are published: be quick.
     ///
     /// # Errors
     /// [`PublishError::Refused`]

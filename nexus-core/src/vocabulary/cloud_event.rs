@@ -145,6 +145,10 @@ struct Written<'a> {
     data: &'a RawValue,
 }
 
+/// The names of all attributes, and those whose values are short.
+const ATTRIBUTES: usize = 1_024;
+const ESCAPED: usize = 6;
+
 /// A number as text.
 struct Text<N>(N);
 
@@ -169,6 +173,29 @@ impl CloudEvents {
     /// What each event says where it comes from.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The event has no more bytes than this as [text](Self::encode), and often far fewer; `None` where that takes writing it.
+    pub fn at_most(&self, event: &RecordedEvent) -> Option<usize> {
+        let metadata = event.metadata();
+        if metadata.extras().next().is_some() {
+            return None;
+        }
+        let trace = metadata.trace();
+        let state = trace.and_then(|trace| trace.state.as_deref());
+        let texts = [
+            Some(self.source()),
+            Some(event.event_type().as_str()),
+            Some(event.stream().as_str()),
+            metadata.actor(),
+            metadata.tenant(),
+            trace.map(|trace| trace.parent.as_str()),
+            state,
+        ];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        let tags: usize = event.tags().iter().map(|tag| tag.as_str().len() + 3).sum();
+        // A byte of a text is at worst written as six; tags are a text in a text.
+        Some(ATTRIBUTES + ESCAPED * texts + (ESCAPED + 1) * tags + event.payload().as_bytes().len())
     }
 
     /// The event as one JSON object. Several, with commas between and brackets around them, are a batch.
@@ -330,6 +357,8 @@ mod tests {
 
         #[test]
         fn any_metadata_comes_back(actor in ".*", name in ".*", value in ".*", number in any::<i64>()) {
+            let short = event("{\"a\":[1,\"b\"]}", Metadata::default().with_actor(actor.clone()).with_tenant(value.clone()));
+            prop_assert!(form().encode(&short).unwrap().len() <= form().at_most(&short).unwrap());
             let metadata = Metadata::default().with_actor(actor).with_extra(name.clone(), value)
                 .with_extra(format!("{name}2"), number);
             let event = event("{}", metadata);

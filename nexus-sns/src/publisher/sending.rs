@@ -14,7 +14,7 @@ use crate::message;
 
 /// What a request takes; and a message.
 const MESSAGES: usize = 10;
-const BYTES: usize = 256 * 1_024;
+pub(super) const BYTES: usize = 256 * 1_024;
 
 /// So many requests are under way at a time.
 const AT_ONCE: usize = 16;

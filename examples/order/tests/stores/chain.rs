@@ -19,7 +19,7 @@ use crate::scenario::{a_snapshot_of_an_older_build_is_ignored, orders_are_fulfil
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the read models have.
-async fn documents(shop: &Shop) -> Vec<String> {
+pub(crate) async fn documents(shop: &Shop) -> Vec<String> {
     let mut all = Vec::new();
     for (name, collection) in [
         ("order-list", OrderList::ORDERS),
@@ -45,7 +45,7 @@ async fn happens(shop: &Shop, address: &Address) {
 }
 
 /// The documents, when they are as expected, or nothing has changed for long enough.
-async fn in_the_end(shop: &Shop, expected: &[String]) -> Vec<String> {
+pub(crate) async fn in_the_end(shop: &Shop, expected: &[String]) -> Vec<String> {
     let read_models = ReadModels::start(shop).await.expect("started");
     read_models.caught_up(shop).await.expect("caught up");
     let deadline = Instant::now() + PATIENCE;

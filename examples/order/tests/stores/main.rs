@@ -4,6 +4,8 @@
 
 mod chain;
 mod everywhere;
+#[cfg(feature = "aws")]
+mod faults;
 mod output;
 mod places;
 mod scenario;

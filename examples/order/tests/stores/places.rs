@@ -43,10 +43,21 @@ pub(crate) fn tables(purpose: &str) -> String {
     format!("dynamodb://order-{purpose}-{}?region=us-east-1&endpoint={endpoint}", std::process::id())
 }
 
-/// A bus that nobody else has, where a stand-in answers as Kinesis, SNS and SQS do.
+/// Where a stand-in answers as Kinesis, SNS and SQS do.
+#[cfg(feature = "aws")]
+pub(crate) fn ministack() -> String {
+    std::env::var("MINISTACK_ENDPOINT")
+        .expect("MINISTACK_ENDPOINT names no stand-in: run `cargo xtask test`, which starts one")
+}
+
+/// A name that nobody else has.
+#[cfg(feature = "aws")]
+pub(crate) fn name(purpose: &str) -> String {
+    format!("order-{purpose}-{}", std::process::id())
+}
+
+/// A bus that nobody else has.
 #[cfg(feature = "aws")]
 pub(crate) fn channels(purpose: &str) -> String {
-    let endpoint = std::env::var("MINISTACK_ENDPOINT")
-        .expect("MINISTACK_ENDPOINT names no stand-in: run `cargo xtask test`, which starts one");
-    format!("aws://order-{purpose}-{}?region=us-east-1&endpoint={endpoint}", std::process::id())
+    format!("aws://{}?region=us-east-1&endpoint={}", name(purpose), ministack())
 }
