@@ -26,7 +26,8 @@ const PURCHASES: usize = 60;
 /// A part of the purchases.
 fn part(directory: &Path) -> PathBuf {
     let all = std::fs::read_to_string(sample()).expect("it is there");
-    let part: Vec<&str> = all.lines().take(PURCHASES).collect();
+    let is_purchase = |line: &&str| line.trim_start().starts_with(|first: char| first.is_ascii_digit());
+    let part: Vec<&str> = all.lines().filter(is_purchase).take(PURCHASES).collect();
     let file = directory.join("part.txt");
     std::fs::write(&file, part.join("\n")).expect("written");
     file

@@ -75,12 +75,15 @@ pub struct Relay {
     store: Arc<dyn ReadModelStore<DocumentTx>>,
     query: Query,
     workers: NonZeroUsize,
-    batch: Option<NonZeroUsize>,
+    batch: NonZeroUsize,
     lease: Option<Duration>,
     retry: Option<RetrySchedule>,
     patience: Duration,
     clock: Arc<dyn Clock>,
 }
+
+/// So many events are published and noted together.
+const BATCH: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 
 /// What a relay is known as among projections.
 pub(super) fn projection_name(relay: &str) -> Result<ProjectionName, InvalidProjectionName> {
@@ -125,7 +128,7 @@ impl Relay {
             store,
             query: Query::all(),
             workers: NonZeroUsize::MIN,
-            batch: None,
+            batch: BATCH,
             lease: None,
             retry: None,
             patience: Duration::from_millis(250),
@@ -149,9 +152,9 @@ impl Relay {
         Self { workers, ..self }
     }
 
-    /// So many events are published and noted together at most; 1,024 unless told otherwise.
+    /// So many events are published and noted together at most; 2,000 unless told otherwise: four requests of as many records as Kinesis takes.
     pub fn batch(self, events: NonZeroUsize) -> Self {
-        Self { batch: Some(events), ..self }
+        Self { batch: events, ..self }
     }
 
     /// How long a relay that shows no sign of life keeps its part; 10 s unless told otherwise.
@@ -203,10 +206,8 @@ impl Relay {
         let mut runner = ProjectionRunner::over(publishing, self.source, Arc::clone(&self.store))
             .workers(self.workers)
             .clock(Arc::clone(&self.clock))
+            .batch(self.batch)
             .without_blocks();
-        if let Some(batch) = self.batch {
-            runner = runner.batch(batch);
-        }
         if let Some(lease) = self.lease {
             runner = runner.lease(lease);
         }
