@@ -10,7 +10,7 @@ pub(crate) struct Client {
     pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) retry: Retry,
-    /// How often a queue was asked for something, by all who share this.
+    /// How many requests to queues have got or done something, of all who share this.
     pub(crate) queue_requests: Arc<AtomicU64>,
 }
 
@@ -25,8 +25,8 @@ impl Client {
         }
     }
 
-    /// A queue is asked for something: that has its price.
-    pub(crate) fn asks(&self) {
+    /// A request to a queue has got or done something: that has its price.
+    pub(crate) fn has_asked(&self) {
         self.queue_requests.fetch_add(1, Ordering::Relaxed);
     }
 }

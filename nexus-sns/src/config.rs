@@ -70,7 +70,8 @@ impl SnsConfig {
         self.connecting(|connection| connection.answer_timeout(time.max(SHORTEST_TIMEOUT)))
     }
 
-    /// How often queues were asked for something until now, by all who were made of this: to receive, to delete, to keep from others. It is what SQS bills.
+    /// How many requests to queues have got or done something until now, of all who were made of this: received messages, deleted them, kept them from others. SQS bills these, and those that
+    /// have found nothing: each of a feed's [receivers](crate::QueueFeed::receivers) asks once a second then.
     pub fn queue_requests(&self) -> u64 {
         self.client.get().map_or(0, |client| client.queue_requests.load(Ordering::Relaxed))
     }

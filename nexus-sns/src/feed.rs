@@ -77,6 +77,10 @@ impl EventFeed for QueueFeed {
         if self.queue.is_fifo() { FeedOrdering::PerStream } else { FeedOrdering::None }
     }
 
+    fn can_be_read_again(&self) -> bool {
+        false
+    }
+
     fn subscribe(&self, from: Option<Checkpoint>) -> Subscription {
         receiving::receive(self.client.clone(), self.queue.clone(), self.query.clone(), self.settings, from)
     }

@@ -65,11 +65,9 @@ impl EventPublisher for SnsPublisher {
     }
 
     fn accepts(&self, event: &RecordedEvent) -> Result<(), PublishError> {
-        if self
-            .form
-            .at_most(event)
-            .is_some_and(|most| most + message::most_of_attributes(event) <= sending::BYTES)
-        {
+        // What a message cannot hold of a payload takes twice the bytes.
+        let beside = event.payload().as_bytes().len() + message::most_of_attributes(event);
+        if self.form.at_most(event).is_some_and(|most| most + beside <= sending::BYTES) {
             return Ok(());
         }
         self.outgoing(event).map(drop)

@@ -17,6 +17,9 @@ const VOLUMES: [u64; 3] = [1_000_000, 100_000_000, 10_000_000_000];
 /// At the busiest time there is so many times what there is on average: shards have to bear it.
 const PEAK: f64 = 3.0;
 
+/// A feed asks its queue four times at once, and each waits for a second where there is nothing.
+const ASKED_A_SECOND: f64 = 4.0;
+
 const GIGABYTE: f64 = 1_073_741_824.0;
 
 /// Kinesis on demand counts a record in these.
@@ -58,7 +61,7 @@ struct RequestPrice {
 pub struct Traffic {
     pub fast: ByKinesis,
     pub cheap: BySns,
-    /// To receive and to delete, by all consumers.
+    /// To receive what was there and to delete it, by all consumers.
     pub queue_requests: u64,
 }
 
@@ -126,12 +129,20 @@ impl Prices {
             bytes: by_kinesis.bytes + others.bytes,
             payload_units: by_kinesis.payload_units + others.payload_units,
         };
-        let queues = cheap.billed_units as f64 * self.sns.million_requests
-            + queue_requests as f64 * self.sqs.million_requests;
+        // Who asks a queue that has nothing pays for it, too; who gets something asks again at once.
+        let asked_in_vain = |busy: f64| {
+            let idle = readers * ASKED_A_SECOND * self.hours_a_month * 3_600.0;
+            (idle - busy).max(0.0) / 1e6 * self.sqs.million_requests
+        };
+        let queues = |factor: f64| {
+            let busy = queue_requests as f64 * factor;
+            let sent = cheap.billed_units as f64 * factor / 1e6 * self.sns.million_requests;
+            sent + busy / 1e6 * self.sqs.million_requests + asked_in_vain(busy)
+        };
         Costs {
             all_by_kinesis: self.kinesis(all.times(factor), readers),
-            two_paths: self.kinesis(by_kinesis.times(factor), readers) + queues * factor / 1e6,
-            all_by_queues: queues * events as f64 / cheap.events.max(1) as f64 / 1e6,
+            two_paths: self.kinesis(by_kinesis.times(factor), readers) + queues(factor),
+            all_by_queues: queues(events as f64 / cheap.events.max(1) as f64),
         }
     }
 }
@@ -148,7 +159,7 @@ pub fn print(traffic: Traffic) -> anyhow::Result<()> {
         thousands(fast.requests)
     );
     println!(
-        "sent by SNS:     {} events, {} KB, {} requests; SQS was asked {} times",
+        "sent by SNS:     {} events, {} KB, {} requests; SQS had {} requests to get and delete them",
         thousands(cheap.events),
         thousands(cheap.bytes / 1_000),
         thousands(cheap.requests),
@@ -214,7 +225,12 @@ mod tests {
         // A shard bears either; 2,000,000 records, or 500,000 and 300,000 requests to SNS and 600,000 to SQS.
         let shard = 0.015 * 730.0;
         assert!((all_by_kinesis - (shard + 2.0 * 0.014)).abs() < 1e-9, "{all_by_kinesis}");
-        assert!((two_paths - (shard + 0.5 * 0.014 + 0.3 * 0.5 + 0.6 * 0.4)).abs() < 1e-9, "{two_paths}");
-        assert!((all_by_queues - (0.4 * 0.5 + 0.8 * 0.4)).abs() < 1e-9, "{all_by_queues}");
+        let asked = 3.0 * 4.0 * 730.0 * 3_600.0 / 1e6 * 0.4;
+        let sent = 0.5 * 0.014 + 0.3 * 0.5;
+        assert!((two_paths - (shard + sent + asked)).abs() < 1e-9, "{two_paths}");
+        assert!((all_by_queues - (0.4 * 0.5 + asked)).abs() < 1e-9, "{all_by_queues}");
+        // With a thousand times as many, nobody asks in vain.
+        let Costs { all_by_queues, .. } = prices().costs(traffic, 4_000_000_000, 3.0);
+        assert!((all_by_queues - 1e3 * (0.4 * 0.5 + 0.8 * 0.4)).abs() < 1e-6, "{all_by_queues}");
     }
 }

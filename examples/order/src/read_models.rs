@@ -77,6 +77,12 @@ impl ReadModels {
                 .try_for_each_concurrent(AT_ONCE, |receipt| running.wait_for(receipt, PATIENCE));
             waits.await.with_context(|| format!("projection {} does not follow", running.name()))?;
         }
+        // A read model has them from the store, too: who listens to the bus is to have them as well.
+        while let Some(relay) = &self.relay
+            && relay.status().await?.paths.iter().any(|path| path.backlog.events > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         Ok(())
     }
 

@@ -37,6 +37,12 @@ pub trait EventFeed: Debug + Send + Sync + 'static {
     fn in_parts(&self) -> Option<&dyn FeedInParts> {
         None
     }
+
+    /// Whether all of it can be read once more from the start, and by several at a time; so it is unless told otherwise. A queue is rid of what was taken in: no
+    /// second read model can be made of it.
+    fn can_be_read_again(&self) -> bool {
+        true
+    }
 }
 
 /// A feed that several consumers can share: each follows the streams of some [`Slice`](crate::Slice)s.
@@ -236,5 +242,9 @@ impl<F: EventFeed + ?Sized> EventFeed for Arc<F> {
 
     fn in_parts(&self) -> Option<&dyn FeedInParts> {
         (**self).in_parts()
+    }
+
+    fn can_be_read_again(&self) -> bool {
+        (**self).can_be_read_again()
     }
 }

@@ -51,6 +51,10 @@ impl EventFeed for JoinedFeed {
         }
     }
 
+    fn can_be_read_again(&self) -> bool {
+        self.feeds.iter().all(|feed| feed.can_be_read_again())
+    }
+
     fn subscribe(&self, from: Option<Checkpoint>) -> Subscription {
         let places = match from {
             None => vec![None; self.feeds.len()],

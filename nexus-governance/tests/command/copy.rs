@@ -28,7 +28,8 @@ impl Copy {
         let paths = format!("path = \"{}/../", env!("CARGO_MANIFEST_DIR"));
         let shared = workspace[shared]
             .replace("path = \"examples/order/", "path = \"./")
-            .replace("path = \"nexus", &format!("{paths}nexus"));
+            .replace("path = \"nexus", &format!("{paths}nexus"))
+            .replace("path = \"xtask", &format!("{paths}xtask"));
         let members = "[workspace]\nmembers = [\"commands\", \"events\", \"views\"]\n";
         let manifest = format!("{}\n{members}\n{shared}", copy.text("Cargo.toml"));
         copy.write("Cargo.toml", &manifest);

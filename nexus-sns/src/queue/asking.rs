@@ -99,12 +99,15 @@ impl Asking {
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId);
-        self.client.asks();
         let received = receive.send().await.map_err(|error| {
             let attempted = format!("receive from queue {}", self.queue);
             StoreError::unavailable(attempted, nexus_aws::told("SQS", error))
         })?;
-        let messages = received.messages.unwrap_or_default().into_iter().zip(room);
+        let messages = received.messages.unwrap_or_default();
+        if !messages.is_empty() {
+            self.client.has_asked();
+        }
+        let messages = messages.into_iter().zip(room);
         let held = |(message, room)| self.held(message, room);
         Ok(Page { receiver: self.receiver, messages: messages.filter_map(held).collect() })
     }

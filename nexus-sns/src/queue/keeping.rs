@@ -245,7 +245,7 @@ impl Keeping {
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let delete = self.client.sqs.delete_message_batch().queue_url(self.queue.as_str());
-        self.client.asks();
+        self.client.has_asked();
         let deleted = delete.set_entries(Some(entries)).send().await;
         let deleted = deleted.map_err(|error| nexus_aws::told("SQS", error))?;
         let done: Vec<&str> = deleted.successful().iter().map(|entry| entry.id()).collect();
@@ -307,7 +307,7 @@ impl Keeping {
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let change = self.client.sqs.change_message_visibility_batch().queue_url(self.queue.as_str());
-        self.client.asks();
+        self.client.has_asked();
         let changed = change.set_entries(Some(entries)).send().await;
         let changed = changed.map_err(|error| nexus_aws::told("SQS", error))?;
         Ok(changed.successful().iter().filter_map(|entry| entry.id().parse().ok()).collect())

@@ -1,13 +1,19 @@
 //! What goes wrong on the way to SNS and SQS: nothing is lost, and no FIFO stream is disordered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nexus_core::{EventFeed, EventPublisher, PublishError};
 use nexus_services::{Fault, FaultProxy};
 use nexus_sns::{QueueFeed, QueueOptions, SnsConfig, SnsPublisher, create_queue};
 
-use crate::support::{Kind, config, endpoint, event, feed, order, queue, taken, topic};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Kind, config, endpoint, event, eventually, feed, is_silent, left, order, queue, taken, topic,
+};
 
 /// The way to the stand-in, by a proxy that does to each request what it is told.
 fn behind(mut plan: impl FnMut(u64) -> Fault + Send + 'static) -> (SnsConfig, FaultProxy) {
@@ -91,4 +97,42 @@ async fn what_is_never_taken_is_unavailable_and_can_be_published_later() {
     for _ in 0..3 {
         taken(&mut subscription).await;
     }
+}
+
+/// Of a request to delete, all or some may fail: those are deleted later, and do not come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_deleted_at_first_is_deleted_later() {
+    let topic = topic(Kind::Standard).await;
+    let queue = queue(&topic).await;
+    let events: Vec<_> = (1..=6).map(|version| event(&order(1), version, "1")).collect();
+    SnsPublisher::open(config(), &topic).await.expect("there").publish(&events).await.expect("published");
+    let failures = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&failures);
+    let proxy = FaultProxy::start(&endpoint(), move |request| {
+        // The first is not carried out; of the second the first message is said not to be deleted.
+        match (request.operation, count.load(Ordering::SeqCst)) {
+            ("DeleteMessageBatch", number @ (0 | 1)) => {
+                count.store(number + 1, Ordering::SeqCst);
+                let failed = json!({ "Id": "0", "SenderFault": false, "Code": "InternalError" });
+                if number == 0 {
+                    return Fault::Answer(200, json!({ "Successful": [], "Failed": [failed] }).to_string());
+                }
+                Fault::Rewrite(Box::new(move |answer: &mut Value| {
+                    let Some(done) = answer["Successful"].as_array_mut() else { return };
+                    done.retain(|entry| entry["Id"] != "0");
+                    answer["Failed"] = json!([failed]);
+                }))
+            }
+            _ => Fault::None,
+        }
+    });
+    let proxy = proxy.expect("a proxy can be started");
+    let feed = QueueFeed::open(config().endpoint(proxy.url()), &queue).await.expect("there");
+    let mut subscription = feed.subscribe(None);
+    for _ in 0..6 {
+        taken(&mut subscription).await;
+    }
+    eventually("all are deleted", async || left(&queue).await == (0, 0)).await;
+    assert_eq!(failures.load(Ordering::SeqCst), 2);
+    assert!(is_silent(&mut subscription, Duration::from_millis(500)).await, "none has come again");
 }

@@ -1,12 +1,14 @@
 //! What a queue hands out, and what becomes of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nexus_core::{
     AppendBatch, Collection, DocumentTx, DocumentsExt, EventFeed, EventPublisher, EventStore,
-    ExpectedVersion, FeedError, MemoryProjections, MemoryStore, NewEvent, Projection, ProjectionError,
-    ProjectionName, ProjectionRunner, Projections, Query, QueryItem, RecordedEvent, async_trait,
+    ExpectedVersion, FeedError, JoinedFeed, LogFeed, MemoryProjections, MemoryStore, NewEvent, Projection,
+    ProjectionError, ProjectionName, ProjectionRunner, Projections, ProjectionsError, Query, QueryItem,
+    RecordedEvent, async_trait,
 };
 use nexus_sns::{QueueFeed, QueueOptions, QueueUrl, SnsPublisher, TopicArn, create_queue};
 
@@ -134,8 +136,10 @@ async fn a_checkpoint_of_something_else_is_refused() {
 }
 
 /// Keeps the versions of each stream in the order in which they were taken in.
-#[derive(Clone)]
-struct Ledger;
+#[derive(Clone, Default)]
+struct Ledger {
+    is_newer: bool,
+}
 
 #[async_trait]
 impl Projection<DocumentTx> for Ledger {
@@ -144,7 +148,7 @@ impl Projection<DocumentTx> for Ledger {
     }
 
     fn version(&self) -> u32 {
-        1
+        1 + u32::from(self.is_newer)
     }
 
     fn query(&self) -> Query {
@@ -179,7 +183,7 @@ async fn a_read_model_takes_each_event_in_once() {
     let queue = queue(&topic).await;
     let (publisher, read_models) = (publisher(&topic).await, MemoryProjections::new());
     let start = async || {
-        ProjectionRunner::receiving(Ledger, feed(&queue).await, read_models.clone())
+        ProjectionRunner::receiving(Ledger::default(), feed(&queue).await, read_models.clone())
             .lease(Duration::from_secs(1))
             .start()
             .await
@@ -224,10 +228,11 @@ async fn with_the_store_at_hand_each_stream_is_taken_in_in_its_order() {
             events.push(event);
         }
     }
-    let running = ProjectionRunner::following(Ledger, feed(&queue).await, store, read_models.clone())
-        .start()
-        .await
-        .expect("it starts");
+    let running =
+        ProjectionRunner::following(Ledger::default(), feed(&queue).await, store, read_models.clone())
+            .start()
+            .await
+            .expect("it starts");
     publish_in_disorder(&publisher, &events).await;
     let all: Vec<u64> = (1..=15).collect();
     eventually("all are there, in their order", async || {
@@ -242,6 +247,25 @@ async fn with_the_store_at_hand_each_stream_is_taken_in_in_its_order() {
     .await;
     eventually("the queue is empty", async || left(&queue).await == (0, 0)).await;
     running.stop().await.expect("it goes on until it is stopped");
+}
+
+/// What one build has taken in is gone for another: it would be made of what is left, and the one that serves would stand still.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_second_read_model_is_made_of_a_queue() {
+    let queue = queue(&topic(Kind::Standard).await).await;
+    let (store, read_models) = (MemoryStore::new(), MemoryProjections::new());
+    let both = JoinedFeed::of([
+        Arc::new(feed(&queue).await) as Arc<dyn EventFeed>,
+        Arc::new(LogFeed::new(store.clone(), Query::all())),
+    ]);
+    let runner = |is_newer| {
+        ProjectionRunner::following(Ledger { is_newer }, both.clone(), store.clone(), read_models.clone())
+    };
+    runner(false).start().await.expect("it starts").stop().await.expect("stopped");
+    let again = runner(false).rebuild().await.expect_err("it is made once");
+    let newer = runner(true).start().await.expect_err("it is made once");
+    assert!(matches!(again, ProjectionsError::NotAgain { .. }), "{again:?}");
+    assert!(matches!(newer, ProjectionsError::NotAgain { .. }), "{newer:?}");
 }
 
 /// As many receivers as one likes share a queue, and what is in hand is bounded.

@@ -70,6 +70,8 @@ async fn puts(endpoint: &str, log: &MemoryStore) -> anyhow::Result<Sample> {
     let config = stream(endpoint).await?;
     let client = aws_sdk_kinesis::Client::new(&sdk(endpoint));
     let form = CloudEvents::from_source("/bench")?;
+    // It has a connection, as a publisher that was opened has.
+    let _ = client.describe_stream_summary().stream_name(config.stream()).send().await?;
     let watch = Stopwatch::start();
     let events = log.read_all(Query::all(), ReadOptions::forwards()).map_err(anyhow::Error::from);
     let entries = events.and_then(|event| {

@@ -190,9 +190,12 @@ async fn who_is_killed_loses_and_disorders_nothing() {
         killed += u32::from(!child.wait().expect("it has ended").success());
     }
     assert!(killed >= 2, "it was too fast to be killed");
-    assert!(import().status().expect("the program starts").success());
     let address: Address = store.parse().expect("an address");
+    let shop = address.open().await.expect("opened");
+    let stored = all(shop.feed().expect("DynamoDB tells").subscribe(None)).await.len();
+    assert!(stored > 0, "it was killed before anything was stored");
+    assert!(import().status().expect("the program starts").success());
     let bus: BusAddress = bus.parse().expect("a bus");
-    let shop = address.open().await.expect("opened").with_bus(bus.open().await.expect("opened"));
+    let shop = shop.with_bus(bus.open().await.expect("opened"));
     nothing_is_missing_or_out_of_order(&shop, &listener, &expected).await;
 }

@@ -33,7 +33,11 @@ impl Source {
 
     /// Whether a read model can be made of it once more, beside another.
     pub(super) fn can_be_followed_again(&self) -> bool {
-        matches!(self, Self::Log(_) | Self::Feed { .. })
+        match self {
+            Self::Log(_) => true,
+            Self::Feed { feed, .. } => feed.can_be_read_again(),
+            Self::AsDelivered(_) | Self::Unordered(_) => false,
+        }
     }
 
     /// Whether it is noted how far each stream has come.

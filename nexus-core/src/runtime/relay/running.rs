@@ -61,6 +61,8 @@ impl RunningRelay {
     /// # Errors
     /// The store fails.
     pub async fn status(&self) -> Result<RelayStatus, RelayError> {
+        // First: what it has come to by then is on its paths, or in their backlogs, when those are read.
+        let source = self.projection.status();
         let space = self.projection.space();
         let mut paths = Vec::with_capacity(self.paths.len());
         for path in self.paths.values() {
@@ -68,7 +70,7 @@ impl RunningRelay {
             let backlog = PathBacklog::of(path.name.clone(), waiting);
             paths.push(PathStatus { backlog, failure: path.failure() });
         }
-        Ok(RelayStatus { source: self.projection.status(), paths })
+        Ok(RelayStatus { source, paths })
     }
 
     /// Whether it is as it should be, from memory. What waits for a path is no matter of this.
