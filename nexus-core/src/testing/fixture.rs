@@ -19,8 +19,8 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     fn open(&self) -> impl Future<Output = Self::Store> + Send;
 }
 
-/// A case that has not ended by then never will.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A case that has not ended after so many times as long as it waits for one thing never will: two minutes.
+const LONGER: u32 = 6;
 
 /// How long the cases wait for what has to happen, in milliseconds: far longer than anything takes.
 static PATIENT_FOR: AtomicU64 = AtomicU64::new(20_000);
@@ -46,9 +46,10 @@ pub fn run(case: impl Future<Output = ()>) {
         .enable_all()
         .build()
         .expect("a runtime can be started");
-    let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, case).await });
+    let patience = soon() * LONGER;
+    let ended = runtime.block_on(async { tokio::time::timeout(patience, case).await });
     runtime.shutdown_background();
-    assert!(ended.is_ok(), "the case has not ended after {PATIENCE:?}");
+    assert!(ended.is_ok(), "the case has not ended after {patience:?}");
 }
 
 /// Makes a `#[test]` of each case for [`EventStore`](crate::EventStore): see [`testing`](crate::testing).
