@@ -71,7 +71,7 @@ impl SnsConfig {
     }
 
     /// How many requests to queues have got or done something until now, of all who were made of this: received messages, deleted them, kept them from others. SQS bills these, and those that
-    /// have found nothing: each of a feed's [receivers](crate::QueueFeed::receivers) asks once a second then.
+    /// have found nothing: about one a second and consumer.
     pub fn queue_requests(&self) -> u64 {
         self.client.get().map_or(0, |client| client.queue_requests.load(Ordering::Relaxed))
     }

@@ -64,7 +64,7 @@ impl QueueFeed {
         Self { settings: self.settings.in_hand(events), ..self }
     }
 
-    /// So many requests ask the queue at the same time; 4 unless told otherwise.
+    /// So many requests ask the queue at the same time; 4 unless told otherwise. Where there is nothing, one of them does, once a second, which has its price.
     #[must_use]
     pub fn receivers(mut self, requests: NonZeroUsize) -> Self {
         self.settings.receivers = requests.get();

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
 use nexus_core::StoreError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Settings;
@@ -16,6 +17,9 @@ const MESSAGES: usize = 10;
 
 /// So long a request waits where there is nothing, in seconds.
 const WAIT: i32 = 1;
+
+/// So long all but one of those who ask rest where there is nothing, unless that one gets something.
+const REST: Duration = Duration::from_secs(20);
 
 /// What one request got; and which of several asked.
 pub(crate) struct Page {
@@ -50,10 +54,12 @@ pub(crate) fn ask(client: &Client, queue: &QueueUrl, settings: Settings) -> Aske
     let (keeper, keeping) = Keeper::start(client.clone(), queue.clone(), settings);
     let following = Arc::new(keeper.following());
     let (sender, pages) = mpsc::channel(settings.receivers);
+    let busy = Arc::new(Notify::new());
     for receiver in 0..settings.receivers {
         let (client, queue, pages) = (client.clone(), queue.clone(), sender.clone());
         let (keeper, room, following) = (keeper.clone(), Arc::clone(&room), Arc::clone(&following));
-        let asking = Asking { client, queue, settings, room, keeper, receiver, _following: following };
+        let busy = Arc::clone(&busy);
+        let asking = Asking { client, queue, settings, room, keeper, receiver, busy, _following: following };
         tokio::spawn(asking.ask(pages));
     }
     Asked { pages, keeping }
@@ -67,6 +73,8 @@ struct Asking {
     room: Arc<Semaphore>,
     keeper: Keeper,
     receiver: usize,
+    /// Told when there is something.
+    busy: Arc<Notify>,
     _following: Arc<Following>,
 }
 
@@ -81,9 +89,19 @@ impl Asking {
             let more = (1..MESSAGES).map_while(|_| Arc::clone(&self.room).try_acquire_owned().ok());
             let room: Vec<OwnedSemaphorePermit> = first.into_iter().chain(more).collect();
             let page = self.receive(room).await;
-            let has_failed = page.is_err();
+            let (has_failed, is_quiet) =
+                (page.is_err(), page.as_ref().is_ok_and(|page| page.messages.is_empty()));
             if pages.send(page).await.is_err() || has_failed {
                 return;
+            }
+            if !is_quiet {
+                self.busy.notify_waiters();
+            } else if self.receiver > 0 {
+                tokio::select! {
+                    () = pages.closed() => return,
+                    () = self.busy.notified() => {}
+                    () = tokio::time::sleep(REST) => {}
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nexus_core::{
@@ -10,11 +11,12 @@ use nexus_core::{
     ProjectionError, ProjectionName, ProjectionRunner, Projections, ProjectionsError, Query, QueryItem,
     RecordedEvent, async_trait,
 };
+use nexus_services::{Fault, FaultProxy};
 use nexus_sns::{QueueFeed, QueueOptions, QueueUrl, SnsPublisher, TopicArn, create_queue};
 
 use crate::support::{
-    Kind, client, config, event, eventually, feed, is_silent, left, name, next, of_type, order, queue, taken,
-    topic,
+    Kind, client, config, endpoint, event, eventually, feed, is_silent, left, name, next, of_type, order,
+    queue, taken, topic,
 };
 
 async fn publisher(topic: &TopicArn) -> SnsPublisher {
@@ -266,6 +268,31 @@ async fn no_second_read_model_is_made_of_a_queue() {
     let newer = runner(true).start().await.expect_err("it is made once");
     assert!(matches!(again, ProjectionsError::NotAgain { .. }), "{again:?}");
     assert!(matches!(newer, ProjectionsError::NotAgain { .. }), "{newer:?}");
+}
+
+/// Who asks pays for it, also where there is nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_has_nothing_is_asked_once_a_second() {
+    let topic = topic(Kind::Standard).await;
+    let queue = queue(&topic).await;
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let proxy = FaultProxy::start(&endpoint(), move |request| {
+        count.fetch_add(u64::from(request.operation == "ReceiveMessage"), Ordering::SeqCst);
+        Fault::None
+    });
+    let proxy = proxy.expect("a proxy can be started");
+    let feed = QueueFeed::open(config().endpoint(proxy.url()), &queue).await.expect("there");
+    let mut subscription = feed.subscribe(None);
+    assert!(is_silent(&mut subscription, Duration::from_secs(5)).await);
+    let asked = asked.load(Ordering::SeqCst);
+    // All do at first.
+    assert!((6..=11).contains(&asked), "{asked} times in 5 s");
+    let events: Vec<_> = (1..=60).map(|version| event(&order(1), version, "1")).collect();
+    publisher(&topic).await.publish(&events).await.expect("published");
+    for _ in 0..60 {
+        taken(&mut subscription).await;
+    }
 }
 
 /// As many receivers as one likes share a queue, and what is in hand is bounded.
