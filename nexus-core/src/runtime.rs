@@ -7,6 +7,7 @@ mod error;
 mod execute;
 mod folding;
 mod guarding;
+mod handed_feed;
 mod history;
 mod joined_feed;
 mod loading;
@@ -30,6 +31,7 @@ mod void;
 pub use as_of::AsOf;
 pub use batch::CommandBatch;
 pub use error::{BatchError, ExecuteError, RepositoryError};
+pub use handed_feed::{HandedFeed, HandedRecord};
 pub use history::{
     ContinuationToken, EventsRequest, History, HistoryAccess, HistoryAnswer, HistoryContinuation,
     HistoryDecision, HistoryError, HistoryKey, HistoryLimit, HistoryLimits, HistoryScope, InvalidToken,

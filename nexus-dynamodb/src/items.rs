@@ -98,6 +98,19 @@ pub(crate) fn is_commit(item: &Item) -> bool {
     text(item, STREAM).is_some_and(|stream| !stream.starts_with('#'))
 }
 
+/// The events of an item as it is in the table, and as the table's stream tells of it; none where it is of another kind than commits. For those who get items by other means than
+/// [`DynamoFeed`](crate::DynamoFeed), such as a function that is called with changes.
+///
+/// # Errors
+/// [`StoreError::Corrupt`]: it is no item of such a table, or the stream does not tell what was put.
+pub fn events_of_item(item: HashMap<String, AttributeValue>) -> Result<Vec<RecordedEvent>, StoreError> {
+    let is_other = text(&item, STREAM).is_some_and(|stream| stream.starts_with('#'));
+    if is_other {
+        return Ok(Vec::new());
+    }
+    CommitItem::read(item)?.into_events(&Names::default())
+}
+
 /// The key of a commit.
 pub(crate) fn key(stream: &StreamId, first: StreamVersion) -> Item {
     Item::from([

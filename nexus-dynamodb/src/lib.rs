@@ -82,10 +82,12 @@ mod turns;
 mod writer;
 
 pub use aws_config;
+pub use aws_sdk_dynamodb::types::AttributeValue;
 pub use config::DynamoConfig;
 pub use consumed::CapacityUnits;
 pub use error::OpenError;
 pub use feed::DynamoFeed;
+pub use items::events_of_item;
 pub use projections::DynamoProjections;
 pub use snapshots::DynamoSnapshots;
 pub use store::DynamoStore;

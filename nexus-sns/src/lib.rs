@@ -69,5 +69,6 @@ pub use dead_letters::{
 };
 pub use error::OpenError;
 pub use feed::QueueFeed;
+pub use message::read as events_of_message;
 pub use publisher::{PublishedCounts, SnsPublisher};
 pub use setup::{InvalidQueue, QueueOptions, QueueUrl, create_queue, create_topic};

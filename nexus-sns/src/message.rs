@@ -52,8 +52,12 @@ struct Envelope {
     message: String,
 }
 
-/// The events of a message's body.
-pub(crate) fn read(body: &str) -> Result<Vec<RecordedEvent>, InvalidCloudEvent> {
+/// The events of a message's body, as it comes from a queue, whether SNS was told to leave it as it is or not: for those who receive it by other means than
+/// [`QueueFeed`](crate::QueueFeed) and [`QueueConsumer`](crate::QueueConsumer).
+///
+/// # Errors
+/// It is no event.
+pub fn read(body: &str) -> Result<Vec<RecordedEvent>, InvalidCloudEvent> {
     if let Ok(Envelope { kind, message }) = serde_json::from_str(body)
         && kind == "Notification"
     {

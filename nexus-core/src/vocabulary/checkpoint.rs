@@ -67,6 +67,11 @@ impl Checkpoint {
         }
     }
 
+    /// What a feed notes that has nothing to note; the kind is made of `a–z`, and the version is not 0.
+    pub(crate) fn of_nothing(kind: &'static str, version: u32) -> Self {
+        Self(Kind::Other { kind: kind.into(), version, state: "".into() })
+    }
+
     /// The kind of feed that made it.
     pub fn kind(&self) -> &str {
         match &self.0 {

@@ -190,7 +190,7 @@ where
         if self.shared.only_builds && self.build.state == BuildState::Serving {
             return Ok(Next::Stopped);
         }
-        self.beat().await?;
+        let beat = self.beat().await?;
         if is_paused || self.held.is_empty() {
             let activity = if is_paused { Activity::Paused } else { Activity::StandingBy };
             self.view(|view| (view.activity, view.error) = (activity, None));
@@ -201,6 +201,9 @@ where
             self.forget_what_is_owed().await?;
         }
         self.load_parked().await?;
+        // Who works for less than a heartbeat at a time sees to them, too.
+        self.answer_requests(beat.requests).await?;
+        self.forget_some_ids().await?;
         match self.build.state {
             BuildState::Building => self.build_beside().await,
             BuildState::Serving | BuildState::Retired => self.follow().await,

@@ -1,13 +1,18 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use super::RelayError;
 use super::backlog::{self, PathBacklog};
 use super::path::Paths;
 use crate::port::{DocumentTx, ReadModelStore};
 use crate::runtime::{ProjectionFailure, ProjectionHealth, ProjectionStatus, RunningProjection};
+
+/// Between two looks at what waits.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A relay at work. Dropping it stops it, in the background.
 #[derive(Debug)]
@@ -76,6 +81,25 @@ impl RunningRelay {
     /// Whether it is as it should be, from memory. What waits for a path is no matter of this.
     pub fn health(&self) -> ProjectionHealth {
         self.projection.health()
+    }
+
+    /// Waits until nothing waits for a path any more, for as long as `patience`; whether that came. For who stops it soon after, such as a function that is called now
+    /// and then.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn carried(&self, patience: Duration) -> Result<bool, RelayError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.status().await?;
+            if status.paths.iter().all(|path| path.backlog.events == 0) {
+                return Ok(true);
+            }
+            if Instant::now() + LOOK_EVERY > deadline {
+                return Ok(false);
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Takes no more events, finishes what is in hand, and gives up its part, so that others can go on at once.
