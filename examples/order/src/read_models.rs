@@ -78,10 +78,8 @@ impl ReadModels {
             waits.await.with_context(|| format!("projection {} does not follow", running.name()))?;
         }
         // A read model has them from the store, too: who listens to the bus is to have them as well.
-        while let Some(relay) = &self.relay
-            && relay.status().await?.paths.iter().any(|path| path.backlog.events > 0)
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        if let Some(relay) = &self.relay {
+            anyhow::ensure!(relay.carried(PATIENCE).await?, "events still wait for a bus after {PATIENCE:?}");
         }
         Ok(())
     }

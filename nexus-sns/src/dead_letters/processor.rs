@@ -172,25 +172,22 @@ impl DeadLetterQueue {
                 // What was retried, and has died again meanwhile, is left for the next time.
                 let mut is_again =
                     || matches!(deed, Deed::Retry) && !sent.insert(xxh3_128(letter.body.as_bytes()));
+                // What stays must not come again meanwhile.
                 if !which.has(&letter) || is_again() {
                     kept.push(received.held);
-                    if looked_at >= MOST {
-                        break 'all;
-                    }
-                    continue;
-                }
-                match self.see_to(letter, received.held, deed).await {
-                    // What stays must not come again meanwhile.
-                    Ok(stays) => {
-                        is_moving |= stays.is_none();
-                        kept.extend(stays);
-                    }
-                    Err(error) => {
-                        result = Err(error);
-                        break 'all;
+                } else {
+                    match self.see_to(letter, received.held, deed).await {
+                        Ok(stays) => {
+                            is_moving |= stays.is_none();
+                            kept.extend(stays);
+                            count += 1;
+                        }
+                        Err(error) => {
+                            result = Err(error);
+                            break 'all;
+                        }
                     }
                 }
-                count += 1;
                 if count >= at_most || looked_at >= MOST {
                     break 'all;
                 }

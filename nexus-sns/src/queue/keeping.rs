@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
@@ -85,9 +85,8 @@ impl Keeper {
     /// Keeps a message that was handed out so often, this time included.
     pub(super) fn hold(&self, handle: String, receives: u32, room: OwnedSemaphorePermit) -> Held {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let since = Instant::now();
-        let until = Arc::new(Mutex::new(since + self.visibility));
-        let kept = Kept { handle, since, until: Arc::clone(&until), receives };
+        let until = Arc::new(Mutex::new(Instant::now() + self.visibility));
+        let kept = Kept { handle, until: Arc::clone(&until), receives };
         let _ = self.words.send(Word::Received { number, kept });
         Held { until, number, words: self.words.clone(), is_taken: false, _room: room }
     }
@@ -102,7 +101,7 @@ impl Drop for Following {
 impl Held {
     /// Whether it is still kept from others. Who was held up for long, or cannot reach the queue, may have lost it to somebody.
     pub(crate) fn is_held(&self) -> bool {
-        Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        Instant::now() < *locked(&self.until)
     }
 
     /// It may be deleted.
@@ -122,10 +121,9 @@ impl Drop for Held {
     }
 }
 
-/// A message, and when it was last kept from others.
+/// A message, as it is kept.
 struct Kept {
     handle: String,
-    since: Instant,
     /// Until when it is kept from others, as far as this process knows.
     until: Arc<Mutex<Instant>>,
     /// How often it was handed out.
@@ -205,8 +203,8 @@ impl Keeping {
         if self.has_ended {
             self.let_go().await;
         } else {
-            let (visibility, now) = (self.settings.visibility, Instant::now());
-            self.dropped.retain(|_, kept| now.duration_since(kept.since) < visibility);
+            let now = Instant::now();
+            self.dropped.retain(|_, kept| now < *locked(&kept.until));
         }
     }
 
@@ -254,12 +252,10 @@ impl Keeping {
 
     /// Keeps what is in hand from others for longer.
     async fn extend(&mut self) {
-        let due: Vec<u64> = self
-            .in_hand
-            .iter()
-            .filter(|(_, kept)| kept.since.elapsed() > self.settings.visibility / 3)
-            .map(|(number, _)| *number)
-            .collect();
+        // Those of whose time a third is over.
+        let soon = Instant::now() + self.settings.visibility * 2 / 3;
+        let due = self.in_hand.iter().filter(|(_, kept)| *locked(&kept.until) < soon);
+        let due: Vec<u64> = due.map(|(number, _)| *number).collect();
         for some in due.chunks(TOGETHER) {
             let asked = Instant::now();
             let handles: Vec<String> =
@@ -272,10 +268,8 @@ impl Keeping {
                 }
             };
             for number in kept.into_iter().filter_map(|number| some.get(number)) {
-                if let Some(kept) = self.in_hand.get_mut(number) {
-                    kept.since = asked;
-                    *kept.until.lock().unwrap_or_else(PoisonError::into_inner) =
-                        asked + self.settings.visibility;
+                if let Some(kept) = self.in_hand.get(number) {
+                    *locked(&kept.until) = asked + self.settings.visibility;
                 }
             }
         }
@@ -316,6 +310,10 @@ impl Keeping {
     fn say(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
         tracing::warn!(queue = %self.queue, error, "{what}");
     }
+}
+
+fn locked(until: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
+    until.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long a message is left alone that was handed out so often.
