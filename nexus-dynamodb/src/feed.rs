@@ -8,6 +8,8 @@ mod order;
 mod scan;
 mod shards;
 
+pub(crate) use self::checkpoint::fuzzed;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -92,3 +92,15 @@ pub use projections::DynamoProjections;
 pub use snapshots::DynamoSnapshots;
 pub use store::DynamoStore;
 pub use tables::{TableNames, TableOptions, create_tables};
+
+/// What the targets of `fuzz/` call: no part of the interface.
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads a checkpoint of any content.
+    ///
+    /// # Panics
+    /// It is not what it was when it is written again.
+    pub fn checkpoint(checkpoint: &nexus_core::Checkpoint) {
+        crate::feed::fuzzed(checkpoint);
+    }
+}

@@ -8,6 +8,7 @@ mod declared;
 mod events;
 mod exceptions;
 mod facts;
+pub(crate) mod fuzzing;
 mod judgement;
 mod manifest;
 mod place;
@@ -16,6 +17,9 @@ mod sql;
 mod texts;
 mod workspace;
 mod written;
+
+/// The stack for reading source, in bytes: the parser goes as deep as expressions are nested.
+pub(crate) const STACK: usize = 256 << 20;
 
 pub(crate) use exceptions::{Applied, Excepted, Exceptions, Wrong};
 pub(crate) use facts::Facts;

@@ -22,6 +22,28 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 
+/// What the targets of `fuzz/` call.
+pub mod fuzzing {
+    use std::path::Path;
+
+    use crate::architecture::fuzzing;
+
+    /// What a manifest says of its crate.
+    pub fn manifest(text: &str) {
+        fuzzing::manifest(text);
+    }
+
+    /// A file of what is let pass.
+    pub fn exceptions(path: &Path) {
+        fuzzing::exceptions(path);
+    }
+
+    /// A file of Rust, and the files of SQL beside it.
+    pub fn source(root: &Path) {
+        fuzzing::source(root);
+    }
+}
+
 /// What a program of this command answers its shell with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {

@@ -7,6 +7,8 @@ mod lineage;
 mod polling;
 mod reading;
 
+pub(crate) use self::checkpoint::fuzzed;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -47,3 +47,15 @@ pub use error::OpenError;
 pub use feed::KinesisFeed;
 pub use publisher::{KinesisPublisher, PublishedCounts};
 pub use streams::{StreamOptions, create_stream};
+
+/// What the targets of `fuzz/` call: no part of the interface.
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads a checkpoint of any content.
+    ///
+    /// # Panics
+    /// It is not what it was when it is written again.
+    pub fn checkpoint(checkpoint: &nexus_core::Checkpoint) {
+        crate::feed::fuzzed(checkpoint);
+    }
+}

@@ -1,10 +1,11 @@
-//! `cargo xtask test` and `cargo xtask check`.
+//! `cargo xtask test`, `cargo xtask check` and `cargo xtask torture`.
 
 mod arrows;
 mod drivers;
 mod layers;
 mod test;
 mod toolchain;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Random commands from several processes under faults, and a check that every promise was kept: `--minutes 60 --store postgres`.
+    #[command(disable_help_flag = true)]
+    Torture {
+        /// For the program: `--help` tells what it takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Checks which crate may depend on what, and which layer of nexus-core.
     Check,
 }
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
             let release = if postgres_18 { Release::V18 } else { Release::Installed };
             test::run(release, &arguments)
         }
+        Task::Torture { arguments } => torture::run(&arguments),
         Task::Check => check(),
     };
     match outcome {

@@ -67,6 +67,6 @@ fn announced<S>(
 }
 
 /// Where services go that are installed for the tests alone.
-fn services_folder() -> PathBuf {
+pub(crate) fn services_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/services")
 }

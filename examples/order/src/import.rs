@@ -3,6 +3,7 @@
 mod lines;
 mod purchase;
 
+pub use lines::{Lines, ReadLine};
 pub use purchase::{InvalidPurchase, Purchase};
 
 use std::collections::HashMap;
@@ -18,7 +19,6 @@ use nexus_core::{
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use self::lines::{Lines, ReadLine};
 use crate::read_models::ReadModels;
 use crate::shop::{Shop, Store};
 use crate::show::{dollars, thousands};

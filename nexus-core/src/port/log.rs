@@ -26,7 +26,8 @@ pub trait EventLog: EventStore {
 
     /// The position of the last event; `None` in an empty store.
     ///
-    /// Who has been told it has seen it: nothing is found later at or before it. (`what_head_tells_is_settled`)
+    /// Who has been told it has seen it: nothing is found later at or before it. (`what_head_tells_is_settled`) Where several
+    /// processes append at the same time it may for a moment be behind an append that has just been answered.
     async fn head(&self) -> Result<Option<Position>, StoreError>;
 
     /// Resolves when there is an event after `position` (`None`: any event), at once where there is one already, with the

@@ -45,6 +45,13 @@ impl Progress {
     }
 }
 
+/// A checkpoint of any content is refused, or written as it was read.
+pub(crate) fn fuzzed(checkpoint: &Checkpoint) {
+    let Ok(read) = Progress::read(checkpoint) else { return };
+    let again = read.checkpoint().and_then(|written| Progress::read(&written));
+    assert!(again.is_ok_and(|again| again == read), "{checkpoint} is not what it was");
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::frontier::{Place, Shard};

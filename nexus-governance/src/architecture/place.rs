@@ -30,7 +30,8 @@ impl At {
 
     pub(super) fn of_span(file: &str, span: Span) -> Self {
         let start = span.start();
-        Self { file: file.to_owned(), line: start.line, column: start.column + 1 }
+        // What cannot be cut into tokens has no place that the parser knows: then it is that of the file.
+        Self { file: file.to_owned(), line: start.line.max(1), column: start.column + 1 }
     }
 
     pub(super) fn of_byte(file: &str, text: &str, byte: usize) -> Self {

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::report::{Report, counted};
 use super::{Exit, Failure};
 use crate::architecture::{
-    Applied, At, Exceptions, Facts, Fault, PACKAGE, Unreadable, Violation, Workspace, Wrong, judged,
+    Applied, At, Exceptions, Facts, Fault, PACKAGE, STACK, Unreadable, Violation, Workspace, Wrong, judged,
     speaks_of_architecture,
 };
 use crate::cause::with_cause;
@@ -50,9 +50,6 @@ pub(super) fn run(options: &Architecture, out: &mut impl Write) -> Result<Exit, 
     }
     report.written(options.format, out)
 }
-
-/// The stack for reading source, in bytes: the parser goes as deep as expressions are nested.
-const STACK: usize = 256 << 20;
 
 fn facts(workspace: &Workspace, schemas: (&SchemaSet, &[SchemaId])) -> Result<(Facts, Vec<Fault>), Failure> {
     on_a_large_stack(STACK, || Facts::of(workspace, schemas))

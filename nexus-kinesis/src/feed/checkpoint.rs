@@ -44,6 +44,15 @@ pub(super) fn now() -> i64 {
     SystemClock.now().as_second()
 }
 
+/// A checkpoint of any content is refused, or written as it was read.
+pub(crate) fn fuzzed(checkpoint: &Checkpoint) {
+    let Ok(read) = Progress::read(checkpoint) else { return };
+    // Of two workers that note the same, nothing is lost.
+    assert_eq!(read.clone().joined(read.clone()), read);
+    let again = read.checkpoint().and_then(|written| Progress::read(&written));
+    assert!(again.is_ok_and(|again| again == read), "{checkpoint} is not what it was");
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::lineage::{Place, Shard};

@@ -4,6 +4,7 @@
 mod binaries;
 mod cfn_lint;
 mod dynoxide;
+mod fiu;
 mod kinesis_local;
 mod ministack;
 mod moto;
@@ -17,6 +18,7 @@ mod stack;
 pub use binaries::{PostgresBinaries, Release};
 pub use cfn_lint::cfn_lint;
 pub use dynoxide::Dynoxide;
+pub use fiu::Fiu;
 pub use kinesis_local::KinesisLocal;
 pub use ministack::Ministack;
 pub use moto::Moto;

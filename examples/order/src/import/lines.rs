@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read, Result};
 const LONGEST: u64 = 4_096;
 
 /// The lines of a file, whatever bytes they are made of.
-pub(super) struct Lines<R> {
+#[derive(Debug)]
+pub struct Lines<R> {
     source: BufReader<R>,
     text: Vec<u8>,
     number: u64,
@@ -12,20 +13,21 @@ pub(super) struct Lines<R> {
 }
 
 /// One line, without its end.
-pub(super) struct ReadLine<'a> {
+#[derive(Debug)]
+pub struct ReadLine<'a> {
     /// From 1.
-    pub(super) number: u64,
-    pub(super) text: &'a [u8],
+    pub number: u64,
+    pub text: &'a [u8],
     /// How many bytes of the file were read with it.
-    pub(super) end: u64,
+    pub end: u64,
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(source: R) -> Self {
+    pub fn new(source: R) -> Self {
         Self { source: BufReader::new(source), text: Vec::new(), number: 0, position: 0 }
     }
 
-    pub(super) fn next_line(&mut self) -> Result<Option<ReadLine<'_>>> {
+    pub fn next_line(&mut self) -> Result<Option<ReadLine<'_>>> {
         self.text.clear();
         let read = self.source.by_ref().take(LONGEST).read_until(b'\n', &mut self.text)?;
         if read == 0 {
