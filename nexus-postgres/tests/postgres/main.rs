@@ -9,6 +9,7 @@ mod gaps;
 mod inline;
 mod long_reads;
 mod migrations;
+mod model;
 mod news;
 mod outages;
 mod plans;
