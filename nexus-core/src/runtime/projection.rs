@@ -4,6 +4,7 @@
 //! everything is) is kept in documents next to the read model, and committed with it; see [`notes`] for the collections.
 
 mod absorb;
+mod ahead;
 mod asking;
 mod beside;
 mod blocks;

@@ -25,6 +25,35 @@ async fn a_new_version_is_built_beside_the_old_one_and_takes_its_place() {
     new.stop().await.expect("stopped");
 }
 
+/// After a backup of the log was restored that is older than the read model.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_that_is_ahead_of_its_log_is_rebuilt_from_what_is_there() {
+    let mut house = House::new();
+    house.append(10).await;
+    let backup = house.log.fork();
+    house.append(10).await;
+    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    house.until_total(20).await;
+    running.stop().await.expect("stopped");
+
+    house.log = backup;
+    let mut ahead = house.runner(Counts::version(1)).start().await.expect("started");
+    let failure = ahead.ended().await.expect_err("it has handled what is not there");
+    assert!(
+        matches!(failure, ProjectionFailure::AheadOfLog { reached, head: Some(head), .. } if (reached.get(), head.get()) == (20, 10)),
+        "{failure}"
+    );
+
+    let mut rebuild = house.runner(Counts::version(1)).rebuild().await.expect("started");
+    house.until_total(10).await;
+    rebuild.finished().await.expect("rebuilt");
+    // These have the positions that the old one had handled before.
+    house.append(10).await;
+    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    house.until_total(20).await;
+    running.stop().await.expect("stopped");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_one_serves_and_goes_on_until_the_switch() {
     let house = House::new();

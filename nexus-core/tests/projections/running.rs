@@ -1,13 +1,15 @@
 use std::num::NonZeroUsize;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nexus_core::{
-    EventStore, ProjectionFailure, ProjectionName, ProjectionState, ProjectionsError, Repository,
-    RetrySchedule,
+    DocumentError, DocumentTx, DocumentsExt, EventStore, Projection, ProjectionError, ProjectionFailure,
+    ProjectionName, ProjectionRunner, ProjectionState, ProjectionsError, Query, RecordedEvent, Repository,
+    RetrySchedule, StoreError, async_trait,
 };
 
-use super::support::{Counts, Door, House, Open, eventually, name, stream};
+use super::support::{Counts, Door, House, Open, counts, eventually, name, stream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_projection_rests_and_goes_on_where_it_was() {
@@ -178,5 +180,59 @@ async fn with_nothing_to_do_a_projection_is_live_and_never_stalled() {
     let first = running.health();
     assert!(first.is_healthy(), "after hours of rest it is {first:?}");
     house.until_total(3).await;
+    running.stop().await.expect("stopped");
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("prices are not known")]
+struct Wrapped(#[source] StoreError);
+
+/// Does not get its documents at first: their store does not answer.
+#[derive(Clone, Default)]
+struct Unlucky {
+    tries: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Projection<DocumentTx> for Unlucky {
+    fn name(&self) -> &str {
+        "unlucky"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::all()
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
+        let unavailable = || StoreError::unavailable("read a document", "the line is cut");
+        match self.tries.fetch_add(1, Ordering::SeqCst) {
+            // As documents say it, and as somebody who wraps it does.
+            0 => Err(DocumentError::Store(unavailable()).into()),
+            1 => Err(Wrapped(unavailable()).into()),
+            _ => Ok(tx.write(&counts(), event.stream().as_str(), &1).await?),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_while_an_event_is_handled_is_no_fault_of_the_event() {
+    let house = House::new();
+    house.append(1).await;
+    let projection = Unlucky::default();
+    let runner = ProjectionRunner::new(projection.clone(), house.log.clone(), house.store.clone());
+    // The first failure of an event would put it aside.
+    let running = runner.retry(RetrySchedule::default().tries(1)).start().await.expect("started");
+    let (projections, name) = (house.projections(), ProjectionName::new("unlucky").expect("valid"));
+    eventually("it is handled", async || {
+        let found = projections.document(&name, &counts(), "thing-0").await.expect("read");
+        found == Some(1_u64)
+    })
+    .await;
+    assert_eq!(projection.tries.load(Ordering::SeqCst), 3);
+    assert_eq!(projections.dead_letters(&name, None, 10).await.expect("listed").len(), 0);
     running.stop().await.expect("stopped");
 }

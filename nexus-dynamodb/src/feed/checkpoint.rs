@@ -10,6 +10,9 @@ use super::scan::Scan;
 const KIND: &str = "dynamodb";
 const VERSION: u32 = 1;
 
+/// Clocks may be wrong by minutes, in seconds.
+const MARGIN: i64 = 900;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
     /// Which stream the shards are of: a table may be given another.
@@ -24,9 +27,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// For how many seconds not all was read.
+    /// For how many seconds not all was read; for ever, where a clock that was wrong has noted that.
     pub(super) fn age(&self) -> i64 {
-        now().saturating_sub(self.complete_at)
+        match now().saturating_sub(self.complete_at) {
+            age if age < -MARGIN => i64::MAX,
+            age => age,
+        }
     }
 
     pub(super) fn read(checkpoint: &Checkpoint) -> Result<Self, FeedError> {
@@ -56,6 +62,14 @@ pub(crate) fn fuzzed(checkpoint: &Checkpoint) {
 mod tests {
     use super::super::frontier::{Place, Shard};
     use super::*;
+
+    #[test]
+    fn what_was_noted_in_the_future_is_of_no_known_age() {
+        let noted_at = |complete_at| Progress { complete_at, ..Progress::default() };
+        assert!((59..70).contains(&noted_at(now() - 60).age()));
+        assert!((-60..1).contains(&noted_at(now() + 60).age()), "clocks differ by minutes");
+        assert_eq!(noted_at(now() + 3_600).age(), i64::MAX);
+    }
 
     #[test]
     fn a_checkpoint_is_written_as_it_always_was() {

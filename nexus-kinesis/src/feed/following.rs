@@ -116,11 +116,10 @@ impl Way {
         let unavailable = |error| StoreError::unavailable("follow a stream", error);
         let described = streams::describe(&client).await.map_err(unavailable)?;
         let kept = i64::from(described.retention_period_hours()) * 3_600;
-        if let Some(known) = known.as_ref().filter(|known| now() - known.complete_at > kept - MARGIN)
-            && !is_all_there(&client, known).await?
-        {
-            return Err(expired(&client, known.complete_at, "that is as long as it keeps records"));
-        }
+        let known = match known {
+            Some(known) => Some(still_kept(&client, known, kept).await?),
+            None => None,
+        };
         let consumer = match &settings.fan_out {
             Some(name) => Some(fan_out::register(&client, name).await?),
             None => None,
@@ -331,6 +330,21 @@ impl Way {
         };
         let _ = items.send(Ok(said)).await;
     }
+}
+
+/// A checkpoint after which nothing is gone.
+async fn still_kept(client: &Client, known: Progress, kept: i64) -> Result<Progress, FeedError> {
+    // One from the future was noted by a clock that was wrong: it says nothing about how old it is.
+    let is_from_future = known.complete_at > now() + MARGIN;
+    if !is_from_future && now() - known.complete_at <= kept - MARGIN {
+        return Ok(known);
+    }
+    if !is_all_there(client, &known).await? {
+        return Err(expired(client, known.complete_at, "that is as long as it keeps records"));
+    }
+    // What is kept was published since then.
+    let complete_at = if is_from_future { now() - kept + MARGIN } else { known.complete_at };
+    Ok(Progress { complete_at, ..known })
 }
 
 /// Whether nothing is gone of what comes after a place, though that is old: the record that was read last is there, or nothing was read yet.

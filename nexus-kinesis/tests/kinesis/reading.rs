@@ -101,6 +101,13 @@ async fn who_comes_back_too_late_is_told_so() {
         panic!("it says that it is too late")
     };
     assert!(matches!(error, FeedError::Expired { .. }), "{error:?}");
+    // A clock that was far ahead has noted it, and says nothing about how old it is.
+    let future = |text: &str| text.replacen("\"complete_at\":1000", "\"complete_at\":4102444800", 1);
+    came.follow(&mut feed.subscribe(Some(from(&future(&old)))), 30, 2).await;
+    let Some(Err(error)) = feed.subscribe(Some(from(&future(&gone)))).next().await else {
+        panic!("it says that it is too late")
+    };
+    assert!(matches!(error, FeedError::Expired { .. }), "{error:?}");
     let strange = through.replacen("shardId-0", "shardId-9", 1);
     let Some(Err(error)) = feed.subscribe(Some(from(&strange))).next().await else {
         panic!("its shard is gone")

@@ -63,7 +63,7 @@ where
             return self.follow_beside(old, Limits { space, follows: before }).await;
         }
         let serving = claims::find(&*self.shared.store, &space).await?;
-        let target = claims::low_water(&serving);
+        let target = self.as_far_as_the_log_goes(claims::low_water(&serving)).await?;
         self.view(|view| (view.activity, view.error) = (Activity::Building { target }, None));
         if self.cursor() < target {
             return self.advance(target).await;
@@ -185,6 +185,7 @@ where
         old: Build,
         marks: &[Claim],
     ) -> Result<(), Trouble> {
+        let target = self.as_far_as_the_log_goes_now(target).await?;
         let Some(target) = target.filter(|target| self.cursor() < Some(*target)) else { return Ok(()) };
         let mut chunks = self.chunks_to(target)?;
         let mut kept = Instant::now();

@@ -1,6 +1,7 @@
 //! One transaction of a worker: some events, the read model they make, and what is noted with it.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::notes::{BLOCKS, CLAIMS, LETTERS};
 use super::state::Effects;
 use super::{seen, streams};
 use crate::domain::{Projection, ProjectionError};
-use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
+use crate::port::{DocumentError, Documents, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
 use crate::vocabulary::{BoxError, Checkpoint, Position, RecordedEvent, Remedy, StoreError};
 
@@ -254,7 +255,7 @@ where
         }
         match (stopped, finished) {
             (Ok(()), Ok(())) => {}
-            (Err(source), Ok(())) => return Err(failed(Stop::Event { index, source })),
+            (Err(source), Ok(())) => return Err(not_handled(index, source)),
             (Err(source), Err(_)) | (Ok(()), Err(source)) => return Err(not_finished(source)),
         }
         plan.reached.store(index.max(plan.range.start), Ordering::SeqCst);
@@ -263,6 +264,31 @@ where
         }
         Ok(note(plan, transaction.notes()).await?)
     }
+}
+
+/// An event could not be handled; where it was a store that did not answer, that is no fault of the event.
+pub(super) fn not_handled(index: usize, source: BoxError) -> WorkError {
+    if does_not_answer(&*source) {
+        return StoreError::unavailable("handle an event", source).into();
+    }
+    failed(Stop::Event { index, source })
+}
+
+/// Whether a store that may answer later is what an error comes from.
+fn does_not_answer(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let of_store = match error.downcast_ref() {
+            // Its own cause stands for the store's error in the chain.
+            Some(DocumentError::Store(error)) => Some(error),
+            _ => error.downcast_ref::<StoreError>(),
+        };
+        if of_store.is_some_and(|error| error.remedy() == Remedy::Retry) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A store that does not answer is no fault of any event: the transaction is tried again as it is.

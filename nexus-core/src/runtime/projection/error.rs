@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use crate::port::FeedError;
 use crate::vocabulary::{
-    BoxError, InvalidDocumentName, InvalidProjectionName, ProjectionName, StoreError, StreamId, StreamVersion,
+    BoxError, InvalidDocumentName, InvalidProjectionName, Position, ProjectionName, StoreError, StreamId,
+    StreamVersion,
 };
 
 /// Why something about projections could not be done.
@@ -156,6 +158,24 @@ pub enum ProjectionFailure {
         /// The projection.
         name: ProjectionName,
     },
+    /// It has handled events that its log does not have: the log was restored from a backup, or is another one. What is appended there now
+    /// would be taken for handled.
+    #[error(
+        "projection {name} has handled events up to position {reached}, and its log ends {}: it is another log, or was \
+         restored from a backup; rebuild the projection",
+        ending(*head)
+    )]
+    AheadOfLog {
+        /// The projection.
+        name: ProjectionName,
+        /// How far it has come.
+        reached: Position,
+        /// The end of the log.
+        head: Option<Position>,
+    },
+    /// Its feed does not go on from where it was: the checkpoint is not one of this feed, or what came after it may be gone.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// It ended in a way that it should not.
     #[error("projection {name} ended unexpectedly")]
     Ended {
@@ -165,6 +185,10 @@ pub enum ProjectionFailure {
         #[source]
         source: BoxError,
     },
+}
+
+fn ending(head: Option<Position>) -> String {
+    head.map_or_else(|| "with no event".to_owned(), |head| format!("at position {head}"))
 }
 
 impl From<StoreError> for ProjectionFailure {

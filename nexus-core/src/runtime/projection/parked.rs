@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::absorb::Committed;
 use super::catalog::BuildState;
-use super::commit::{Held, Stop, caught, check, failed};
+use super::commit::{Held, Stop, caught, check, failed, not_handled};
 use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
 use super::state::Effects;
@@ -254,7 +254,7 @@ where
             projection.finish(transaction.read_model()).await
         };
         if let Err(source) = caught(AssertUnwindSafe(telemetry::handling(event, one))).await {
-            return Err(failed(Stop::Event { index: 0, source }));
+            return Err(not_handled(0, source));
         }
         self.has_effected = true;
         Ok(LETTERS.delete(transaction.notes(), &key).await?)

@@ -120,7 +120,7 @@ impl From<FeedError> for Trouble {
     fn from(error: FeedError) -> Self {
         match error {
             FeedError::Store(error) => Self::Store(error),
-            error => Self::Store(StoreError::corrupt("a checkpoint", error)),
+            error => ProjectionFailure::from(error).into(),
         }
     }
 }
@@ -206,7 +206,10 @@ where
         self.forget_some_ids().await?;
         match self.build.state {
             BuildState::Building => self.build_beside().await,
-            BuildState::Serving | BuildState::Retired => self.follow().await,
+            BuildState::Serving | BuildState::Retired => {
+                self.check_it_is_not_ahead().await?;
+                self.follow().await
+            }
         }
     }
 
