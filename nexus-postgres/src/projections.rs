@@ -75,9 +75,10 @@ use crate::transaction::Open;
 /// # Guarantees
 ///
 /// Those of [`ProjectionStore`] and [`ReadModelStore`]. A read model, its checkpoint and its leases are in one transaction.
-/// Transactions of one read model are done one after the other, also those of several processes; they do not wait for the
-/// disk (`synchronous_commit = off`): a crash of the server may take the last commits back, read model and checkpoint
-/// together, and they are projected again.
+/// Transactions of one read model are done one after the other, also those of several processes. What is made of events that
+/// stay where they are does not wait for the disk (`synchronous_commit = off`): a crash of the server may take the last
+/// commits back, read model and checkpoint together, and they are projected again. What cannot be made again waits for it:
+/// timers, what was received from a queue, what people ask for.
 #[derive(Clone)]
 pub struct PostgresProjections {
     shared: Arc<Shared>,
@@ -142,11 +143,15 @@ impl PostgresProjections {
     }
 
     /// Has the space for itself, until the transaction ends.
-    async fn begin(&self, space: &Space, tables: Option<&str>) -> Result<PostgresDocuments, sqlx::Error> {
+    async fn begin(
+        &self,
+        space: &Space,
+        tables: Option<&str>,
+        can_be_redone: bool,
+    ) -> Result<PostgresDocuments, sqlx::Error> {
         let shared = &self.shared;
         let mut connection = shared.connections.take().await?;
-        // A number that the catalog has given must never be given again, whatever happens to the power.
-        let durability = if *space == Space::Catalog { "on" } else { "off" };
+        let durability = if can_be_redone { "off" } else { "on" };
         let path = match tables {
             Some(schema) => {
                 connection.look_up_in(schema).await?;
@@ -178,7 +183,8 @@ impl PostgresProjections {
         let failed = |error| store_error("write a read model", error);
         let turn = self.turn(space);
         let _turn = turn.lock().await;
-        let mut documents = self.begin(space, tables).await.map_err(failed)?;
+        let begun = self.begin(space, tables, work.can_be_redone()).await;
+        let mut documents = begun.map_err(failed)?;
         let ran = AssertUnwindSafe(work.run(&mut documents)).catch_unwind().await;
         let ran = ran.unwrap_or_else(|_| Err(WorkError::Failed("the work panicked".into())));
         match ran {
@@ -278,7 +284,7 @@ impl ProjectionStore for PostgresProjections {
     async fn remove(&self, space: &Space) -> Result<(), StoreError> {
         let failed = |error| store_error(&format!("remove {space}"), error);
         self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(space);
-        let mut documents = self.begin(space, None).await.map_err(failed)?;
+        let mut documents = self.begin(space, None, false).await.map_err(failed)?;
         self.shared.tables.remove(&mut documents.connection, &self.tables_of(space)).await.map_err(failed)?;
         let remove = self.shared.remove.query().bind(name(space));
         remove.execute(&mut *documents.connection).await.map_err(failed)?;

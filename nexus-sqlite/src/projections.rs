@@ -76,8 +76,9 @@ use crate::{SqliteStore, migrations};
 /// # Guarantees
 ///
 /// Those of [`ProjectionStore`] and [`ReadModelStore`]. A read model, its checkpoint and its leases are in one file and one
-/// transaction. They do not wait for the disk (`synchronous=NORMAL`): a loss of power may take the last commits back, read
-/// model and checkpoint together, and they are projected again.
+/// transaction. What is made of events that stay where they are does not wait for the disk (`synchronous=NORMAL`): a loss of
+/// power may take the last commits back, read model and checkpoint together, and they are projected again. What cannot be
+/// made again waits for it: timers, what was received from a queue, what people ask for.
 #[derive(Clone)]
 pub struct SqliteProjections {
     shared: Arc<Shared>,

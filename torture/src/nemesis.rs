@@ -133,6 +133,6 @@ impl Nemesis<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disk {
     Good,
-    /// One sync in thirty fails, and one write in a hundred finds no space.
+    /// Syncs fail now and then, and there is no room.
     Bad,
 }

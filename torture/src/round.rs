@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nexus_core::{ProjectionName, Projections, Repository, Sagas};
-use nexus_services::Fiu;
+use nexus_services::BadDisk;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -94,7 +94,7 @@ impl Round {
             directory: directory.to_owned(),
             clients: self.clients,
             sabotage: self.sabotage,
-            fiu: if self.store == Store::Sqlite && !self.is_calm { Some(Fiu::find()?) } else { None },
+            bad_disk: if self.store == Store::Sqlite && !self.is_calm { Some(bad_disk()?) } else { None },
         };
         let mut processes = Processes::start(brief, StdRng::seed_from_u64(rng.random()))?;
         let mut faults = BTreeMap::new();
@@ -122,6 +122,14 @@ impl Round {
     pub(crate) fn keep(self) -> PathBuf {
         self.directory.keep()
     }
+}
+
+/// One sync in thirty fails, and one write in a hundred finds no room.
+fn bad_disk() -> anyhow::Result<BadDisk> {
+    let disk = BadDisk::new()?;
+    disk.fail_to_sync(30)?;
+    disk.be_full(100)?;
+    Ok(disk)
 }
 
 /// Waits until projections and sagas are done; what is not in time is told.

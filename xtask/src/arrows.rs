@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, Metadata};
 const ALLOWED: [(&str, &[&str]); 19] = [
     ("nexus-macros", &[]),
     ("nexus-core", &["nexus-macros"]),
-    ("nexus-sqlite", &["nexus-core"]),
+    ("nexus-sqlite", &["nexus-core", "nexus-services"]),
     ("nexus-postgres", &["nexus-core", "nexus-services"]),
     // What the backends on AWS have in common: how their services are called.
     ("nexus-aws", &["nexus-core"]),

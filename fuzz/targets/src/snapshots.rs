@@ -43,7 +43,7 @@ pub fn snapshots(bytes: &[u8]) {
             MeterEvent::Read { units: 5 }.to_new(id, &Metadata::default()).expect("an event")
         };
         let batch = AppendBatch::new(stream.clone(), ExpectedVersion::NoStream, (1..=4).map(event).collect());
-        store.append(batch.expect("a batch")).await.expect("stored");
+        let _ = store.append(batch.expect("a batch")).await.expect("stored");
         let kept = MemorySnapshots::new();
         let snapshot = Snapshot {
             stream: stream.clone(),

@@ -38,6 +38,12 @@ pub trait UnitOfWork<Tx: ?Sized>: Send + 'static {
     ///
     /// It is called again where what it did was taken back in favour of another transaction: it starts from the beginning then.
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError>;
+
+    /// Whether the same is done again by itself where a crash of the machine takes the transaction back: it is made of events that stay where they are, or
+    /// a lease. Its commit need not wait for the disk then. `false`, as it is unless told otherwise: what was committed survives the loss of power.
+    fn can_be_redone(&self) -> bool {
+        false
+    }
 }
 
 /// A transaction over a read model and what is noted with it.
@@ -77,6 +83,7 @@ pub struct TransactionTooLarge {
 ///
 /// # Guarantees
 ///
+/// - What was committed survives a crash of the machine, unless it [can be redone](UnitOfWork::can_be_redone).
 /// - A transaction is committed whole or not at all: when its work fails or panics, when its future is dropped, when
 ///   the process is killed. (`a_failed_transaction_leaves_nothing`, `a_panic_leaves_nothing`,
 ///   `a_dropped_transaction_leaves_all_or_nothing`)

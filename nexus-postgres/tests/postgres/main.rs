@@ -4,9 +4,11 @@
 
 mod access;
 mod appends;
+mod bad_disk;
 mod conformance;
 mod gaps;
 mod inline;
+mod load;
 mod long_reads;
 mod migrations;
 mod model;

@@ -1,21 +1,24 @@
 //! Servers that go, statements that are cut, pools that are empty: nothing acknowledged is lost, nothing is stored twice.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nexus_core::{AppendBatch, Appended, EventId, EventLog, EventStore, ExpectedVersion, Remedy, StoreError};
+use nexus_core::{Appended, EventLog, EventStore, Remedy, StoreError};
 use nexus_postgres::{OpenError, PostgresConfig, PostgresStore, sqlx};
-use nexus_services::{Postgres, PostgresBinaries, Release};
+use nexus_services::{Postgres, PostgresBinaries, Release, Setting};
 
+use crate::load::{Load, check};
 use crate::proxy::{Lost, Proxy};
 use crate::support::{Gate, House, append, batch, event, read_all, stream};
 
 fn server() -> Postgres {
+    server_with(&[])
+}
+
+/// A server of its own.
+pub(crate) fn server_with(settings: &[Setting<'_>]) -> Postgres {
     let binaries = PostgresBinaries::find(Release::Installed, Path::new("target/services")).expect("found");
-    Postgres::start(binaries, &[]).expect("started")
+    Postgres::start(binaries, settings).expect("started")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,33 +27,7 @@ async fn a_server_that_crashes_under_load_loses_and_repeats_nothing() {
     let house = House::at(server.url());
     let store =
         PostgresStore::open_with(house.config().retry_for(Duration::from_secs(20))).await.expect("opened");
-    let done = Arc::new(AtomicBool::new(false));
-    let writers = (0..8_u64).map(|writer| {
-        let (store, done) = (store.clone(), Arc::clone(&done));
-        tokio::spawn(async move {
-            let mut acknowledged: Vec<Vec<EventId>> = Vec::new();
-            while !done.load(Ordering::SeqCst) {
-                let events: Vec<_> = (0..1 + acknowledged.len() % 3).map(|_| event(10)).collect();
-                let ids = events.iter().map(nexus_core::NewEvent::id).collect();
-                let mut batch =
-                    AppendBatch::new(stream(writer), ExpectedVersion::Any, events).expect("valid");
-                if acknowledged.len() % 5 == 4 {
-                    batch =
-                        batch.and(stream(100 + writer), ExpectedVersion::Any, vec![event(1)]).expect("valid");
-                }
-                // The same call, until it is answered.
-                loop {
-                    match store.append(batch.clone()).await {
-                        Ok(_) => break,
-                        Err(error) => assert_eq!(error.remedy(), Remedy::Retry, "{error:?}"),
-                    }
-                }
-                acknowledged.push(ids);
-            }
-            acknowledged
-        })
-    });
-    let writers: Vec<_> = writers.collect();
+    let load = Load::on(&store);
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(400)).await;
         let server = &server;
@@ -60,30 +37,9 @@ async fn a_server_that_crashes_under_load_loses_and_repeats_nothing() {
         });
     }
     tokio::time::sleep(Duration::from_millis(400)).await;
-    done.store(true, Ordering::SeqCst);
-    let mut acknowledged = 0;
-    let log = read_all(&store).await.expect("read");
-    let _ = log;
-    let mut all: Vec<Vec<EventId>> = Vec::new();
-    for writer in writers {
-        let own = writer.await.expect("no panic");
-        acknowledged += own.len();
-        all.extend(own);
-    }
-    let log = read_all(&store).await.expect("read");
-    let mut stored: HashMap<EventId, usize> = HashMap::new();
-    let mut versions: HashMap<String, u64> = HashMap::new();
-    for event in &log {
-        *stored.entry(event.id()).or_default() += 1;
-        let version = versions.entry(event.stream().to_string()).or_default();
-        *version += 1;
-        assert_eq!(event.version().get(), *version, "stream {} has a hole", event.stream());
-    }
-    assert!(stored.values().all(|count| *count == 1), "an event is there twice");
-    for ids in &all {
-        assert!(ids.iter().all(|id| stored.contains_key(id)), "an acknowledged append is lost");
-    }
-    assert!(acknowledged > 100, "only {acknowledged} appends: this shows little");
+    let acknowledged = load.end().await;
+    assert!(acknowledged.len() > 100, "only {} appends: this shows little", acknowledged.len());
+    check(&store, &acknowledged).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

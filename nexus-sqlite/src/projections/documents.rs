@@ -20,6 +20,8 @@ pub struct SqliteDocuments {
     pub(crate) connection: Connection,
     /// Whether a user's projection has the connection.
     is_lent: Arc<AtomicBool>,
+    /// Where it was told.
+    waits_for_the_disk: Option<bool>,
     nothing: (),
 }
 
@@ -42,7 +44,7 @@ impl SqliteDocuments {
         // After SQLite has taken a transaction back by itself, each statement would be one of its own.
         let lent = Arc::clone(&is_lent);
         connection.commit_hook(Some(move || lent.load(Ordering::Relaxed)))?;
-        Ok(Self { connection, is_lent, nothing: () })
+        Ok(Self { connection, is_lent, waits_for_the_disk: None, nothing: () })
     }
 
     /// Lends the connection to a projection, until `work` returns or panics.
@@ -54,6 +56,19 @@ impl SqliteDocuments {
     /// Begins a transaction, which has the lock for writing at once.
     pub(crate) fn begin(&self) -> rusqlite::Result<()> {
         self.statement("BEGIN IMMEDIATE /* Nexus */")
+    }
+
+    /// Whether commits wait for the disk from now on.
+    pub(super) fn wait_for_the_disk(&mut self, waits: bool) -> rusqlite::Result<()> {
+        if self.waits_for_the_disk != Some(waits) {
+            // Not kept: SQLite does it while it prepares the statement. On macOS a plain fsync leaves the data in the drive's cache.
+            self.connection.execute_batch(match waits {
+                true => "PRAGMA synchronous = FULL; PRAGMA fullfsync = 1",
+                false => "PRAGMA synchronous = NORMAL; PRAGMA fullfsync = 0",
+            })?;
+            self.waits_for_the_disk = Some(waits);
+        }
+        Ok(())
     }
 
     pub(crate) fn commit(&self) -> rusqlite::Result<()> {

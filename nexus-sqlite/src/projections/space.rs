@@ -104,6 +104,7 @@ where
     SqliteDocuments: ProjectionTransaction<Tx>,
 {
     let failed = |error| WorkError::Store(store_error("write a read model", error));
+    documents.wait_for_the_disk(!work.can_be_redone()).map_err(failed)?;
     documents.begin().map_err(failed)?;
     let run = |documents: &mut SqliteDocuments| runtime.block_on(work.run(documents));
     let ran = catch_unwind(AssertUnwindSafe(|| documents.lend(run)));

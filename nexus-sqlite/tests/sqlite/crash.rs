@@ -22,7 +22,7 @@ const STREAMS: u64 = 8;
 const TARGET: &str = "NEXUS_CRASH_TARGET";
 
 /// Every commit has as many events as its number says, over one stream or two.
-fn commit(run: u64, task: u64, number: u64) -> AppendBatch {
+pub(crate) fn commit(run: u64, task: u64, number: u64) -> AppendBatch {
     let events = |stream: &StreamId, count: u64| -> Vec<NewEvent> {
         let name = format!("{run} {task} {number}");
         let command = CommandId::named(Timestamp::UNIX_EPOCH, &name);
@@ -118,7 +118,7 @@ fn a_killed_process_loses_nothing_and_tears_nothing() {
 }
 
 /// Everything that was acknowledged is there; what is there is whole, and versions have no holes.
-async fn check(path: &Path, acknowledged: &HashMap<u64, Vec<u64>>) {
+pub(crate) async fn check(path: &Path, acknowledged: &HashMap<u64, Vec<u64>>) {
     let store = SqliteStore::open(path).await.expect("a killed writer's file opens");
     let events = read_all(&store).await.expect("it can be read");
     let mut versions: HashMap<&StreamId, u64> = HashMap::new();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[cfg(target_os = "linux")]
+mod bad_disk;
 mod conformance;
 mod crash;
 mod files;

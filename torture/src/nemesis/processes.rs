@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nexus_services::Fiu;
+use nexus_services::BadDisk;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,7 +26,8 @@ pub(crate) struct Brief {
     pub(crate) directory: PathBuf,
     pub(crate) clients: u32,
     pub(crate) sabotage: Option<Sabotage>,
-    pub(crate) fiu: Option<Fiu>,
+    /// The disk of those who have a bad one.
+    pub(crate) bad_disk: Option<BadDisk>,
 }
 
 /// The processes that are tortured.
@@ -176,13 +177,8 @@ impl Processes {
             let name = clap::ValueEnum::to_possible_value(&sabotage);
             command.args(["--sabotage", name.as_ref().map_or("", |name| name.get_name())]);
         }
-        if let (Disk::Bad, Some(fiu)) = (disk, &brief.fiu) {
-            let failing = [
-                "enable_random name=posix/io/sync/*,probability=0.03",
-                // No space left on the device.
-                "enable_random name=posix/io/rw/pwrite,probability=0.01,failinfo=28",
-            ];
-            command.envs(fiu.environment(&failing));
+        if let (Disk::Bad, Some(bad)) = (disk, &brief.bad_disk) {
+            command.envs(bad.environment());
         }
         process.child = Some(command.spawn().context("could not start a process")?);
         process.lives += 1;

@@ -1,10 +1,11 @@
 //! Throwaway servers for tests and benchmarks: found or installed, started on a free port of this machine, stopped and
 //! removed when they are dropped.
 
+#[cfg(target_os = "linux")]
+mod bad_disk;
 mod binaries;
 mod cfn_lint;
 mod dynoxide;
-mod fiu;
 mod kinesis_local;
 mod ministack;
 mod moto;
@@ -15,10 +16,11 @@ mod python;
 mod server;
 mod stack;
 
+#[cfg(target_os = "linux")]
+pub use bad_disk::BadDisk;
 pub use binaries::{PostgresBinaries, Release};
 pub use cfn_lint::cfn_lint;
 pub use dynoxide::Dynoxide;
-pub use fiu::Fiu;
 pub use kinesis_local::KinesisLocal;
 pub use ministack::Ministack;
 pub use moto::Moto;

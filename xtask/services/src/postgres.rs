@@ -76,9 +76,21 @@ impl Postgres {
     /// # Errors
     /// It does not start.
     pub fn go(&self) -> anyhow::Result<()> {
+        self.go_with([])
+    }
+
+    /// The same with this in its environment.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn go_with(
+        &self,
+        environment: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> anyhow::Result<()> {
         let options = format!("-p {}", self.port);
         let log = self.directory.path().join("log");
-        let started = self.run("pg_ctl", &["-w", "-l", &log.display().to_string(), "-o", &options, "start"]);
+        let arguments = ["-w", "-l", &log.display().to_string(), "-o", &options, "start"];
+        let started = self.run_with("pg_ctl", &arguments, environment);
         started.with_context(|| format!("its log: {}", self.log().unwrap_or_default()))
     }
 
@@ -102,6 +114,15 @@ impl Postgres {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        self.run_with(program, arguments, [])
+    }
+
+    fn run_with(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        environment: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> anyhow::Result<()> {
         let program = self.binaries.program(program);
         let mut command = if is_root() {
             let mut command = Command::new("runuser");
@@ -111,6 +132,7 @@ impl Postgres {
             Command::new(&program)
         };
         command.arg("-D").arg(self.data()).args(arguments).current_dir(self.directory.path());
+        command.envs(environment);
         let told = || format!("could not start {}", program.display());
         let Output { status, stdout, stderr } =
             output(&mut command, self.directory.path()).with_context(told)?;

@@ -187,7 +187,11 @@ where
     /// Commits what `plan` says, and keeps in mind what is committed.
     pub(super) async fn commit(&mut self, plan: Plan) -> Result<Committed, Trouble> {
         let started = Instant::now();
-        let work = Committing { projection: Arc::clone(&self.projection), plan: plan.clone() };
+        let work = Committing {
+            projection: Arc::clone(&self.projection),
+            plan: plan.clone(),
+            can_be_redone: self.shared.source.keeps_events(),
+        };
         let done = self.shared.store.transact(&self.space(), Box::new(work)).await;
         match done {
             Ok(()) => {

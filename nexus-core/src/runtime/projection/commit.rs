@@ -230,6 +230,8 @@ struct Panicked(String);
 pub(super) struct Committing<P> {
     pub(super) projection: Arc<Mutex<P>>,
     pub(super) plan: Plan,
+    /// Its events come again where it is taken back.
+    pub(super) can_be_redone: bool,
 }
 
 #[async_trait]
@@ -239,7 +241,7 @@ where
     Tx: ?Sized + Send + 'static,
 {
     async fn run(&mut self, transaction: &mut dyn ProjectionTransaction<Tx>) -> Result<(), WorkError> {
-        let Self { projection, plan } = self;
+        let Self { projection, plan, .. } = self;
         plan.prefetch(transaction.notes()).await?;
         check(&plan.held, transaction.notes()).await?;
         let mut projection = projection.lock().await;
@@ -263,6 +265,10 @@ where
             plan.cut(index);
         }
         Ok(note(plan, transaction.notes()).await?)
+    }
+
+    fn can_be_redone(&self) -> bool {
+        self.can_be_redone
     }
 }
 

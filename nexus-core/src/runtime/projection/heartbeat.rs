@@ -15,7 +15,7 @@ use super::catalog::{self, BuildState};
 use super::claims::{self, Claim, Sharing, Turn};
 use super::commit::{Held, check};
 use super::letters::Request;
-use super::notes::{REQUESTS, note};
+use super::notes::{REQUESTS, note, note_for_now};
 use super::source::Source;
 use super::state::{Effects, Follows, State};
 use super::worker::{Trouble, Worker};
@@ -90,7 +90,7 @@ where
         let only_builds = self.shared.only_builds;
         let view = self.shared.board.views().get(self.index).cloned().unwrap_or_else(|| View::new(now));
         let space = self.space();
-        let claimed = note(&*self.shared.store, &space, move |notes| {
+        let claimed = note_for_now(&*self.shared.store, &space, move |notes| {
             async move {
                 let (worker, view, feed) = (worker.as_str(), &view, feed.as_deref());
                 Ok(Turn { worker, now, until, sharing, only_builds, view, feed }.take(notes).await?)

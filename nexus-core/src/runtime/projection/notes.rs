@@ -229,8 +229,38 @@ where
         + Send
         + 'static,
 {
-    let answer = Arc::new(Mutex::new(None));
-    let noting = Noting { work, answer: Arc::clone(&answer) };
+    noted(store, space, Noting { work, answer: Arc::default(), can_be_redone: false }).await
+}
+
+/// The same for what is noted again soon, such as a lease: it need not survive the loss of power.
+pub(super) async fn note_for_now<T, Work>(
+    store: &(impl ProjectionStore + ?Sized),
+    space: &Space,
+    work: Work,
+) -> Result<T, ProjectionsError>
+where
+    T: Send + 'static,
+    Work: for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>>
+        + Clone
+        + Send
+        + 'static,
+{
+    noted(store, space, Noting { work, answer: Arc::default(), can_be_redone: true }).await
+}
+
+async fn noted<T, Work>(
+    store: &(impl ProjectionStore + ?Sized),
+    space: &Space,
+    noting: Noting<T, Work>,
+) -> Result<T, ProjectionsError>
+where
+    T: Send + 'static,
+    Work: for<'a> FnOnce(&'a mut dyn Documents) -> BoxFuture<'a, Result<T, ProjectionsError>>
+        + Clone
+        + Send
+        + 'static,
+{
+    let answer = Arc::clone(&noting.answer);
     let done = store.note(space, Box::new(noting)).await;
     let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (done, answer) {
@@ -259,6 +289,7 @@ struct Noting<T, Work> {
     /// Done once more, by a copy, where it was taken back.
     work: Work,
     answer: Arc<Mutex<Option<Result<T, ProjectionsError>>>>,
+    can_be_redone: bool,
 }
 
 #[async_trait]
@@ -276,5 +307,9 @@ where
         let committed = if answer.is_ok() { Ok(()) } else { Err(WorkError::Failed(Refused.into())) };
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         committed
+    }
+
+    fn can_be_redone(&self) -> bool {
+        self.can_be_redone
     }
 }

@@ -259,4 +259,9 @@ where
         self.has_effected = true;
         Ok(LETTERS.delete(transaction.notes(), &key).await?)
     }
+
+    fn can_be_redone(&self) -> bool {
+        // The letter is there again, too.
+        true
+    }
 }

@@ -40,6 +40,16 @@ impl Source {
         }
     }
 
+    /// Whether what was taken in of it is there again after a crash.
+    pub(super) fn keeps_events(&self) -> bool {
+        match self {
+            Self::Log(_) => true,
+            Self::Feed { feed, .. } | Self::AsDelivered(feed) | Self::Unordered(feed) => {
+                feed.can_be_read_again()
+            }
+        }
+    }
+
     /// Whether it is noted how far each stream has come.
     pub(super) fn notes_versions(&self) -> bool {
         matches!(self, Self::Feed { .. })

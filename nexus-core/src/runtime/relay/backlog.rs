@@ -205,6 +205,11 @@ impl UnitOfWork<DocumentTx> for Removing {
         }
         Ok(write(tx, &of_path(path)?, &waiting).await?)
     }
+
+    fn can_be_redone(&self) -> bool {
+        // They are published once more.
+        true
+    }
 }
 
 /// Takes an event out of the first document of a path.

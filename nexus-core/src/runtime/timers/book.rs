@@ -365,7 +365,26 @@ fn key(time: Timestamp, name: &TimerName) -> String {
 fn of_key(key: &str) -> Result<(Timestamp, TimerName), StoreError> {
     let damaged = || StoreError::corrupt("the list of timers", format!("{key:?} is no time and name"));
     let (time, name) = key.split_once('/').ok_or_else(damaged)?;
-    let time =
-        time.parse().ok().and_then(|time| Timestamp::from_microsecond(time).ok()).ok_or_else(damaged)?;
+    let time: u64 = time.parse().map_err(|_| damaged())?;
+    // The last microsecond of all is not read as a time.
+    let time = i64::try_from(time).ok().and_then(|time| Timestamp::from_microsecond(time).ok());
+    let time = time.unwrap_or(Timestamp::MAX);
     Ok((time, TimerName::new(name).map_err(|_| damaged())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_time_comes_back_from_a_list() {
+        let name = TimerName::new("n").unwrap();
+        for time in ["1970-01-01T00:00:00Z", "2026-11-27T10:00:00.123456Z", "9999-12-30T22:00:00Z"] {
+            let time: Timestamp = time.parse().unwrap();
+            assert_eq!(of_key(&key(time, &name)).unwrap(), (time, name.clone()));
+        }
+        assert_eq!(of_key(&key(Timestamp::MAX, &name)).unwrap().0, Timestamp::MAX);
+        assert_eq!(of_key(&key(Timestamp::MIN, &name)).unwrap().0, Timestamp::UNIX_EPOCH);
+        assert!(of_key("x/n").is_err() && of_key("7").is_err());
+    }
 }
