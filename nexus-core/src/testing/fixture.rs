@@ -276,6 +276,7 @@ macro_rules! __lease_cases {
             what_comes_in_no_order_and_again_counts_once,
             a_worker_that_is_gone_is_replaced,
             a_worker_that_lost_its_lease_writes_nothing,
+            a_clock_that_is_set_back_repeats_nothing,
         }
     };
 }

@@ -82,6 +82,7 @@ impl Fault {
             "what_comes_in_no_order_and_again_counts_once" => Self::LosesIds,
             "a_worker_that_is_gone_is_replaced" => Self::LosesClaims,
             "a_worker_that_lost_its_lease_writes_nothing" => Self::ReadsItsOwnClaims,
+            "a_clock_that_is_set_back_repeats_nothing" => Self::ReadsItsOwnClaims,
             "a_timer_fires_when_it_is_due_and_not_before" => Self::ListsBackwards,
             "a_timer_outlives_its_runner" => Self::ForgetsNotes,
             "a_timer_can_be_moved_and_taken_back" => Self::NeverDeletes,

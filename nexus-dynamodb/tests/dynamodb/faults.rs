@@ -3,6 +3,7 @@
 
 mod checker;
 mod plans;
+mod poison;
 mod world;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -50,6 +51,14 @@ on_both!(lost_answers, lose_answers(Dice::new(3), 15));
 on_both!(slow_and_cut_connections, cut_and_slow(Dice::new(4), 15));
 on_both!(expired_iterators, expire(Dice::new(5), 30));
 on_both!(trimmed_records, trim(Dice::new(6), 20));
+/// As a server that is started again: for two seconds nobody answers.
+fn gone_for_seconds() -> impl FnMut(nexus_services::PassingRequest<'_>) -> Fault + Send {
+    let begun = std::time::Instant::now();
+    let gone = Duration::from_secs(1)..Duration::from_secs(3);
+    move |_| if gone.contains(&begun.elapsed()) { Fault::CutBefore } else { Fault::None }
+}
+
+on_both!(a_server_that_is_gone_for_seconds, gone_for_seconds());
 on_both!(reordered_and_repeated_records, shake(Dice::new(7)));
 
 type Plan = Box<dyn FnMut(nexus_services::PassingRequest<'_>) -> Fault + Send>;

@@ -216,3 +216,29 @@ async fn a_slow_consumer_makes_no_request_time_out() {
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
 }
+
+/// As a service that is not there: for two seconds nobody answers a reader.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_service_is_gone_for_seconds_goes_on_where_it_was() {
+    let begun = std::time::Instant::now();
+    let gone = Duration::from_millis(500)..Duration::from_millis(2_500);
+    let (config, through, _proxy) = behind(move |_, _| match gone.contains(&begun.elapsed()) {
+        true => Fault::CutBefore,
+        false => Fault::None,
+    })
+    .await;
+    let publisher = KinesisPublisher::open(config.clone()).await.expect("the stream is there");
+    let mut subscription = feed(&through).await.subscribe(None);
+    let (mut came, mut checkpoint) = (Came::default(), None);
+    for version in 1..=20 {
+        publisher.publish(&round(10, version)).await.expect("published");
+        checkpoint = came.follow(&mut subscription, 10, version).await.or(checkpoint);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(3), "it was never gone");
+    // Another goes on from there, and is given nothing again.
+    publisher.publish(&round(10, 21)).await.expect("published");
+    let again = came.again;
+    came.follow(&mut feed(&config).await.subscribe(checkpoint), 10, 21).await;
+    assert_eq!(came.again, again);
+}

@@ -8,6 +8,7 @@
 )]
 
 mod conformance;
+mod failing;
 mod faults;
 mod opening;
 mod reading;

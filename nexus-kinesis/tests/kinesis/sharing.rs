@@ -16,11 +16,11 @@ use nexus_kinesis::{KinesisConfig, KinesisPublisher};
 use crate::resharding::{merge, split};
 use crate::support::{Local, feed, order, stream};
 
-const STREAMS: u64 = 30;
+pub(crate) const STREAMS: u64 = 30;
 
 /// Keeps the ids of each stream's events in the order in which they were taken in: what came twice is there twice.
 #[derive(Clone)]
-struct Ledger;
+pub(crate) struct Ledger;
 
 #[async_trait]
 impl Projection<DocumentTx> for Ledger {
@@ -44,7 +44,7 @@ impl Projection<DocumentTx> for Ledger {
     }
 }
 
-async fn ledger(read_models: &MemoryProjections) -> BTreeMap<String, Vec<EventId>> {
+pub(crate) async fn ledger(read_models: &MemoryProjections) -> BTreeMap<String, Vec<EventId>> {
     let projections = Projections::of_feeds(read_models.clone());
     let Ok(space) = projections.serving_space(&ProjectionName::new("ledger").unwrap()).await else {
         return BTreeMap::new();
@@ -54,7 +54,7 @@ async fn ledger(read_models: &MemoryProjections) -> BTreeMap<String, Vec<EventId
     all.into_iter().map(|of| (of.key.as_str().to_owned(), of.content.decode().unwrap())).collect()
 }
 
-async fn stored(store: &MemoryStore) -> BTreeMap<String, Vec<EventId>> {
+pub(crate) async fn stored(store: &MemoryStore) -> BTreeMap<String, Vec<EventId>> {
     let mut all = BTreeMap::new();
     for number in 0..STREAMS {
         let events: Vec<RecordedEvent> =

@@ -1,5 +1,6 @@
 //! A server whose disk fails: syncs that do not happen, no room, and what a crash takes of what was not synced.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use nexus_core::{
@@ -135,6 +136,46 @@ async fn a_full_disk_is_told_and_holds_no_event_to_blame() {
     .await;
     let letters = projections.dead_letters(&name, None, 10).await.expect("listed");
     assert_eq!(letters.len(), 0, "no event is to blame: {letters:?}");
+    running.stop().await.expect("stopped");
+}
+
+/// Commits of a projection need not have come to the disk when the server crashes: read model and checkpoint go back together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_crashes_under_a_projection_counts_each_event_once() {
+    let server = server_with(&[("wal_writer_delay", "10s")]);
+    let house = House::at(server.url());
+    let store = open(&house).await;
+    let read_models = PostgresProjections::beside(&store);
+    let running = ProjectionRunner::new(Counts, store.clone(), read_models.clone());
+    let running = running.start().await.expect("started");
+    let load = Load::on(&store);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        block_in_place(|| {
+            server.crash().expect("crashed");
+            server.go().expect("started again");
+        });
+    }
+    let acknowledged = load.end().await;
+    check(&store, &acknowledged).await;
+    let mut versions: HashMap<String, u64> = HashMap::new();
+    for event in read_all(&store).await.expect("read") {
+        versions.insert(event.stream().to_string(), event.version().get());
+    }
+    let (projections, name) =
+        (Projections::new(store, read_models), ProjectionName::new("counts").expect("valid"));
+    eventually("each event is counted once", async || {
+        for (stream, version) in &versions {
+            let counted: Option<u64> =
+                projections.document(&name, &counts(), stream).await.unwrap_or_default();
+            assert!(counted <= Some(*version), "{stream} has {version} events, and {counted:?} were counted");
+            if counted != Some(*version) {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
     running.stop().await.expect("stopped");
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nexus_core::{Appended, EventLog, EventStore, Remedy, StoreError};
+use nexus_core::{AppendBatch, Appended, EventLog, EventStore, ExpectedVersion, Remedy, StoreError};
 use nexus_postgres::{OpenError, PostgresConfig, PostgresStore, sqlx};
 use nexus_services::{Postgres, PostgresBinaries, Release, Setting};
 
@@ -123,6 +123,42 @@ async fn a_server_that_says_nothing_counts_as_lost() {
     // It may have been stored: only the answer was lost.
     store.append(sent).await.map(drop).expect("answered");
     assert_eq!(read_all(&store).await.expect("read").len(), 2);
+}
+
+/// The server commits, and its answer never comes: the same call sent again is answered with what was stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_answer_was_lost_was_stored_once() {
+    for expected in [ExpectedVersion::Any, ExpectedVersion::NoStream] {
+        let house = House::new();
+        let direct = house.open().await;
+        let gate = Gate::close(&house, "held").await;
+        let proxy = Proxy::start().await;
+        let config = PostgresConfig::new(&proxy.url).expect("a URL").schema(house.schema.clone());
+        let brief = Duration::from_millis(700);
+        let config = config.answer_timeout(brief).retry_for(Duration::ZERO).acquire_timeout(brief);
+        let store = PostgresStore::open_with(config).await.expect("opened");
+        let sent = AppendBatch::new(stream("held"), expected, vec![event(1)]).expect("valid");
+        let asked = tokio::spawn({
+            let (store, sent) = (store.clone(), sent.clone());
+            async move { store.append(sent).await }
+        });
+        // It is about to commit, and whatever the server says from now on is lost.
+        gate.reached(1).await;
+        proxy.lose(Lost::Everything);
+        gate.open().await;
+        let refused = asked.await.expect("no panic").expect_err("nothing is answered");
+        assert_eq!(refused.remedy(), Remedy::Retry, "{refused:?}");
+        let committed = async {
+            while read_all(&direct).await.expect("read").is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), committed).await.expect("it was committed");
+        proxy.lose(Lost::Nothing);
+        let again = store.append(sent).await.expect("answered");
+        assert!(matches!(again, Appended::Repeated(_)), "{again:?}");
+        assert_eq!(read_all(&direct).await.expect("read").len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

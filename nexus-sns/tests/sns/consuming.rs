@@ -110,6 +110,34 @@ async fn what_a_handler_has_is_kept_from_others_however_long_it_takes() {
     assert_eq!(slow.given().len(), 1);
 }
 
+/// Who cannot say that it still has a message loses it to another, while it works: it is seen to by both, and by nobody after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_to_another_on_the_way_is_seen_to_and_no_dead_letter() {
+    let topic = topic(Kind::Standard).await;
+    let queue = queue(&topic).await;
+    publish(&topic, &[event(&order(1), 1, "1")]).await;
+    let proxy = FaultProxy::start(&endpoint(), |request| match request.operation {
+        "ChangeMessageVisibilityBatch" | "ChangeMessageVisibility" => Fault::Answer(500, "{}".to_owned()),
+        _ => Fault::None,
+    });
+    let proxy = proxy.expect("a proxy can be started");
+    let slow = Arc::new(Handler { pause: Duration::from_secs(6), ..Handler::default() });
+    let handler = Arc::clone(&slow) as Arc<dyn EventHandler>;
+    let through = config().endpoint(proxy.url());
+    let stalled = QueueConsumer::open(through, &queue, handler).await.expect("the queue is there");
+    let stalled = stalled.retries(quick()).visibility(Duration::from_secs(2)).start();
+    eventually("it is in somebody's hands", async || left(&queue).await == (0, 1)).await;
+    let quick = Arc::new(Handler::default());
+    let other = consume(&queue, &quick).await;
+    eventually("another has it", async || quick.given().len() == 1).await;
+    eventually("both have seen to it", async || slow.given().len() == 1).await;
+    is_empty(&queue).await;
+    stalled.stop().await;
+    other.stop().await;
+    assert_eq!((slow.given().len(), quick.given().len()), (1, 1));
+    assert_eq!(left(&queue).await, (0, 0), "nobody gets it again");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_stopped_finishes_what_is_in_hand_and_leaves_the_rest() {
     let topic = topic(Kind::Standard).await;

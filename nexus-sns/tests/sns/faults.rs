@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nexus_core::{EventFeed, EventPublisher, PublishError};
+use futures::StreamExt;
+use nexus_core::{EventFeed, EventPublisher, FeedError, FeedItem, PublishError, Remedy};
 use nexus_services::{Fault, FaultProxy};
 use nexus_sns::{QueueFeed, QueueOptions, SnsConfig, SnsPublisher, create_queue};
 
@@ -135,4 +136,44 @@ async fn what_was_not_deleted_at_first_is_deleted_later() {
     eventually("all are deleted", async || left(&queue).await == (0, 0)).await;
     assert_eq!(failures.load(Ordering::SeqCst), 2);
     assert!(is_silent(&mut subscription, Duration::from_millis(500)).await, "none has come again");
+}
+
+/// As a service that is not there: for two seconds nobody answers who receives.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_receives_while_the_service_is_gone_for_seconds_misses_nothing() {
+    let topic = topic(Kind::Standard).await;
+    // What had been received is counted as a try.
+    let options = QueueOptions::of(&topic).tries(100);
+    let queue = create_queue(&config(), &Kind::Standard.name(), &options).await.expect("made");
+    let publisher = SnsPublisher::open(config(), &topic).await.expect("there");
+    let begun = std::time::Instant::now();
+    let gone = Duration::from_millis(500)..Duration::from_millis(2_500);
+    let (through, _proxy) = behind(move |_| match gone.contains(&begun.elapsed()) {
+        true => Fault::CutBefore,
+        false => Fault::None,
+    });
+    let feed = QueueFeed::open(through, &queue).await.expect("there").visibility(Duration::from_secs(3));
+    let mut subscription = feed.subscribe(None);
+    let mut came = std::collections::BTreeSet::new();
+    for version in 1..=20 {
+        publisher.publish(&[event(&order(1), version, "1")]).await.expect("published");
+        while !came.contains(&version) {
+            match subscription.next().await.expect("an error comes first") {
+                Ok(FeedItem::Event(delivery)) => {
+                    let (event, acknowledgement) = delivery.into_parts();
+                    acknowledgement.expect("a queue is told").acknowledge();
+                    came.insert(event.version().get());
+                }
+                Ok(_) => {}
+                // As a projection does.
+                Err(FeedError::Store(error)) if error.remedy() == Remedy::Retry => {
+                    subscription = feed.subscribe(None);
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(3), "it was never gone");
+    eventually("all are deleted", async || left(&queue).await == (0, 0)).await;
 }

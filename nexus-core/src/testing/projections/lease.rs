@@ -116,6 +116,8 @@ pub async fn what_comes_in_no_order_and_again_counts_once<F: ProjectionFixture>(
         }
         if round == 3 {
             running.remove(0).stop().await.expect("it goes on until it is stopped");
+            // What was remembered for a time is not forgotten sooner.
+            shop.clock.advance(SignedDuration::from_hours(-1));
         }
         tokio::time::sleep(std::time::Duration::from_millis(15)).await;
     }
@@ -190,6 +192,39 @@ pub async fn a_worker_that_lost_its_lease_writes_nothing<F: ProjectionFixture>()
     })
     .await;
     stop(vec![first, second]).await;
+}
+
+/// The clock is set back by an hour while a worker has events in hand that another has taken over. Nothing is handled twice; what is left by who is
+/// gone is taken over when the clock has come to the end of the lease again.
+pub async fn a_clock_that_is_set_back_repeats_nothing<F: ProjectionFixture>() {
+    let shop = Shop::<F>::new().await;
+    let slow = Gated::new(shop.fixture.open().await);
+    let first = shop.runner(slow.clone()).start().await.expect("started");
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    eventually("the first worker is at work", async || is_complete(&shop, 1).await).await;
+    slow.close().await;
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    eventually("it is about to commit", async || slow.is_waiting()).await;
+    shop.clock.advance(SignedDuration::from_secs(60));
+    let second = shop.run().await;
+    eventually("another takes over", async || is_complete(&shop, 2).await).await;
+    shop.clock.advance(SignedDuration::from_hours(-1));
+    slow.open();
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    eventually("the work goes on", async || is_complete(&shop, 3).await).await;
+    drop(first);
+    for stream in streams() {
+        shop.append(&stream, 1).await;
+    }
+    shop.clock.advance(SignedDuration::from_secs(3_600 + 60));
+    eventually("what was left is taken over", async || is_complete(&shop, 4).await).await;
+    second.stop().await.expect("it goes on until it is stopped");
 }
 
 /// A store whose transactions over read models wait at a gate, before they begin. Notes pass: a worker that waits
