@@ -1,5 +1,6 @@
-//! `cargo xtask test`, `cargo xtask check` and `cargo xtask torture`.
+//! `cargo xtask test`, `check`, `api` and `torture`.
 
+mod api;
 mod arrows;
 mod drivers;
 mod layers;
@@ -10,7 +11,7 @@ mod torture;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cargo_metadata::{CargoOpt, MetadataCommand};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 use clap::{Parser, Subcommand};
 use nexus_services::Release;
 
@@ -34,6 +35,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compares the public interface of each crate with what is written down of it.
+    Api {
+        /// Writes it down.
+        #[arg(long)]
+        write: bool,
+    },
     /// Random commands from several processes under faults, and a check that every promise was kept: `--minutes 60 --store postgres`.
     #[command(disable_help_flag = true)]
     Torture {
@@ -46,12 +53,16 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if let Some(done) = api::as_rustdoc() {
+        return done.unwrap_or(ExitCode::FAILURE);
+    }
     let outcome = match Options::parse().task {
         Task::Test { postgres_18, arguments } => {
             let release = if postgres_18 { Release::V18 } else { Release::Installed };
             test::run(release, &arguments)
         }
         Task::Torture { arguments } => torture::run(&arguments),
+        Task::Api { write } => metadata().and_then(|metadata| api::run(&metadata, write)),
         Task::Check => check(),
     };
     match outcome {
@@ -63,9 +74,12 @@ fn main() -> ExitCode {
     }
 }
 
+fn metadata() -> anyhow::Result<Metadata> {
+    MetadataCommand::new().features(CargoOpt::AllFeatures).exec().context("cargo metadata failed")
+}
+
 fn check() -> anyhow::Result<()> {
-    let metadata =
-        MetadataCommand::new().features(CargoOpt::AllFeatures).exec().context("cargo metadata failed")?;
+    let metadata = metadata()?;
     let mut violations = arrows::violations(&metadata);
     violations.extend(drivers::violations(&metadata));
     violations.extend(toolchain::violations(&metadata));
