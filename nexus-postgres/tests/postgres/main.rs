@@ -17,5 +17,6 @@ mod outages;
 mod plans;
 mod projections;
 mod proxy;
+mod released;
 mod saga_crash;
 mod support;

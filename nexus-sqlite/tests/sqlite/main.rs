@@ -13,5 +13,6 @@ mod projection_crash;
 mod projections;
 mod read_only;
 mod readme;
+mod released;
 mod saga_crash;
 mod support;
