@@ -2,6 +2,7 @@
 
 mod as_of;
 mod batch;
+mod copy;
 mod decide;
 mod error;
 mod execute;
@@ -30,6 +31,7 @@ mod void;
 
 pub use as_of::AsOf;
 pub use batch::CommandBatch;
+pub use copy::{CopyError, CopyProgress, Difference, StoreCopy};
 pub use error::{BatchError, ExecuteError, RepositoryError};
 pub use handed_feed::{HandedFeed, HandedRecord};
 pub use history::{
