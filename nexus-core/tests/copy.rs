@@ -118,10 +118,12 @@ async fn difference(original: &MemoryStore, copy: &MemoryStore) -> Difference {
     }
 }
 
+type Change = fn(NewEvent) -> NewEvent;
+
 #[tokio::test]
 async fn every_difference_is_found() {
     let original = filled(&clock(), &[vec![1], vec![2]]).await;
-    let with = async |change: fn(NewEvent) -> NewEvent| {
+    let with = async |change: Change| {
         let copy = filled(&clock(), &[vec![1]]).await;
         let events = all(&original).await.into_iter().filter(|event| *event.stream() == stream(2));
         let events = events.map(|event| change(event.into_new())).collect();
@@ -129,7 +131,7 @@ async fn every_difference_is_found() {
         copy.append(batch).await.map(drop).expect("stored");
         copy
     };
-    let changes: [(fn(NewEvent) -> NewEvent, &str); 5] = [
+    let changes: [(Change, &str); 5] = [
         (|of| NewEvent::new(of.id(), EventType::new("Other").expect("valid"), of.payload().clone()), "type"),
         (|of| of.with_metadata(Metadata::default()), "metadata"),
         (|of| of.with_tags([]), "tags"),

@@ -2,12 +2,13 @@
 
 use cargo_metadata::{DependencyKind, Metadata};
 
-/// Who may depend on a driver, by the start of its name. Benchmarks compare backends with their raw drivers; who
+/// Who may depend on a driver, by the start of its name. Benchmarks compare backends with their raw drivers; examples in
+/// the book move what they have stored; who
 /// damages or locks what a backend has stored does it by the driver.
 const OWNERS: [(&str, &[&str]); 4] = [
-    ("rusqlite", &["nexus-sqlite", "nexus-benches", "nexus-fuzz-targets", "nexus-torture"]),
+    ("rusqlite", &["nexus-sqlite", "nexus-benches", "nexus-book", "nexus-fuzz-targets", "nexus-torture"]),
     ("libsqlite3", &[]),
-    ("sqlx", &["nexus-postgres", "nexus-benches", "nexus-torture"]),
+    ("sqlx", &["nexus-postgres", "nexus-benches", "nexus-book", "nexus-torture"]),
     (
         "aws-",
         &["nexus-aws", "nexus-dynamodb", "nexus-kinesis", "nexus-sns", "nexus-governance", "nexus-benches"],

@@ -49,9 +49,12 @@ async fn a_read_model_that_is_ahead_of_its_log_is_rebuilt_from_what_is_there() {
     rebuild.finished().await.expect("rebuilt");
     // These have the positions that the old one had handled before.
     house.append(10).await;
-    let running = house.runner(Counts::version(1)).start().await.expect("started");
+    let counts = Counts::version(1);
+    let running = house.runner(counts.clone()).start().await.expect("started");
     house.until_total(20).await;
     running.stop().await.expect("stopped");
+    let effects = counts.effects();
+    assert!(effects.len() == 10 && effects.iter().all(|(_, version)| *version == 2), "{effects:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,8 +212,18 @@ impl Projection<DocumentTx> for Unlucky {
         match self.tries.fetch_add(1, Ordering::SeqCst) {
             // As documents say it, and as somebody who wraps it does.
             0 => Err(DocumentError::Store(unavailable()).into()),
-            1 => Err(Wrapped(unavailable()).into()),
+            2 => Err(Wrapped(unavailable()).into()),
             _ => Ok(tx.write(&counts(), event.stream().as_str(), &1).await?),
+        }
+    }
+
+    async fn finish(&mut self, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+        match self.tries.fetch_add(1, Ordering::SeqCst) {
+            5 => {
+                Err(DocumentError::Store(StoreError::unavailable("read a document", "the line is cut"))
+                    .into())
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -232,7 +242,7 @@ async fn a_store_that_does_not_answer_while_an_event_is_handled_is_no_fault_of_t
         found == Some(1_u64)
     })
     .await;
-    assert_eq!(projection.tries.load(Ordering::SeqCst), 3);
+    assert_eq!(projection.tries.load(Ordering::SeqCst), 8, "twice as it is handled, once as it is finished");
     assert_eq!(projections.dead_letters(&name, None, 10).await.expect("listed").len(), 0);
     running.stop().await.expect("stopped");
 }

@@ -208,7 +208,13 @@ where
         .await?;
         // Of a feed, all that the old one has taken was taken here, too, and nothing else of it.
         let effects = match self.shared.source {
-            Source::Log(_) => Effects::after(&marks),
+            Source::Log(_) => {
+                // Positions that a restored log gives once more are those of other events.
+                let end = marks.iter().map(|mark| mark.cursor).max().flatten();
+                let end = self.as_far_as_the_log_goes_now(end).await?;
+                let within = |mark: &Claim| Claim { cursor: mark.cursor.min(end), ..mark.clone() };
+                Effects::after(&marks.iter().map(within).collect::<Vec<_>>())
+            }
             Source::Feed { .. } | Source::AsDelivered(_) | Source::Unordered(_) => Effects::On,
         };
         note(&*self.shared.store, &self.space(), move |notes| {

@@ -299,11 +299,10 @@ fn does_not_answer(error: &(dyn Error + 'static)) -> bool {
 
 /// A store that does not answer is no fault of any event: the transaction is tried again as it is.
 fn not_finished(source: BoxError) -> WorkError {
-    match source.downcast::<StoreError>() {
-        Ok(error) if error.remedy() == Remedy::Retry => WorkError::Store(*error),
-        Ok(error) => WorkError::Failed(error),
-        Err(source) => WorkError::Failed(source),
+    if does_not_answer(&*source) {
+        return StoreError::unavailable("end a transaction", source).into();
     }
+    WorkError::Failed(source)
 }
 
 /// Does work of the projection's own; a panic is an error like any other.
