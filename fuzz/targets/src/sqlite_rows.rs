@@ -52,15 +52,23 @@ impl Opened {
         self.rows += 1;
         self.raw.execute_batch("BEGIN; DELETE FROM events; DELETE FROM kinds")?;
         let written = self.raw.execute(
-            "INSERT INTO kinds VALUES (1, 'any', CAST(?1 AS TEXT), ?2)",
-            params![row.kind, row.schema_version],
+            "INSERT INTO kinds VALUES (?1, 'any', CAST(?2 AS TEXT), ?3)",
+            params![self.rows, row.kind, row.schema_version],
         );
         let written = written.and_then(|_| {
             self.raw.execute(
-                "INSERT INTO events VALUES (1, CAST(?1 AS TEXT), ?2, ?3, 1, ?4, 0, ?5, ?6, CAST(?7 AS TEXT), CAST(?8 AS TEXT), CAST(?9 AS TEXT))",
+                "INSERT INTO events VALUES (1, CAST(?1 AS TEXT), ?2, ?3, ?10, ?4, 0, ?5, ?6, CAST(?7 AS TEXT), CAST(?8 AS TEXT), CAST(?9 AS TEXT))",
                 params![
-                    row.stream, row.version, row.slice, row.id, row.recorded_at, row.command, row.metadata,
-                    row.tags, row.payload
+                    row.stream,
+                    row.version,
+                    row.slice,
+                    row.id,
+                    row.recorded_at,
+                    row.command,
+                    row.metadata,
+                    row.tags,
+                    row.payload,
+                    self.rows
                 ],
             )
         });
@@ -76,8 +84,11 @@ pub fn sqlite_rows(bytes: &[u8]) {
     }
     let Ok(row) = Row::arbitrary_take_rest(Unstructured::new(bytes)) else { return };
     OPENED.with_borrow_mut(|opened| {
-        // A store remembers kinds by their numbers: it is opened anew where another kind has the number.
-        let opened = opened.insert(Opened::new());
+        // Each row has a kind of its own: a store remembers kinds by their numbers.
+        let opened = match opened {
+            Some(opened) if opened.rows < 10_000 => opened,
+            old => old.insert(Opened::new()),
+        };
         if opened.put(&row).is_err() {
             return;
         }
