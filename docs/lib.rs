@@ -59,3 +59,6 @@ pub mod operations_moving {}
 
 #[doc = include_str!("src/faults.md")]
 pub mod faults {}
+
+#[doc = include_str!("src/programs.md")]
+pub mod programs {}

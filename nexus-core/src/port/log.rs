@@ -13,8 +13,8 @@ use crate::vocabulary::{Position, Query, ReadOptions, StoreError};
 ///    crashed writers and rollbacks. A transaction that is not ours holds no reader up.
 ///    (`a_reader_never_misses_an_event`)
 ///
-/// Events of a stream have growing positions, and events of one append follow each other in the order of the batch.
-/// (`positions_follow_commits`)
+/// Events of a stream have growing positions, and events of one append have growing positions in the order of the batch; where several
+/// processes append at the same time, events of others may lie between them. (`positions_follow_commits`)
 #[async_trait]
 pub trait EventLog: EventStore {
     /// The events that match `query`, of all streams, in the order of their positions; filtered in storage.

@@ -5,7 +5,7 @@ mod error;
 
 pub use error::{CopyError, Difference};
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use futures::TryStreamExt;
 
 use crate::port::{EventLog, EventStore, EventStream};
 use crate::vocabulary::{
-    AppendBatch, Appended, Commit, Conflict, ExpectedVersion, ManualClock, Position, Query, ReadOptions,
-    RecordedEvent, StoreError, StreamVersion,
+    AppendBatch, Appended, Commit, Conflict, EventId, ExpectedVersion, ManualClock, Position, Query,
+    ReadOptions, RecordedEvent, StoreError, StreamVersion,
 };
 
-/// Copies all events of a log into another store, commit by commit in the order of the log, and compares the two.
+/// Copies all events of a log into another store, commit by commit in the order in which they begin in the log, and compares the two.
 ///
 /// Ids, streams, versions, types, payloads, metadata and tags stay what they are, and events that were appended together stay so: a command that is sent again is answered
 /// with its first receipt, by the copy too. Positions are given anew. What is made of events is made again: read models, snapshots. Timers, and what a relay
@@ -61,7 +61,7 @@ pub struct CopyProgress {
     pub commits: u64,
     /// How many commits were there already.
     pub repeated: u64,
-    /// The position of the last of them in the original.
+    /// Where in the original the last of them, or the last commit, begins.
     pub position: Option<Position>,
     /// Where the original ends, as far as that is known.
     pub head: Option<Position>,
@@ -85,24 +85,31 @@ impl StoreCopy {
         Self { clock: Some(clock), ..self }
     }
 
-    /// The position in the original of the last event that a log has of it, to go on after; `None` where it has none, or is no log: it is begun
+    /// The position in the original where the last commit began that a log has of it, to go on after; `None` where it has none, or is no log: it is begun
     /// at the beginning then, and what is there is passed by.
     ///
     /// # Errors
     /// A store fails; or the last event of the copy is none of the original.
     pub async fn reached(&self) -> Result<Option<Position>, CopyError> {
         let Some(log) = &self.to_log else { return Ok(None) };
-        let mut last = log.read_all(Query::all(), ReadOptions::backwards().limit(1));
-        let Some(last) = last.try_next().await.map_err(CopyError::of_copy)? else { return Ok(None) };
-        let (stream, version) = (last.stream(), last.version());
-        let mut original = self.from.read(stream, ReadOptions::forwards().from(version).limit(1));
-        match next(&mut original).await?.filter(|original| original.id() == last.id()) {
-            Some(original) => Ok(original.position()),
-            None => Err(Difference::added(&last).into()),
+        let mut back = log.read_all(Query::all(), ReadOptions::backwards());
+        // To where the commit begins that the last event is of.
+        while let Some(event) = back.try_next().await.map_err(CopyError::of_copy)? {
+            let commit = log.find_commit(event.stream(), event.id()).await.map_err(CopyError::of_copy)?;
+            if commit.is_none() {
+                continue;
+            }
+            let there = ReadOptions::forwards().from(event.version()).limit(1);
+            let original = next(&mut self.from.read(event.stream(), there)).await?;
+            return match original.filter(|original| original.id() == event.id()) {
+                Some(original) => Ok(original.position()),
+                None => Err(Difference::added(&event).into()),
+            };
         }
+        Ok(None)
     }
 
-    /// Copies what comes after a position in the original, up to its end as it is when that is reached; tells how far it is after each commit.
+    /// Copies the commits that begin after a position in the original, up to its end as it is when that is reached; tells how far it is after each.
     ///
     /// # Errors
     /// A store fails, or does not take a commit, whose position the error tells: it can be run again from there. The copy has events of its own in a stream
@@ -114,33 +121,61 @@ impl StoreCopy {
     ) -> Result<CopyProgress, CopyError> {
         let mut done = CopyProgress { head: self.head().await?, ..CopyProgress::default() };
         let mut events = self.from.read_all(Query::all(), ReadOptions::forwards().after(after));
+        // Where several processes append, the events of a commit may have those of others between them.
+        let mut copied: HashSet<EventId> = HashSet::new();
         while let Some(first) = next(&mut events).await? {
-            let commit = self.commit_of(&first).await?;
-            let mut of_commit = vec![first];
-            // They follow each other in the log.
-            for _ in 1..commit.streams.iter().map(|part| part.events.len()).sum() {
-                of_commit.extend(next(&mut events).await?);
+            if copied.remove(&first.id()) {
+                continue;
             }
-            let (count, last) = (of_commit.len() as u64, of_commit.last().and_then(RecordedEvent::position));
-            let repeated = self.append(&commit, of_commit).await?;
-            done.events += count;
+            let found = self.from.find_commit(first.stream(), first.id()).await;
+            let Some(commit) = found.map_err(CopyError::of_original)? else {
+                // Of a commit that began before, and is there.
+                self.check_is_there(&first).await?;
+                continue;
+            };
+            let of_commit = self.events_of(&commit, &first).await?;
+            done.events += of_commit.len() as u64;
             done.commits += 1;
-            done.repeated += u64::from(repeated);
-            done.position = last;
-            done.head = done.head.max(last);
+            done.position = first.position();
+            done.head = done.head.max(first.position());
+            copied.extend(of_commit.iter().map(RecordedEvent::id).filter(|id| *id != first.id()));
+            done.repeated += u64::from(self.append(&commit, of_commit).await?);
             progress(done);
         }
         Ok(done)
     }
 
-    async fn head(&self) -> Result<Option<Position>, CopyError> {
-        self.from.head().await.map_err(CopyError::of_original)
+    /// The events of a commit, in the order in which they were appended.
+    async fn events_of(
+        &self,
+        commit: &Commit,
+        first: &RecordedEvent,
+    ) -> Result<Vec<RecordedEvent>, CopyError> {
+        let count: usize = commit.streams.iter().map(|part| part.events.len()).sum();
+        if count == 1 {
+            return Ok(vec![first.clone()]);
+        }
+        let mut events = Vec::with_capacity(count);
+        for part in &commit.streams {
+            let there = ReadOptions::forwards().from(part.first).limit(part.events.len() as u64);
+            let of_part: Vec<_> =
+                self.from.read(&part.stream, there).try_collect().await.map_err(CopyError::of_original)?;
+            events.extend(of_part);
+        }
+        Ok(events)
     }
 
-    async fn commit_of(&self, first: &RecordedEvent) -> Result<Commit, CopyError> {
-        let found = self.from.find_commit(first.stream(), first.id()).await;
-        let found = found.map_err(CopyError::of_original)?;
-        found.ok_or_else(|| CopyError::Torn { stream: first.stream().clone(), version: first.version() })
+    async fn check_is_there(&self, event: &RecordedEvent) -> Result<(), CopyError> {
+        let there = ReadOptions::forwards().from(event.version()).limit(1);
+        let found = self.to.read(event.stream(), there).try_next().await.map_err(CopyError::of_copy)?;
+        match found.filter(|found| found.id() == event.id()) {
+            Some(_) => Ok(()),
+            None => Err(CopyError::Torn { stream: event.stream().clone(), version: event.version() }),
+        }
+    }
+
+    async fn head(&self) -> Result<Option<Position>, CopyError> {
+        self.from.head().await.map_err(CopyError::of_original)
     }
 
     /// Whether it was there already.

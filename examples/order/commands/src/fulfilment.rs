@@ -64,11 +64,11 @@ mod tests {
 
     use super::Fulfilment;
 
-    /// As it stands in the README.
+    /// As it stands in the book.
     #[test]
-    fn it_is_drawn_in_the_readme() {
+    fn it_is_drawn_in_the_book() {
         let drawn = SagaOutline::of::<Fulfilment>().mermaid();
-        let readme = include_str!("../../../../README.md");
-        assert!(readme.contains(&drawn), "README.md should have:\n{drawn}");
+        let page = include_str!("../../../../docs/src/programs.md");
+        assert!(page.contains(&drawn), "docs/src/programs.md should have:\n{drawn}");
     }
 }

@@ -1,15 +1,26 @@
 //! Whether a copy is one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use futures::TryStreamExt;
 
 use super::{CopyError, CopyProgress, Difference, StoreCopy};
 use crate::port::EventStream;
-use crate::vocabulary::{Position, Query, ReadOptions, RecordedEvent, StreamId};
+use crate::vocabulary::{EventId, Position, Query, ReadOptions, RecordedEvent, StreamId};
+
+/// Events of one side that the other has not shown yet.
+type Waiting = HashMap<EventId, RecordedEvent>;
+
+/// So many wait at most: what has so many differences is no copy.
+const MOST: usize = 10_000;
+
+fn first(waiting: &Waiting) -> Option<&RecordedEvent> {
+    waiting.values().min_by_key(|event| (event.position(), event.version()))
+}
 
 impl StoreCopy {
-    /// Compares all that the original has now with the copy: between logs in their order, otherwise stream by stream, whose names are held in memory.
+    /// Compares all that the original has now with the copy, event by event, whose places in their streams have to be the same. The copy of a log that is none is
+    /// compared stream by stream, whose names are held in memory.
     ///
     /// # Errors
     /// The first [`Difference`]; or a store fails.
@@ -22,7 +33,7 @@ impl StoreCopy {
         match &self.to_log {
             Some(log) => {
                 let copy = log.read_all(Query::all(), ReadOptions::forwards());
-                self.lockstep(self.original_to(head), copy, &mut done, &mut progress).await?;
+                self.matched(self.original_to(head), copy, &mut done, &mut progress).await?;
             }
             None => {
                 for stream in self.streams(head).await? {
@@ -31,7 +42,7 @@ impl StoreCopy {
                     // What was appended since is not looked for.
                     let until = original
                         .try_take_while(move |event| std::future::ready(Ok(event.position() <= Some(head))));
-                    self.lockstep(Box::pin(until), copy, &mut done, &mut progress).await?;
+                    self.matched(Box::pin(until), copy, &mut done, &mut progress).await?;
                 }
             }
         }
@@ -61,29 +72,55 @@ impl StoreCopy {
         }
     }
 
-    /// An event of the one after an event of the other.
-    async fn lockstep(
+    /// An event of the one after an event of the other; what comes earlier in one waits for the other.
+    async fn matched(
         &self,
         mut original: EventStream<'static>,
         mut copy: EventStream<'static>,
         done: &mut CopyProgress,
         progress: &mut (impl FnMut(CopyProgress) + Send),
     ) -> Result<(), CopyError> {
-        while let Some(event) = original.try_next().await.map_err(CopyError::of_original)? {
+        let (mut missing, mut added) = (Waiting::default(), Waiting::default());
+        loop {
+            let event = original.try_next().await.map_err(CopyError::of_original)?;
             let copied = copy.try_next().await.map_err(CopyError::of_copy)?;
-            let Some(copied) = copied else { return Err(Difference::missing(&event).into()) };
-            if let Some(difference) = Difference::between(&event, &copied, self.clock.is_some()) {
-                return Err(difference.into());
+            if event.is_none() && copied.is_none() {
+                break;
             }
-            done.events += 1;
-            done.position = event.position();
-            progress(*done);
+            if let Some(event) = event {
+                done.events += 1;
+                done.position = event.position();
+                progress(*done);
+                match added.remove(&event.id()) {
+                    Some(copied) => self.check(&event, &copied)?,
+                    None => drop(missing.insert(event.id(), event)),
+                }
+            }
+            if let Some(copied) = copied {
+                match missing.remove(&copied.id()) {
+                    Some(event) => self.check(&event, &copied)?,
+                    None => drop(added.insert(copied.id(), copied)),
+                }
+            }
+            if missing.len() > MOST {
+                break;
+            }
         }
-        let more: Option<RecordedEvent> = copy.try_next().await.map_err(CopyError::of_copy)?;
-        match more {
-            // What was copied since.
-            Some(more) if self.has(&more).await? => Ok(()),
-            Some(more) => Err(Difference::added(&more).into()),
+        if let Some(event) = first(&missing) {
+            return Err(Difference::missing(event).into());
+        }
+        for copied in added.values() {
+            // What was copied since is no difference.
+            if !self.has(copied).await? {
+                return Err(Difference::added(copied).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, original: &RecordedEvent, copy: &RecordedEvent) -> Result<(), CopyError> {
+        match Difference::between(original, copy, self.clock.is_some()) {
+            Some(difference) => Err(difference.into()),
             None => Ok(()),
         }
     }
