@@ -1,5 +1,7 @@
 //! The written form of a [`RecordedEvent`]: what is kept of it outside the store it came from.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
@@ -7,7 +9,8 @@ use super::{
     StreamVersion, Tag, Timestamp,
 };
 
-/// The payload is a text within the text, so that it comes back byte for byte.
+/// The payload is a text within the text, so that it comes back byte for byte. What damaged storage has yielded comes back, too: such an event has to be put
+/// aside, and is told to be damaged when it is decoded.
 #[derive(Serialize, Deserialize)]
 struct Written {
     id: EventId,
@@ -23,12 +26,20 @@ struct Written {
     metadata: Metadata,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<Tag>,
+    #[serde(default)]
     payload: String,
+    /// In place of it, where it is no text: in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload_bytes: Option<String>,
 }
 
 impl Serialize for RecordedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let payload = std::str::from_utf8(self.payload().as_bytes()).map_err(serde::ser::Error::custom)?;
+        let bytes = self.payload().as_bytes();
+        let (payload, payload_bytes) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text.to_owned(), None),
+            Err(_) => (String::new(), Some(STANDARD.encode(bytes))),
+        };
         let written = Written {
             id: self.id(),
             event_type: self.event_type().clone(),
@@ -39,7 +50,8 @@ impl Serialize for RecordedEvent {
             recorded_at: self.recorded_at(),
             metadata: self.metadata().clone(),
             tags: self.tags().to_vec(),
-            payload: payload.to_owned(),
+            payload,
+            payload_bytes,
         };
         written.serialize(serializer)
     }
@@ -48,12 +60,15 @@ impl Serialize for RecordedEvent {
 impl<'de> Deserialize<'de> for RecordedEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;
-        let payload = Payload::from_json(written.payload).map_err(serde::de::Error::custom)?;
+        let payload = match written.payload_bytes {
+            Some(bytes) => STANDARD.decode(bytes).map_err(serde::de::Error::custom)?,
+            None => written.payload.into_bytes(),
+        };
         Ok(Self::from(EventParts {
             id: written.id,
             event_type: written.event_type,
             schema_version: written.schema_version,
-            payload,
+            payload: Payload::from_checked(payload),
             metadata: written.metadata,
             tags: written.tags,
             slice: written.stream.slice(),
@@ -81,6 +96,15 @@ mod tests {
         let event = RecordedEvent::of(event, stream, StreamVersion::FIRST, Position::LAST, time);
         let text = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<RecordedEvent>(&text).unwrap(), event);
-        assert!(serde_json::from_str::<RecordedEvent>(&text.replace("\\\"f\\\"", "f")).is_err());
+        for damaged in [&b"{\"n\": "[..], b"\xff\xfe{}", b""] {
+            let payload = Payload::from_checked(damaged.to_vec());
+            let event = NewEvent::new(event.id(), event.event_type().clone(), payload);
+            let stream: StreamId = "order-1".parse().unwrap();
+            let event = RecordedEvent::of(event, stream, StreamVersion::FIRST, Position::LAST, time);
+            let text = serde_json::to_string(&event).unwrap();
+            let read = serde_json::from_str::<RecordedEvent>(&text).unwrap();
+            assert_eq!(read, event);
+            assert!(read.payload().decode::<serde_json::Value>().is_err());
+        }
     }
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nexus_core::{
-    DocumentError, DocumentTx, DocumentsExt, EventStore, Projection, ProjectionError, ProjectionFailure,
-    ProjectionName, ProjectionRunner, ProjectionState, ProjectionsError, Query, RecordedEvent, Repository,
-    RetrySchedule, StoreError, async_trait,
+    AppendBatch, DocumentError, DocumentTx, DocumentsExt, EventId, EventStore, EventType, ExpectedVersion,
+    NewEvent, Payload, Projection, ProjectionError, ProjectionFailure, ProjectionName, ProjectionRunner,
+    ProjectionState, ProjectionsError, Query, RecordedEvent, Repository, RetrySchedule, StoreError,
+    async_trait,
 };
 
 use super::support::{Counts, Door, House, Open, counts, eventually, name, stream};
@@ -245,4 +246,48 @@ async fn a_store_that_does_not_answer_while_an_event_is_handled_is_no_fault_of_t
     assert_eq!(projection.tries.load(Ordering::SeqCst), 8, "twice as it is handled, once as it is finished");
     assert_eq!(projections.dead_letters(&name, None, 10).await.expect("listed").len(), 0);
     running.stop().await.expect("stopped");
+}
+
+/// What storage has damaged is put aside like any event that cannot be handled, and its stream waits behind it.
+#[tokio::test]
+async fn an_event_whose_payload_is_damaged_is_a_dead_letter() {
+    let house = House::new();
+    for payload in [&b"{\"half"[..], b"\xff"] {
+        let id = EventId::from_bytes([payload[0]; 16]);
+        let kind = EventType::new("DoorOpened").expect("valid");
+        let event = NewEvent::new(id, kind, Payload::from_checked(payload.to_vec()));
+        let batch = AppendBatch::new(stream(1), ExpectedVersion::Any, vec![event]).expect("valid");
+        house.log.append(batch).await.map(drop).expect("stored");
+    }
+    let runner = ProjectionRunner::new(Decoding, house.log.clone(), house.store.clone());
+    let running = runner.retry(RetrySchedule::default().tries(1)).start().await.expect("started");
+    let (projections, name) = (house.projections(), ProjectionName::new("decoding").expect("valid"));
+    eventually("both wait", async || {
+        let letters = projections.dead_letters(&name, None, 10).await.expect("they can be read");
+        letters.len() == 2 && letters[1].event.payload().as_bytes() == b"\xff"
+    })
+    .await;
+    running.stop().await.expect("stopped");
+}
+
+struct Decoding;
+
+#[async_trait]
+impl Projection<DocumentTx> for Decoding {
+    fn name(&self) -> &str {
+        "decoding"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::all()
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+        event.payload().decode::<()>()?;
+        Ok(())
+    }
 }
