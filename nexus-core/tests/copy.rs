@@ -81,17 +81,17 @@ fn whatever_was_appended_the_copy_is_the_same() {
                 let moving = moving.keeping_times(copied_at);
                 let done = moving.run(None, |_| {}).await.expect("copied");
                 assert_eq!((done.commits, done.repeated), (commits.len() as u64, 0));
-                moving.compare(|_| {}).await.expect("the same");
+                moving.compare(None, |_| {}).await.expect("the same");
                 assert_eq!(all(&copy).await, all(&original).await, "positions have no holes here");
                 // What comes later is added, by who begins anew as by who goes on.
                 append(&original, &clock, &later, commits.len()).await;
-                let missing = moving.compare(|_| {}).await.expect_err("something is missing");
+                let missing = moving.compare(None, |_| {}).await.expect_err("something is missing");
                 assert!(matches!(missing, CopyError::Differs(_)), "{missing:?}");
                 let after = moving.reached().await.expect("known");
                 let done = moving.run(after, |_| {}).await.expect("copied");
                 assert_eq!((done.commits - done.repeated) as usize, later.len());
                 assert_eq!(done.repeated > 0, !to_log, "a log tells how far it is");
-                let compared = moving.compare(|_| {}).await.expect("the same");
+                let compared = moving.compare(None, |_| {}).await.expect("the same");
                 assert_eq!(compared.events as usize, all(&original).await.len());
             });
             Ok(())
@@ -114,7 +114,7 @@ async fn what_was_appended_together_stays_together() {
 }
 
 async fn difference(original: &MemoryStore, copy: &MemoryStore) -> Difference {
-    let compared = StoreCopy::between_logs(original.clone(), copy.clone()).compare(|_| {}).await;
+    let compared = StoreCopy::between_logs(original.clone(), copy.clone()).compare(None, |_| {}).await;
     match compared.expect_err("they are not the same") {
         CopyError::Differs(difference) => difference,
         error => panic!("{error:?}"),
@@ -153,11 +153,14 @@ async fn every_difference_is_found() {
         assert!(found.what.contains(what), "{}", found.what);
     }
     let unchanged = with(|of| of).await;
-    StoreCopy::between_logs(original.clone(), unchanged.clone()).compare(|_| {}).await.expect("the same");
+    StoreCopy::between_logs(original.clone(), unchanged.clone())
+        .compare(None, |_| {})
+        .await
+        .expect("the same");
     let clock = Arc::new(ManualClock::at(nexus_core::SystemClock.now()));
     let late = MemoryStore::sharing_clock(clock.clone());
     StoreCopy::new(original.clone(), late.clone()).run(None, |_| {}).await.expect("copied");
-    let with_times = StoreCopy::new(original.clone(), late).keeping_times(clock).compare(|_| {}).await;
+    let with_times = StoreCopy::new(original.clone(), late).keeping_times(clock).compare(None, |_| {}).await;
     let told = with_times.expect_err("its times are others").to_string();
     assert!(told.ends_with("has another time in the copy"), "{told}");
 
@@ -171,6 +174,10 @@ async fn every_difference_is_found() {
     let batch = AppendBatch::new(thing(9), ExpectedVersion::NoStream, moved).expect("valid");
     elsewhere.append(batch).await.map(drop).expect("stored");
     assert!(difference(&original, &elsewhere).await.what.contains("another stream"));
+    // The original may go on meanwhile.
+    let ahead = StoreCopy::between_logs(more, original.clone());
+    let end = original.head().await.expect("asked");
+    ahead.compare(end, |_| {}).await.expect("the same up to there");
 }
 
 #[tokio::test]
@@ -321,7 +328,7 @@ async fn commits_between_whose_events_others_lie_are_copied_whole() {
         assert!(matches!(refused, CopyError::Refused { .. }), "{refused:?}");
         let after = moving.reached().await.expect("known");
         moving.run(after, |_| {}).await.expect("copied");
-        moving.compare(|_| {}).await.expect("the same");
+        moving.compare(None, |_| {}).await.expect("the same");
         for event in all(&original.0).await {
             let (stream, id) = (event.stream(), event.id());
             let before = original.find_commit(stream, id).await.expect("asked").map(|commit| commit.streams);

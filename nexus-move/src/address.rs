@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::bail;
 #[cfg(feature = "dynamodb")]
 use nexus_core::EventStore;
-use nexus_core::{EventLog, ManualClock};
+use nexus_core::{Clock, EventLog};
 
 /// A store, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +70,11 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
-            // It may have a password in it.
-            Self::Postgres(url) => f.write_str(url.rsplit_once('@').map_or(url, |(_, place)| place)),
+            // It may have a password in it, before the host or among the options.
+            Self::Postgres(url) => {
+                let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
+                f.write_str(place.split('?').next().unwrap_or_default())
+            }
             Self::Dynamo { tables, .. } => write!(f, "dynamodb://{tables}"),
         }
     }
@@ -100,7 +103,7 @@ impl Address {
     }
 
     /// Opens it for writing, with the clock by which it records; makes what is not there, unless it is only compared.
-    pub(crate) async fn copy(&self, clock: Arc<ManualClock>, is_compared: bool) -> anyhow::Result<Target> {
+    pub(crate) async fn copy(&self, clock: Arc<dyn Clock>, is_compared: bool) -> anyhow::Result<Target> {
         if is_compared && !matches!(self, Self::Dynamo { .. }) {
             return Ok(Target::Log(self.original().await?));
         }

@@ -62,8 +62,9 @@ fn main() -> ExitCode {
 
 async fn moved(options: &Options) -> anyhow::Result<()> {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let by: Arc<dyn Clock> = if options.new_times { Arc::new(SystemClock) } else { clock.clone() };
     let from = options.from.original().await.with_context(|| format!("{} cannot be read", options.from))?;
-    let to = options.to.copy(Arc::clone(&clock), options.verify).await;
+    let to = options.to.copy(by, options.verify).await;
     let to = to.with_context(|| format!("{} cannot be used", options.to))?;
     let is_log = matches!(to, Target::Log(_));
     let moving = match to {
@@ -72,18 +73,21 @@ async fn moved(options: &Options) -> anyhow::Result<()> {
         Target::Store(store) => StoreCopy::new(from, store),
     };
     let moving = if options.new_times { moving } else { moving.keeping_times(clock) };
-    if !options.verify {
-        copied(options, &moving, is_log).await?;
-    }
+    // The original may go on: what is compared is what was there when the copy was made.
+    let end = match options.verify {
+        true => None,
+        false => copied(options, &moving, is_log).await?,
+    };
     let (started, progress) = (Instant::now(), Progress::of("compared"));
-    let compared = moving.compare(|done| progress.tell(done)).await;
+    let compared = moving.compare(end, |done| progress.tell(done)).await;
     progress.end();
     let compared = compared?;
     anstream::println!("{} events are the same ({:.1} s)", compared.events, started.elapsed().as_secs_f64());
     Ok(())
 }
 
-async fn copied(options: &Options, moving: &StoreCopy, is_log: bool) -> anyhow::Result<()> {
+/// The end of the original, as far as it was copied.
+async fn copied(options: &Options, moving: &StoreCopy, is_log: bool) -> anyhow::Result<Option<Position>> {
     let after = match options.after {
         Some(after) => Some(Position::try_from(after)?),
         None => moving.reached().await?,
@@ -91,11 +95,10 @@ async fn copied(options: &Options, moving: &StoreCopy, is_log: bool) -> anyhow::
     let (started, progress) = (Instant::now(), Progress::of("copied"));
     let done = moving.run(after, |done| progress.tell(done)).await;
     progress.end();
-    let done = done.inspect_err(|_| {
-        if let Some(reached) = progress.reached().filter(|_| !is_log) {
-            anstream::eprintln!("the next run can go on with --after {reached}");
-        }
-    })?;
+    if let Some(reached) = progress.reached().filter(|_| !is_log) {
+        anstream::eprintln!("the next run can go on with --after {reached}");
+    }
+    let done = done?;
     let new = done.commits - done.repeated;
     anstream::println!(
         "{} events in {} commits were read; {new} commits were new ({:.1} s)",
@@ -103,5 +106,5 @@ async fn copied(options: &Options, moving: &StoreCopy, is_log: bool) -> anyhow::
         done.commits,
         started.elapsed().as_secs_f64()
     );
-    Ok(())
+    Ok(done.head)
 }

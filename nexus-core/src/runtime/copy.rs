@@ -39,7 +39,7 @@ use crate::vocabulary::{
 /// let moving = StoreCopy::between_logs(orders, copy).keeping_times(clock);
 /// let after = moving.reached().await?;
 /// moving.run(after, |progress| println!("{} events", progress.events)).await?;
-/// moving.compare(|_| {}).await?;
+/// moving.compare(None, |_| {}).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -73,7 +73,7 @@ impl StoreCopy {
         Self { from: Arc::new(from), to: Arc::new(to), to_log: None, clock: None }
     }
 
-    /// From a log to a log: their orders are compared, too.
+    /// From a log to a log: it tells by itself how far it is, and what is in the copy alone is found.
     pub fn between_logs(from: impl EventLog, to: impl EventLog) -> Self {
         let to = Arc::new(to);
         Self { from: Arc::new(from), to: Arc::clone(&to) as _, to_log: Some(to), clock: None }
@@ -95,7 +95,7 @@ impl StoreCopy {
         let mut back = log.read_all(Query::all(), ReadOptions::backwards());
         // To where the commit begins that the last event is of.
         while let Some(event) = back.try_next().await.map_err(CopyError::of_copy)? {
-            let commit = log.find_commit(event.stream(), event.id()).await.map_err(CopyError::of_copy)?;
+            let commit = beginning(&**log, &event).await.map_err(CopyError::of_copy)?;
             if commit.is_none() {
                 continue;
             }
@@ -127,8 +127,8 @@ impl StoreCopy {
             if copied.remove(&first.id()) {
                 continue;
             }
-            let found = self.from.find_commit(first.stream(), first.id()).await;
-            let Some(commit) = found.map_err(CopyError::of_original)? else {
+            let found = beginning(&*self.from, &first).await.map_err(CopyError::of_original)?;
+            let Some(commit) = found else {
                 // Of a commit that began before, and is there.
                 self.check_is_there(&first).await?;
                 continue;
@@ -211,6 +211,14 @@ impl fmt::Debug for StoreCopy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreCopy").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
     }
+}
+
+/// The commit that begins with this event. Each of its streams has a first event: it begins with that of the first.
+async fn beginning(log: &dyn EventLog, event: &RecordedEvent) -> Result<Option<Commit>, StoreError> {
+    let commit = log.find_commit(event.stream(), event.id()).await?;
+    let is_first =
+        |commit: &Commit| commit.streams.first().and_then(|part| part.events.first()) == Some(&event.id());
+    Ok(commit.filter(is_first))
 }
 
 /// The next event of the original.

@@ -1,6 +1,6 @@
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nexus_core::{
@@ -290,4 +290,54 @@ impl Projection<DocumentTx> for Decoding {
         event.payload().decode::<()>()?;
         Ok(())
     }
+}
+
+/// Asks another store about stream 3, which does not answer at first.
+#[derive(Clone, Default)]
+struct Halfway {
+    asked: Arc<AtomicU32>,
+    effects: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl Projection<DocumentTx> for Halfway {
+    fn name(&self) -> &str {
+        "halfway"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::all()
+    }
+
+    async fn handle(&mut self, event: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+        if event.stream().id() == "3" && self.asked.fetch_add(1, Ordering::SeqCst) < 4 {
+            return Err(Wrapped(StoreError::unavailable("ask for a price", "the line is cut")).into());
+        }
+        Ok(())
+    }
+
+    async fn effect(&mut self, event: &RecordedEvent) -> Result<(), ProjectionError> {
+        self.effects.lock().expect("not poisoned").push(event.stream().to_string());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_comes_before_a_store_that_does_not_answer_has_its_effects_once() {
+    let house = House::new();
+    house.append(6).await;
+    let projection = Halfway::default();
+    let runner = ProjectionRunner::new(projection.clone(), house.log.clone(), house.store.clone());
+    let running = runner.start().await.expect("started");
+    eventually("all have had their effects", async || {
+        projection.effects.lock().expect("not poisoned").len() >= 6
+    })
+    .await;
+    running.stop().await.expect("stopped");
+    let effects = projection.effects.lock().expect("not poisoned").clone();
+    assert_eq!(effects, (0..6).map(|number| format!("thing-{number}")).collect::<Vec<_>>());
 }

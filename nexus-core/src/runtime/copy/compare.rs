@@ -1,6 +1,6 @@
 //! Whether a copy is one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use futures::TryStreamExt;
 
@@ -8,27 +8,60 @@ use super::{CopyError, CopyProgress, Difference, StoreCopy};
 use crate::port::EventStream;
 use crate::vocabulary::{EventId, Position, Query, ReadOptions, RecordedEvent, StreamId};
 
-/// Events of one side that the other has not shown yet.
-type Waiting = HashMap<EventId, RecordedEvent>;
-
-/// So many wait at most: what has so many differences is no copy.
+/// So many events of one side wait at most for the other to show them.
 const MOST: usize = 10_000;
 
-fn first(waiting: &Waiting) -> Option<&RecordedEvent> {
-    waiting.values().min_by_key(|event| (event.position(), event.version()))
+/// Events of one side that the other has not shown yet.
+#[derive(Default)]
+struct Waiting {
+    events: HashMap<EventId, RecordedEvent>,
+    /// Those that came, in their order; some are gone.
+    order: VecDeque<EventId>,
+}
+
+impl Waiting {
+    fn add(&mut self, event: RecordedEvent) {
+        self.order.push_back(event.id());
+        self.events.insert(event.id(), event);
+    }
+
+    fn take(&mut self, id: EventId) -> Option<RecordedEvent> {
+        let taken = self.events.remove(&id);
+        // Most are taken at once, in the order in which they came.
+        while self.order.front().is_some_and(|first| !self.events.contains_key(first)) {
+            self.order.pop_front();
+        }
+        taken
+    }
+
+    /// The one that has waited longest, where there are more than so many.
+    fn oldest_beyond(&mut self, most: usize) -> Option<RecordedEvent> {
+        while self.events.len() > most {
+            let first = self.order.pop_front()?;
+            if let Some(oldest) = self.events.remove(&first) {
+                return Some(oldest);
+            }
+        }
+        None
+    }
 }
 
 impl StoreCopy {
-    /// Compares all that the original has now with the copy, event by event, whose places in their streams have to be the same. The copy of a log that is none is
+    /// Compares what the original has, up to this position or to its end as it is now, with the copy, event by event, whose places in their streams have to be the same. The copy of a log that is none is
     /// compared stream by stream, whose names are held in memory.
     ///
     /// # Errors
     /// The first [`Difference`]; or a store fails.
     pub async fn compare(
         &self,
+        to: Option<Position>,
         mut progress: impl FnMut(CopyProgress) + Send,
     ) -> Result<CopyProgress, CopyError> {
-        let mut done = CopyProgress { head: self.head().await?, ..CopyProgress::default() };
+        let head = match to {
+            Some(to) => Some(to),
+            None => self.head().await?,
+        };
+        let mut done = CopyProgress { head, ..CopyProgress::default() };
         let Some(head) = done.head else { return self.is_empty().await.map(|()| done) };
         match &self.to_log {
             Some(log) => {
@@ -84,38 +117,47 @@ impl StoreCopy {
         loop {
             let event = original.try_next().await.map_err(CopyError::of_original)?;
             let copied = copy.try_next().await.map_err(CopyError::of_copy)?;
-            if event.is_none() && copied.is_none() {
-                break;
-            }
+            let is_over = event.is_none() && copied.is_none();
             if let Some(event) = event {
                 done.events += 1;
                 done.position = event.position();
                 progress(*done);
-                match added.remove(&event.id()) {
+                match added.take(event.id()) {
                     Some(copied) => self.check(&event, &copied)?,
-                    None => drop(missing.insert(event.id(), event)),
+                    None => missing.add(event),
                 }
             }
             if let Some(copied) = copied {
-                match missing.remove(&copied.id()) {
+                match missing.take(copied.id()) {
                     Some(event) => self.check(&event, &copied)?,
-                    None => drop(added.insert(copied.id(), copied)),
+                    None => added.add(copied),
                 }
             }
-            if missing.len() > MOST {
-                break;
+            // What waits for too long, or in the end, is looked for.
+            let most = if is_over { 0 } else { MOST };
+            while let Some(event) = missing.oldest_beyond(most) {
+                self.look_for(&event).await?;
+            }
+            while let Some(copied) = added.oldest_beyond(most) {
+                // What was copied since is no difference.
+                if !self.has(&copied).await? {
+                    return Err(Difference::added(&copied).into());
+                }
+            }
+            if is_over {
+                return Ok(());
             }
         }
-        if let Some(event) = first(&missing) {
-            return Err(Difference::missing(event).into());
+    }
+
+    /// Compares an event with that in its place in the copy.
+    async fn look_for(&self, event: &RecordedEvent) -> Result<(), CopyError> {
+        let there = ReadOptions::forwards().from(event.version()).limit(1);
+        let found = self.to.read(event.stream(), there).try_next().await.map_err(CopyError::of_copy)?;
+        match found.filter(|found| found.id() == event.id()) {
+            Some(copied) => self.check(event, &copied),
+            None => Err(Difference::missing(event).into()),
         }
-        for copied in added.values() {
-            // What was copied since is no difference.
-            if !self.has(copied).await? {
-                return Err(Difference::added(copied).into());
-            }
-        }
-        Ok(())
     }
 
     fn check(&self, original: &RecordedEvent, copy: &RecordedEvent) -> Result<(), CopyError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::board::Activity;
 use super::catalog::BuildState;
@@ -16,12 +16,15 @@ use crate::port::{Acknowledgement, TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
 use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
+/// An outage of a store that lasts longer, while others answer, is held against the event after all: it is put aside, and its stream alone waits.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
+
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
     /// As far as this event; the time was up then.
     Yes { reached: usize },
-    /// This event could not be taken in; nothing was committed.
-    Not { index: usize, error: String },
+    /// This event could not be taken in; nothing was committed. Where a store did not answer, that is no fault of the event.
+    Not { index: usize, error: String, unanswered: Option<StoreError> },
     /// Something about them as a whole: each has to be tried by itself.
     NotTogether {
         error: String,
@@ -91,7 +94,25 @@ where
                     from = reached.max(from);
                     continue;
                 }
-                Committed::Not { index, error } => (index, error),
+                Committed::Not { index, unanswered: Some(_), .. } if index > from => {
+                    // What comes before it was handled, and had its effects: that is kept.
+                    effected = effected.max(index);
+                    let mut plan = self.plan(&events, roles.clone());
+                    plan.range = from..index;
+                    plan.handled = if takes_back { from } else { index };
+                    (plan.through, plan.effected) = (events[index - 1].position(), effected);
+                    match self.commit(plan).await? {
+                        Committed::Yes { reached } => from = reached.max(from),
+                        Committed::Not { .. } | Committed::NotTogether { .. } => one_by_one = true,
+                    }
+                    continue;
+                }
+                Committed::Not { index, error, unanswered } => match unanswered {
+                    Some(unanswered) if !self.is_unanswered_for_long(&events[index]) => {
+                        return Err(unanswered.into());
+                    }
+                    _ => (index, error),
+                },
                 Committed::NotTogether { error, .. } if to - from == 1 => (from, error),
                 Committed::NotTogether { reached, are_too_many, .. } => {
                     effected = effected.max(reached);
@@ -125,10 +146,15 @@ where
                         self.park(events[failed].stream(), due, error)?;
                         from = failed + 1;
                     }
-                    Committed::Not { index, error: earlier } => {
-                        (failed, error) = (index, earlier);
-                        continue;
-                    }
+                    Committed::Not { index, error: earlier, unanswered } => match unanswered {
+                        Some(unanswered) if !self.is_unanswered_for_long(&events[index]) => {
+                            return Err(unanswered.into());
+                        }
+                        _ => {
+                            (failed, error) = (index, earlier);
+                            continue;
+                        }
+                    },
                     // One of those before it, though each was handled.
                     Committed::NotTogether { reached, .. } if failed > from => {
                         (one_by_one, effected) = (true, effected.max(reached));
@@ -146,6 +172,17 @@ where
             self.pass(through);
         }
         Ok(())
+    }
+
+    /// Whether a store has not answered while this event was handled for so long that it is the event's failure.
+    fn is_unanswered_for_long(&mut self, event: &RecordedEvent) -> bool {
+        match self.unanswered {
+            Some((id, since)) if id == event.id() => since.elapsed() > LONGEST_OUTAGE,
+            _ => {
+                self.unanswered = Some((event.id(), Instant::now()));
+                false
+            }
+        }
     }
 
     /// What becomes of each event, as things are now; `None`: all are handled.
@@ -214,12 +251,14 @@ where
         match failed.downcast::<Stop>() {
             Ok(stop) => match *stop {
                 Stop::Moved { .. } => Err(Trouble::Moved),
-                Stop::Event { index, source } => {
+                Stop::Event { index, is_unanswered, source } => {
                     let error = telemetry::chain(&*source);
                     telemetry::projection_failed(&self.shared.name);
                     tracing::warn!(projection = %self.shared.name, error, "an event could not be taken in");
                     self.view(|view| view.error = Some(error.clone()));
-                    Ok(Committed::Not { index, error })
+                    let unanswered =
+                        is_unanswered.then(|| StoreError::unavailable("handle an event", source));
+                    Ok(Committed::Not { index, error, unanswered })
                 }
             },
             Err(other) => {

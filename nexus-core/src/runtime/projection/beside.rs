@@ -185,7 +185,7 @@ where
         old: Build,
         marks: &[Claim],
     ) -> Result<(), Trouble> {
-        let target = self.as_far_as_the_log_goes_now(target).await?;
+        let target = self.as_far_as_the_log_goes(target).await?;
         let Some(target) = target.filter(|target| self.cursor() < Some(*target)) else { return Ok(()) };
         let mut chunks = self.chunks_to(target)?;
         let mut kept = Instant::now();
@@ -211,7 +211,7 @@ where
             Source::Log(_) => {
                 // Positions that a restored log gives once more are those of other events.
                 let end = marks.iter().map(|mark| mark.cursor).max().flatten();
-                let end = self.as_far_as_the_log_goes_now(end).await?;
+                let end = self.as_far_as_the_log_goes(end).await?;
                 let within = |mark: &Claim| Claim { cursor: mark.cursor.min(end), ..mark.clone() };
                 Effects::after(&marks.iter().map(within).collect::<Vec<_>>())
             }

@@ -217,6 +217,8 @@ pub(super) enum Stop {
     #[error("event {index} of the batch could not be handled")]
     Event {
         index: usize,
+        /// It was a store that did not answer.
+        is_unanswered: bool,
         #[source]
         source: BoxError,
     },
@@ -274,10 +276,8 @@ where
 
 /// An event could not be handled; where it was a store that did not answer, that is no fault of the event.
 pub(super) fn not_handled(index: usize, source: BoxError) -> WorkError {
-    if does_not_answer(&*source) {
-        return StoreError::unavailable("handle an event", source).into();
-    }
-    failed(Stop::Event { index, source })
+    let is_unanswered = does_not_answer(&*source);
+    failed(Stop::Event { index, is_unanswered, source })
 }
 
 /// Whether a store that may answer later is what an error comes from.

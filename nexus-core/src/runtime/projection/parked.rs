@@ -259,9 +259,4 @@ where
         self.has_effected = true;
         Ok(LETTERS.delete(transaction.notes(), &key).await?)
     }
-
-    fn can_be_redone(&self) -> bool {
-        // The letter is there again, too.
-        true
-    }
 }

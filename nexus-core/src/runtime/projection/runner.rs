@@ -321,6 +321,8 @@ where
                 seen: Seen::default(),
                 limits: None,
                 is_live: false,
+                ahead_since: None,
+                unanswered: None,
                 together,
             };
             workers.spawn(worker.run());

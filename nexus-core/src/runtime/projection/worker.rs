@@ -25,7 +25,7 @@ use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
 use crate::port::{FeedError, ReadModelStore, Space};
 use crate::runtime::telemetry;
-use crate::vocabulary::{Checkpoint, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
+use crate::vocabulary::{Checkpoint, EventId, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
 
 /// How long a checkpoint may lag behind that moves over events of others only.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
@@ -77,6 +77,10 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     /// How far the build that serves is, where this one is built beside it and follows a feed.
     pub(super) limits: Option<Limits>,
     pub(super) is_live: bool,
+    /// The event at which a store does not answer, and since when.
+    pub(super) unanswered: Option<(EventId, Instant)>,
+    /// Since when the log has told an end before what was handled.
+    pub(super) ahead_since: Option<Instant>,
     /// So many events go into one transaction at most: fewer, where its store takes no more.
     pub(super) together: usize,
 }
