@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -70,10 +71,16 @@ impl AwsConnection {
         Retry::for_up_to(self.retry_for)
     }
 
-    /// What the clients of services are made of.
+    /// By what retries are bounded beside that: by nothing. The SDK has a budget for all calls of a process, some 35 retries; a few dozen calls in an outage
+    /// of a second would end at once, and so would others afterwards, whatever time they were given. Each call has its own pauses, which come to two tries
+    /// a second.
+    pub fn partition() -> RetryPartition {
+        RetryPartition::custom("nexus").token_bucket(TokenBucket::unlimited()).build()
+    }
+
+    /// What the clients of services are made of, with [`AwsConnection::partition`].
     ///
-    /// Attempts are bounded by their number, so that the last of them tells what is wrong, and by what the SDK puts aside for the
-    /// retries of all calls together.
+    /// Attempts are bounded by their number, so that the last of them tells what is wrong.
     pub async fn load(&self) -> SdkConfig {
         let config = match self.given.clone() {
             Some(given) if given.http_client().is_some() => given,

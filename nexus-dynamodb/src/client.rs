@@ -19,9 +19,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(connection: &AwsConnection, consumed: Consumed) -> Self {
         let config = connection.load().await;
+        let dynamo =
+            aws_sdk_dynamodb::config::Builder::from(&config).retry_partition(AwsConnection::partition());
+        let streams = aws_sdk_dynamodbstreams::config::Builder::from(&config)
+            .retry_partition(AwsConnection::partition());
         Self {
-            dynamo: aws_sdk_dynamodb::Client::new(&config),
-            streams: aws_sdk_dynamodbstreams::Client::new(&config),
+            dynamo: aws_sdk_dynamodb::Client::from_conf(dynamo.build()),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams.build()),
             consumed,
             retry: connection.retry(),
         }

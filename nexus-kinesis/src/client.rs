@@ -15,6 +15,12 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(connection: &AwsConnection, stream: Arc<str>) -> Self {
         let config = connection.load().await;
-        Self { kinesis: aws_sdk_kinesis::Client::new(&config), retry: connection.retry(), stream }
+        let kinesis =
+            aws_sdk_kinesis::config::Builder::from(&config).retry_partition(AwsConnection::partition());
+        Self {
+            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis.build()),
+            retry: connection.retry(),
+            stream,
+        }
     }
 }

@@ -17,9 +17,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(connection: &AwsConnection) -> Self {
         let config = connection.load().await;
+        let sns = aws_sdk_sns::config::Builder::from(&config).retry_partition(AwsConnection::partition());
+        let sqs = aws_sdk_sqs::config::Builder::from(&config).retry_partition(AwsConnection::partition());
         Self {
-            sns: aws_sdk_sns::Client::new(&config),
-            sqs: aws_sdk_sqs::Client::new(&config),
+            sns: aws_sdk_sns::Client::from_conf(sns.build()),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
             retry: connection.retry(),
             queue_requests: Arc::default(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::MessageAttributeValue;
 use nexus_core::{EventHandler, EventPublisher, HandlerError, RecordedEvent, RetrySchedule, async_trait};
@@ -116,14 +116,20 @@ async fn what_was_lost_to_another_on_the_way_is_seen_to_and_no_dead_letter() {
     let topic = topic(Kind::Standard).await;
     let queue = queue(&topic).await;
     publish(&topic, &[event(&order(1), 1, "1")]).await;
-    let proxy = FaultProxy::start(&endpoint(), |request| match request.operation {
+    // Nor does it get anything once it has this: or it might have it once more, before the other.
+    let mut begun = None;
+    let proxy = FaultProxy::start(&endpoint(), move |request| match request.operation {
         "ChangeMessageVisibilityBatch" | "ChangeMessageVisibility" => Fault::Answer(500, "{}".to_owned()),
+        "ReceiveMessage" => match begun.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(1) {
+            true => Fault::CutBefore,
+            false => Fault::None,
+        },
         _ => Fault::None,
     });
     let proxy = proxy.expect("a proxy can be started");
     let slow = Arc::new(Handler { pause: Duration::from_secs(6), ..Handler::default() });
     let handler = Arc::clone(&slow) as Arc<dyn EventHandler>;
-    let through = config().endpoint(proxy.url());
+    let through = config().endpoint(proxy.url()).retry_for(Duration::from_secs(10));
     let stalled = QueueConsumer::open(through, &queue, handler).await.expect("the queue is there");
     let stalled = stalled.retries(quick()).visibility(Duration::from_secs(2)).start();
     eventually("it is in somebody's hands", async || left(&queue).await == (0, 1)).await;

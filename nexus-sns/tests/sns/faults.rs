@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use nexus_core::{EventFeed, EventPublisher, FeedError, FeedItem, PublishError, Remedy};
@@ -24,7 +24,7 @@ fn behind(mut plan: impl FnMut(u64) -> Fault + Send + 'static) -> (SnsConfig, Fa
         plan(count)
     });
     let proxy = proxy.expect("a proxy can be started");
-    let through = config().endpoint(proxy.url()).retry_for(Duration::from_secs(20));
+    let through = config().endpoint(proxy.url()).retry_for(Duration::from_secs(60));
     (through, proxy)
 }
 
@@ -138,6 +138,27 @@ async fn what_was_not_deleted_at_first_is_deleted_later() {
     assert!(is_silent(&mut subscription, Duration::from_millis(500)).await, "none has come again");
 }
 
+/// Each call has its own time: that many others are tried again takes none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_publishes_while_the_service_is_gone_for_seconds_is_answered_in_the_end() {
+    let topic = topic(Kind::Standard).await;
+    let begun = Instant::now();
+    let (through, proxy) = behind(move |count| match count > 1 && begun.elapsed() < Duration::from_secs(2) {
+        true => Fault::CutBefore,
+        false => Fault::None,
+    });
+    let publisher = Arc::new(SnsPublisher::open(through, &topic).await.expect("there in the end"));
+    let publishing = (0..64).map(|of| {
+        let publisher = Arc::clone(&publisher);
+        tokio::spawn(async move { publisher.publish(&[event(&order(of), 1, "1")]).await })
+    });
+    for published in futures::future::join_all(publishing).await {
+        published.expect("no panic").expect("published in the end");
+    }
+    drop(proxy);
+    assert!(begun.elapsed() > Duration::from_secs(2), "it was never gone");
+}
+
 /// As a service that is not there: for two seconds nobody answers who receives.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_receives_while_the_service_is_gone_for_seconds_misses_nothing() {
@@ -146,7 +167,7 @@ async fn who_receives_while_the_service_is_gone_for_seconds_misses_nothing() {
     let options = QueueOptions::of(&topic).tries(100);
     let queue = create_queue(&config(), &Kind::Standard.name(), &options).await.expect("made");
     let publisher = SnsPublisher::open(config(), &topic).await.expect("there");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let gone = Duration::from_millis(500)..Duration::from_millis(2_500);
     let (through, _proxy) = behind(move |_| match gone.contains(&begun.elapsed()) {
         true => Fault::CutBefore,
