@@ -99,9 +99,7 @@ impl StoreCopy {
             if commit.is_none() {
                 continue;
             }
-            let there = ReadOptions::forwards().from(event.version()).limit(1);
-            let original = next(&mut self.from.read(event.stream(), there)).await?;
-            return match original.filter(|original| original.id() == event.id()) {
+            return match in_its_place(&*self.from, &event).await.map_err(CopyError::of_original)? {
                 Some(original) => Ok(original.position()),
                 None => Err(Difference::added(&event).into()),
             };
@@ -166,9 +164,7 @@ impl StoreCopy {
     }
 
     async fn check_is_there(&self, event: &RecordedEvent) -> Result<(), CopyError> {
-        let there = ReadOptions::forwards().from(event.version()).limit(1);
-        let found = self.to.read(event.stream(), there).try_next().await.map_err(CopyError::of_copy)?;
-        match found.filter(|found| found.id() == event.id()) {
+        match in_its_place(&*self.to, event).await.map_err(CopyError::of_copy)? {
             Some(_) => Ok(()),
             None => Err(CopyError::Torn { stream: event.stream().clone(), version: event.version() }),
         }
@@ -219,6 +215,16 @@ async fn beginning(log: &dyn EventLog, event: &RecordedEvent) -> Result<Option<C
     let is_first =
         |commit: &Commit| commit.streams.first().and_then(|part| part.events.first()) == Some(&event.id());
     Ok(commit.filter(is_first))
+}
+
+/// This event, as a store has it in its place; `None` where nothing is there, or another.
+async fn in_its_place(
+    store: &dyn EventStore,
+    event: &RecordedEvent,
+) -> Result<Option<RecordedEvent>, StoreError> {
+    let there = ReadOptions::forwards().from(event.version()).limit(1);
+    let found = store.read(event.stream(), there).try_next().await?;
+    Ok(found.filter(|found| found.id() == event.id()))
 }
 
 /// The next event of the original.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use futures::TryStreamExt;
 
-use super::{CopyError, CopyProgress, Difference, StoreCopy};
+use super::{CopyError, CopyProgress, Difference, StoreCopy, in_its_place};
 use crate::port::EventStream;
 use crate::vocabulary::{EventId, Position, Query, ReadOptions, RecordedEvent, StreamId};
 
@@ -152,9 +152,7 @@ impl StoreCopy {
 
     /// Compares an event with that in its place in the copy.
     async fn look_for(&self, event: &RecordedEvent) -> Result<(), CopyError> {
-        let there = ReadOptions::forwards().from(event.version()).limit(1);
-        let found = self.to.read(event.stream(), there).try_next().await.map_err(CopyError::of_copy)?;
-        match found.filter(|found| found.id() == event.id()) {
+        match in_its_place(&*self.to, event).await.map_err(CopyError::of_copy)? {
             Some(copied) => self.check(event, &copied),
             None => Err(Difference::missing(event).into()),
         }
@@ -169,9 +167,7 @@ impl StoreCopy {
 
     /// Whether the original has this event.
     async fn has(&self, event: &RecordedEvent) -> Result<bool, CopyError> {
-        let options = ReadOptions::forwards().from(event.version()).limit(1);
-        let found =
-            self.from.read(event.stream(), options).try_next().await.map_err(CopyError::of_original)?;
-        Ok(found.is_some_and(|found| found.id() == event.id()))
+        let original = in_its_place(&*self.from, event).await.map_err(CopyError::of_original)?;
+        Ok(original.is_some())
     }
 }
