@@ -107,12 +107,10 @@ where
                     }
                     continue;
                 }
-                Committed::Not { index, error, unanswered } => match unanswered {
-                    Some(unanswered) if !self.is_unanswered_for_long(&events[index]) => {
-                        return Err(unanswered.into());
-                    }
-                    _ => (index, error),
-                },
+                Committed::Not { index, error, unanswered } => {
+                    self.hold_against(&events[index], unanswered)?;
+                    (index, error)
+                }
                 Committed::NotTogether { error, .. } if to - from == 1 => (from, error),
                 Committed::NotTogether { reached, are_too_many, .. } => {
                     effected = effected.max(reached);
@@ -146,15 +144,11 @@ where
                         self.park(events[failed].stream(), due, error)?;
                         from = failed + 1;
                     }
-                    Committed::Not { index, error: earlier, unanswered } => match unanswered {
-                        Some(unanswered) if !self.is_unanswered_for_long(&events[index]) => {
-                            return Err(unanswered.into());
-                        }
-                        _ => {
-                            (failed, error) = (index, earlier);
-                            continue;
-                        }
-                    },
+                    Committed::Not { index, error: earlier, unanswered } => {
+                        self.hold_against(&events[index], unanswered)?;
+                        (failed, error) = (index, earlier);
+                        continue;
+                    }
                     // One of those before it, though each was handled.
                     Committed::NotTogether { reached, .. } if failed > from => {
                         (one_by_one, effected) = (true, effected.max(reached));
@@ -174,15 +168,15 @@ where
         Ok(())
     }
 
-    /// Whether a store has not answered while this event was handled for so long that it is the event's failure.
-    fn is_unanswered_for_long(&mut self, event: &RecordedEvent) -> bool {
+    /// Whether this event has failed; not where a store did not answer while it was handled, unless it has not for too long.
+    fn hold_against(&mut self, event: &RecordedEvent, unanswered: Option<StoreError>) -> Result<(), Trouble> {
+        let Some(unanswered) = unanswered else { return Ok(()) };
         match self.unanswered {
-            Some((id, since)) if id == event.id() => since.elapsed() > LONGEST_OUTAGE,
-            _ => {
-                self.unanswered = Some((event.id(), Instant::now()));
-                false
-            }
+            Some((id, since)) if id == event.id() && since.elapsed() > LONGEST_OUTAGE => return Ok(()),
+            Some((id, _)) if id == event.id() => {}
+            _ => self.unanswered = Some((event.id(), Instant::now())),
         }
+        Err(unanswered.into())
     }
 
     /// What becomes of each event, as things are now; `None`: all are handled.
