@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -108,23 +107,5 @@ fn nothing_waits_for_its_output() {
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page");
         assert!(!text.contains("<!-- OUTPUT"), "{}", page.display());
-    }
-}
-
-#[test]
-fn the_first_hour_shows_the_program_as_it_is_and_what_it_prints() {
-    let page = read("docs/src/first-hour.md");
-    for file in ["account", "balances", "transfer", "main"] {
-        let source = read(format!("docs/first-hour/src/{file}.rs"));
-        assert!(page.contains(&source), "{file}.rs is another");
-    }
-    let this = std::env::current_exe().expect("this program");
-    let program = this.parent().and_then(Path::parent).expect("the target directory").join("first-hour");
-    let directory = tempfile::tempdir().expect("a directory");
-    for _ in 0..2 {
-        let run = Command::new(&program).current_dir(directory.path()).output();
-        let run = run.expect("run the tests of the whole workspace, which build it");
-        let printed = String::from_utf8(run.stdout).expect("text");
-        assert!(page.contains(&format!("```text\n{printed}```")), "it prints\n{printed}");
     }
 }
