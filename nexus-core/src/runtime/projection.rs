@@ -32,6 +32,7 @@ mod status;
 mod streams;
 mod worker;
 
+pub(super) use absorb::LONGEST_OUTAGE;
 pub(super) use commit::said;
 pub(super) use notes::{Notes, note};
 pub(super) use running::Holding;

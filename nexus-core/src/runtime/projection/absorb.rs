@@ -17,7 +17,7 @@ use crate::runtime::telemetry;
 use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
 /// An outage of a store that lasts longer, while others answer, is held against the event after all: it is put aside, and its stream alone waits.
-const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
+pub(in crate::runtime) const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {

@@ -14,7 +14,7 @@ use super::process::{Step, Work};
 use crate::domain::{Act, StepAnswer, StepFailure, StepFault};
 use crate::port::{SagaEffect, SagaEffectError};
 use crate::runtime::Outcome as Outcomes;
-use crate::runtime::projection::said;
+use crate::runtime::projection::{LONGEST_OUTAGE, said};
 use crate::runtime::{CommandOptions, RepositoryError, Voided, telemetry};
 use crate::vocabulary::{CommandId, Metadata, Remedy, SagaId, StreamId};
 
@@ -155,12 +155,22 @@ impl Carrying<'_> {
         let Some(compensation) = self.step.compensation.clone() else { return Outcome::Compensated };
         let key = self.compensation_key();
         let (mut tries, mut pauses) = (0, pauses());
+        let mut silent_since = None::<Instant>;
         loop {
             let mut deadline = None;
             let error = match self.attempt(&compensation, key, &mut deadline).await {
                 Some(Ok(_)) => {
                     telemetry::saga_compensation(self.engine.name(), &self.step.key.name, "done");
                     return Outcome::Compensated;
+                }
+                // A decision takes no time: it is the store that does not answer, as where it says so.
+                None if matches!(compensation, Act::Command { .. })
+                    && silent_since.get_or_insert_with(Instant::now).elapsed() < LONGEST_OUTAGE =>
+                {
+                    let timeout = self.step.timeout;
+                    tracing::warn!(saga = %self.saga, step = self.step.key.name, ?timeout, "a store does not answer in time");
+                    self.engine.pause(pauses.next(), None).await;
+                    continue;
                 }
                 None => format!("not done within {:?}", self.step.timeout),
                 Some(Err(Trial::Unknown(error))) => error,

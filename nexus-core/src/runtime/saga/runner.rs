@@ -146,7 +146,7 @@ impl SagaRunner {
     }
 
     /// How often, and how fast, a compensation is tried before the saga is parked for a person: see [`RetrySchedule`] for
-    /// what it is unless told otherwise.
+    /// what it is unless told otherwise. Tries that a store does not answer do not count.
     pub fn retry(mut self, schedule: RetrySchedule) -> Self {
         self.settings.retry = schedule;
         self
