@@ -110,7 +110,7 @@ impl Round {
         processes.heal()?;
         // What was broken on purpose may never be done.
         let patience = if self.sabotage.is_some() { IMPATIENCE } else { PATIENCE };
-        let mut violations = settled(&parts, patience).await?;
+        let mut violations = settled(&parts, &processes, patience).await?;
         violations.extend(processes.end().await?);
         let lives = processes.lives();
         let evidence = Evidence::collect(&parts, directory).await?;
@@ -133,14 +133,18 @@ fn bad_disk() -> anyhow::Result<BadDisk> {
 }
 
 /// Waits until projections and sagas are done; what is not in time is told.
-async fn settled(parts: &Parts, patience: Duration) -> anyhow::Result<Vec<String>> {
+async fn settled(parts: &Parts, processes: &Processes, patience: Duration) -> anyhow::Result<Vec<String>> {
     let deadline = Instant::now() + patience;
     loop {
-        let left = match left(parts).await {
-            Ok(left) if left.is_empty() => return Ok(Vec::new()),
-            Ok(left) => left,
-            Err(error) => vec![format!("{error:#}")],
-        };
+        // What is asked for afterwards would not be waited for.
+        let mut left = processes.asking();
+        if left.is_empty() {
+            left = match self::left(parts).await {
+                Ok(left) if left.is_empty() => return Ok(Vec::new()),
+                Ok(left) => left,
+                Err(error) => vec![format!("{error:#}")],
+            };
+        }
         if Instant::now() > deadline {
             let not_done = |what| format!("not done {} s after the faults: {what}", patience.as_secs());
             return Ok(left.into_iter().map(not_done).collect());

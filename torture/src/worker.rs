@@ -64,6 +64,11 @@ impl Orders {
 /// The file that says that the faults are over.
 pub(crate) const HEALED: &str = "healed";
 
+/// The file by which a process says that its clients ask for nothing any more.
+pub(crate) fn quiet(process: u32, life: u32) -> String {
+    format!("quiet-{process}-{life}")
+}
+
 /// So long a lease of a projection or a saga lasts: shorter than some processes are stopped for.
 const LEASE: Duration = Duration::from_millis(1_500);
 
@@ -95,13 +100,24 @@ pub(crate) async fn work(orders: Orders) -> anyhow::Result<()> {
     let notes = Notes::open(&history::path(&orders.directory, orders.process, orders.life))?;
     let notes = Arc::new(notes);
     let left = Client::left_unanswered(&orders)?;
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut clients) = (JoinSet::new(), JoinSet::new());
     for number in 0..orders.clients {
         let rng = StdRng::seed_from_u64(rng.random());
         let client = Client::new(number, repository.clone(), Arc::clone(&notes), Arc::clone(&orders), rng);
         let left = if number == 0 { left.clone() } else { Vec::new() };
-        tasks.spawn(client.run(left));
+        clients.spawn(client.run(left));
     }
+    let quiet = orders.directory.join(quiet(orders.process, orders.life));
+    tasks.spawn(async move {
+        while let Some(client) = clients.join_next().await {
+            if let Err(error) = client {
+                return eprintln!("a client failed: {error}");
+            }
+        }
+        if let Err(error) = std::fs::write(&quiet, "") {
+            eprintln!("could not write {}: {error}", quiet.display());
+        }
+    });
     for number in 0..2 {
         let rng = StdRng::seed_from_u64(rng.random());
         tasks.spawn(Reader::new(number, Arc::clone(&parts.log), Arc::clone(&orders), rng)?.run());

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Disk;
 use crate::sabotage::Sabotage;
-use crate::worker::HEALED;
+use crate::worker::{HEALED, quiet};
 
 /// So long a process may take to stop when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -118,6 +118,17 @@ impl Processes {
     pub(crate) fn heal(&self) -> anyhow::Result<()> {
         std::fs::write(self.brief.directory.join(HEALED), "")?;
         Ok(())
+    }
+
+    /// Those whose clients still ask for something, and will not be heard of when nobody looks any more.
+    pub(crate) fn asking(&self) -> Vec<String> {
+        let is_asking = |(number, process): &(usize, &Process)| {
+            let life = process.lives.saturating_sub(1);
+            let quiet = u32::try_from(*number).map(|number| quiet(number, life));
+            quiet.is_ok_and(|quiet| !self.brief.directory.join(quiet).exists())
+        };
+        let asking = self.each.iter().enumerate().filter(is_asking);
+        asking.map(|(number, _)| format!("the clients of process {number} ask for something")).collect()
     }
 
     /// Asks all to stop; who does not, or fails at it, has not kept a promise.
