@@ -17,6 +17,7 @@ mod error;
 mod heartbeat;
 mod letters;
 mod notes;
+mod outage;
 mod parked;
 mod parts;
 mod projections;
@@ -32,9 +33,9 @@ mod status;
 mod streams;
 mod worker;
 
-pub(super) use absorb::LONGEST_OUTAGE;
 pub(super) use commit::said;
 pub(super) use notes::{Notes, note};
+pub(super) use outage::LONGEST_OUTAGE;
 pub(super) use running::Holding;
 pub(crate) use source::Source;
 

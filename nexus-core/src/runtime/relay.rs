@@ -10,6 +10,7 @@ mod error;
 mod path;
 mod publishing;
 mod recent;
+mod removing;
 mod runner;
 mod running;
 

@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::board::Activity;
 use super::catalog::BuildState;
 use super::chunks::Chunk;
 use super::commit::{Committing, Held, Plan, Role, Stop, roles};
 use super::letters::{DeadLetter, Owed};
+use super::outage::LONGEST_OUTAGE;
 use super::source::Source;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::{Acknowledgement, TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
 use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
-
-/// An outage of a store that lasts longer, while others answer, is held against the event after all: it is put aside, and its stream alone waits.
-pub(in crate::runtime) const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
@@ -272,6 +270,7 @@ where
         let is_of_plan = |held: &Held| plan.held.iter().any(|of| of.claim.first == held.claim.first);
         for held in held.iter_mut().filter(|held| is_of_plan(held)) {
             (held.claim.cursor, held.claim.expires) = (held.moved(plan.through), plan.until);
+            held.claim.commits += 1;
             held.claim.checkpoint = plan.checkpoint.clone().or(held.claim.checkpoint.take());
         }
         self.held = Arc::new(held);

@@ -27,6 +27,9 @@ pub(super) struct Claim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) token: u64,
+    /// How many transactions have relied on it: one that moves nothing shows, too, when a crash takes it back.
+    #[serde(default)]
+    pub(super) commits: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<WorkerId>,
     pub(super) expires: Timestamp,
@@ -64,8 +67,8 @@ impl Claim {
 
     /// Whether it is what it was: the same slices, in the same hands, and come as far; only its lease may be another.
     pub(super) fn is_still(&self, before: &Self) -> bool {
-        (self.first, self.last, self.token, self.cursor)
-            == (before.first, before.last, before.token, before.cursor)
+        (self.first, self.last, self.token, self.commits, self.cursor)
+            == (before.first, before.last, before.token, before.commits, before.cursor)
             && (&self.owner, &self.checkpoint) == (&before.owner, &before.checkpoint)
     }
 
@@ -278,6 +281,7 @@ pub(super) fn everything() -> Claim {
         cursor: None,
         checkpoint: None,
         token: 0,
+        commits: 0,
         owner: None,
         expires: Timestamp::UNIX_EPOCH,
     }

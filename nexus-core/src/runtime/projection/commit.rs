@@ -1,7 +1,6 @@
 //! One transaction of a worker: some events, the read model they make, and what is noted with it.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,12 +16,13 @@ use super::blocks::{Block, Tally};
 use super::claims::Claim;
 use super::letters::{DeadLetter, Owed};
 use super::notes::{BLOCKS, CLAIMS, LETTERS};
+use super::outage::does_not_answer;
 use super::state::Effects;
 use super::{seen, streams};
 use crate::domain::{Projection, ProjectionError};
-use crate::port::{DocumentError, Documents, ProjectionTransaction, UnitOfWork, WorkError};
+use crate::port::{Documents, ProjectionTransaction, UnitOfWork, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{BoxError, Checkpoint, Position, RecordedEvent, Remedy, StoreError};
+use crate::vocabulary::{BoxError, Checkpoint, Position, RecordedEvent, StoreError};
 
 /// A claim that a worker relies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,23 +280,6 @@ pub(super) fn not_handled(index: usize, source: BoxError) -> WorkError {
     failed(Stop::Event { index, is_unanswered, source })
 }
 
-/// Whether a store that may answer later is what an error comes from.
-fn does_not_answer(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let of_store = match error.downcast_ref() {
-            // Its own cause stands for the store's error in the chain.
-            Some(DocumentError::Store(error)) => Some(error),
-            _ => error.downcast_ref::<StoreError>(),
-        };
-        if of_store.is_some_and(|error| error.remedy() == Remedy::Retry) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 /// A store that does not answer is no fault of any event: the transaction is tried again as it is.
 fn not_finished(source: BoxError) -> WorkError {
     if does_not_answer(&*source) {
@@ -391,7 +374,8 @@ async fn note(plan: &Plan, notes: &mut dyn Documents) -> Result<(), StoreError> 
         // A commit is a sign of life, too.
         let checkpoint = plan.checkpoint.clone().or_else(|| held.claim.checkpoint.clone());
         let cursor = held.moved(plan.through);
-        let claim = Claim { cursor, checkpoint, expires: plan.until, ..held.claim.clone() };
+        let commits = held.claim.commits + 1;
+        let claim = Claim { cursor, checkpoint, commits, expires: plan.until, ..held.claim.clone() };
         CLAIMS.write(notes, &claim.key(), &claim).await?;
     }
     Ok(())

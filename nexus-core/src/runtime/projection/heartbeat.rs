@@ -57,7 +57,7 @@ where
             self.passed = None;
             self.ahead.clear();
             // Whoever held them meanwhile has moved them.
-            self.versions.forget();
+            self.forget_what_was_taken_in();
         } else {
             // With the leases that were just renewed: a commit writes them back.
             let uptos = self.held.iter().map(|held| held.upto);
@@ -243,9 +243,9 @@ where
     /// Checks the next block, if everything in it was handled.
     async fn check_block(&self, log: &dyn EventLog) -> Result<bool, Trouble> {
         let (store, space) = (&*self.shared.store, self.space());
-        let low_water = claims::low_water(&claims::find(store, &space).await?);
+        let is_done = |claims: &[Claim], block: Block| claims::low_water(claims) >= Some(block.last());
         let block = State::find(store, &space).await?.unwrap_or_default().complete;
-        if low_water < Some(block.last()) {
+        if !is_done(&claims::find(store, &space).await?, block) {
             return Ok(false);
         }
         let expected = Tally::of_log(log, &self.shared.query, block).await?;
@@ -253,8 +253,8 @@ where
             async move {
                 let handled = block.handled(notes).await?;
                 let state = State::read(notes).await?;
-                if state.complete != block {
-                    // Another worker has checked it meanwhile, and forgotten the notes.
+                // Another worker has checked it meanwhile, and forgotten the notes; or a crash took back what was looked at.
+                if state.complete != block || !is_done(&claims::read(notes).await?, block) {
                     return Ok(None);
                 }
                 if handled == expected {

@@ -34,6 +34,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Asks for each anew.
+    pub(super) fn forget(&mut self) {
+        self.ids.clear();
+    }
+
     pub(super) fn add<'a>(&mut self, events: impl Iterator<Item = &'a RecordedEvent>) {
         self.ids.extend(events.map(RecordedEvent::id));
     }
@@ -60,7 +65,7 @@ where
     pub(super) async fn take_unordered(&mut self, chunk: Chunk) -> Result<(), Trouble> {
         let Chunk { mut events, checkpoint, .. } = chunk;
         if self.seen.ids.len() > KNOWN {
-            self.seen.ids.clear();
+            self.seen.forget();
         }
         let mut ids = HashSet::with_capacity(events.len());
         let is_meant = |event: &RecordedEvent| self.shared.query.matches(event) && ids.insert(event.id());

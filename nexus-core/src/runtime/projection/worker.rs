@@ -217,11 +217,17 @@ where
         }
     }
 
+    /// What it keeps in mind of what was taken in may be wrong by now: it is asked for anew.
+    pub(super) fn forget_what_was_taken_in(&mut self) {
+        self.versions.forget();
+        self.seen.forget();
+    }
+
     /// Takes events in as they come.
     async fn follow(&mut self) -> Result<Next, Trouble> {
         (self.is_live, self.limits, self.part) = (false, None, None);
         // A commit whose answer was lost may have moved them, and nothing that the claim shows.
-        self.versions.forget();
+        self.forget_what_was_taken_in();
         let (now, follows_feed) = (self.now(), self.shared.source.is_feed());
         self.view(|view| {
             (view.activity, view.progressed_at) = (Activity::CatchingUp, now);
@@ -359,7 +365,7 @@ where
             self.held = Arc::default();
             self.passed = None;
             self.ahead.clear();
-            self.versions.forget();
+            self.forget_what_was_taken_in();
         }
         self.build = build;
         self.prepare().await?;

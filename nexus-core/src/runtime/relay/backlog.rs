@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::RelayError;
+use super::removing::Discarding;
 use super::runner::projection_name;
-use crate::port::{DocumentTx, ProjectionTransaction, ReadModelStore, Space, UnitOfWork, WorkError};
+use crate::port::{DocumentTx, ReadModelStore, Space, WorkError};
 use crate::runtime::projection::serving_space;
 use crate::vocabulary::{
     Collection, DocumentKey, EventId, PathName, Payload, ProjectionName, RecordedEvent, StoreError,
@@ -43,7 +43,7 @@ impl Waiting {
         self.first == self.next
     }
 
-    fn removed(&mut self, events: usize) {
+    pub(super) fn removed(&mut self, events: usize) {
         self.first += 1;
         self.events = self.events.saturating_sub(events as u64);
         if self.is_empty() {
@@ -52,7 +52,7 @@ impl Waiting {
     }
 }
 
-type Place = (Collection, DocumentKey);
+pub(super) type Place = (Collection, DocumentKey);
 
 fn place(collection: &str, key: &str) -> Result<Place, StoreError> {
     let corrupt = |error| StoreError::corrupt("the backlog of a relay", error);
@@ -64,7 +64,7 @@ pub(super) fn of_path(path: &PathName) -> Result<Place, StoreError> {
     place("paths", path.as_str())
 }
 
-fn of_document(path: &PathName, number: u64) -> Result<Place, StoreError> {
+pub(super) fn of_document(path: &PathName, number: u64) -> Result<Place, StoreError> {
     place("backlog", &format!("{path}/{number:020}"))
 }
 
@@ -78,12 +78,15 @@ fn encoded<T: Serialize + ?Sized>(place: &Place, value: &T) -> Result<Payload, S
     Payload::of(value).map_err(|error| StoreError::corrupt(what(), error))
 }
 
-async fn read<T: DeserializeOwned>(tx: &mut DocumentTx, place: &Place) -> Result<Option<T>, StoreError> {
+pub(super) async fn read<T: DeserializeOwned>(
+    tx: &mut DocumentTx,
+    place: &Place,
+) -> Result<Option<T>, StoreError> {
     let found = tx.get(&place.0, &place.1).await?;
     found.map(|content| decoded(place, &content)).transpose()
 }
 
-async fn write<T: Serialize + ?Sized>(
+pub(super) async fn write<T: Serialize + ?Sized>(
     tx: &mut DocumentTx,
     place: &Place,
     value: &T,
@@ -174,83 +177,6 @@ async fn document(
     let place = of_document(path, number)?;
     let found = store.get(space, &place.0, &place.1).await?;
     found.map(|content| decoded(&place, &content)).transpose()
-}
-
-/// Removes the first documents of a path, when they have the numbers they are thought to have.
-pub(super) struct Removing {
-    pub(super) path: PathName,
-    pub(super) first: u64,
-    pub(super) count: u64,
-}
-
-#[async_trait]
-impl UnitOfWork<DocumentTx> for Removing {
-    async fn run(
-        &mut self,
-        transaction: &mut dyn ProjectionTransaction<DocumentTx>,
-    ) -> Result<(), WorkError> {
-        let (tx, path) = (transaction.read_model(), &self.path);
-        let mut waiting = waiting(tx, path).await?;
-        // Somebody else has carried them after meanwhile.
-        if waiting.is_empty() || waiting.first != self.first {
-            return Ok(());
-        }
-        let places = (self.first..self.first + self.count).map(|number| of_document(path, number));
-        let places = places.collect::<Result<Vec<_>, _>>()?;
-        tx.prefetch(&places).await?;
-        for place in places {
-            let events: Vec<RecordedEvent> = read(tx, &place).await?.unwrap_or_default();
-            tx.delete(&place.0, &place.1).await?;
-            waiting.removed(events.len());
-        }
-        Ok(write(tx, &of_path(path)?, &waiting).await?)
-    }
-
-    fn can_be_redone(&self) -> bool {
-        // They are published once more.
-        true
-    }
-}
-
-/// Takes an event out of the first document of a path.
-struct Discarding {
-    path: PathName,
-    event: EventId,
-}
-
-/// The event is not among those that are next.
-#[derive(Debug, thiserror::Error)]
-#[error("event {event} is not among the first that wait for path {path}")]
-struct NotNext {
-    event: EventId,
-    path: PathName,
-}
-
-#[async_trait]
-impl UnitOfWork<DocumentTx> for Discarding {
-    async fn run(
-        &mut self,
-        transaction: &mut dyn ProjectionTransaction<DocumentTx>,
-    ) -> Result<(), WorkError> {
-        let (tx, path) = (transaction.read_model(), &self.path);
-        let mut waiting = waiting(tx, path).await?;
-        let place = of_document(path, waiting.first)?;
-        let mut events: Vec<RecordedEvent> = read(tx, &place).await?.unwrap_or_default();
-        let before = events.len();
-        events.retain(|event| event.id() != self.event);
-        if events.len() == before {
-            let not_next = NotNext { event: self.event, path: path.clone() };
-            return Err(WorkError::Failed(not_next.into()));
-        }
-        if events.is_empty() {
-            tx.delete(&place.0, &place.1).await?;
-            waiting.removed(1);
-        } else {
-            waiting.events = waiting.events.saturating_sub(1);
-            write(tx, &place, &events).await?;
-        }
-        Ok(write(tx, &of_path(path)?, &waiting).await?)
-    }
 }
 
 /// What waits to be published by a relay, wherever that runs.

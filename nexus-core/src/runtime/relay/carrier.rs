@@ -6,8 +6,9 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::FutureExt;
 use tokio::sync::watch;
 
-use super::backlog::{self, Removing, Waiting};
+use super::backlog::{self, Waiting};
 use super::path::Path;
+use super::removing::Removing;
 use crate::port::{DocumentTx, ReadModelStore, Space, WorkError};
 use crate::runtime::projection::{Holding, said};
 use crate::runtime::telemetry;
@@ -95,7 +96,7 @@ impl Carrier {
             // Whoever goes on publishes them once more.
             _ = stop.wait_for(|stop| *stop) => return Ok(Carried::Nothing),
         }
-        let removing = Removing { path: path.name.clone(), first: waiting.first, count };
+        let removing = Removing::new(path.name.clone(), waiting.first, count, &events);
         match store.transact(&self.space, Box::new(removing)).await {
             Ok(()) => Ok(Carried::Some),
             Err(WorkError::Store(error)) => Err(error.into()),

@@ -47,7 +47,7 @@ where
     /// Follows the feed until it is to be compared or to take over, and then does that.
     pub(super) async fn follow_beside(&mut self, old: Build, limits: Limits) -> Result<Next, Trouble> {
         (self.is_live, self.limits) = (false, Some(limits));
-        self.versions.forget();
+        self.forget_what_was_taken_in();
         self.view(|view| {
             (view.activity, view.error) = (Activity::Building { target: None }, None);
             view.follows_feed = true;

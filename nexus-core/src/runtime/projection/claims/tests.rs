@@ -42,6 +42,15 @@ fn who_comes_gets_a_share_and_who_goes_leaves_it() {
 }
 
 #[test]
+fn a_commit_that_moves_nothing_shows_when_a_crash_takes_it_back() {
+    let before = Claim { owner: Some("a".into()), token: 7, ..everything() };
+    let after = Claim { commits: before.commits + 1, ..before.clone() };
+    assert!(!before.is_still(&after), "whoever relies on it has to look again");
+    let renewed = Claim { expires: later(99), ..after.clone() };
+    assert!(renewed.is_still(&after), "a lease that was renewed changes nothing");
+}
+
+#[test]
 fn ranges_that_have_not_come_equally_far_stay_apart() {
     let own = Claim { owner: Some("a".into()), expires: later(99), ..everything() };
     let (low, high) = own.split(512);
