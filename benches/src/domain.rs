@@ -5,33 +5,33 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DomainEvent)]
-pub(crate) enum OrderEvent {
+pub enum OrderEvent {
     Placed { customer: u32, currency: String },
     LineAdded { line: u32, title: String, units: u32, cents: u64 },
 }
 
-#[derive(Serialize, Deserialize, Command)]
-pub(crate) struct AddLine {
-    pub(crate) title: String,
-    pub(crate) units: u32,
-    pub(crate) cents: u64,
+#[derive(Debug, Serialize, Deserialize, Command)]
+pub struct AddLine {
+    pub title: String,
+    pub units: u32,
+    pub cents: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Order {
-    pub(crate) lines: u32,
-    pub(crate) cents: u64,
+pub struct Order {
+    pub lines: u32,
+    pub cents: u64,
 }
 
 impl AddLine {
-    pub(crate) fn sample(number: u64) -> Self {
+    pub fn sample(number: u64) -> Self {
         Self { title: format!("Kind of Blue, pressing {number}"), units: 2, cents: 1_177 + number % 100 }
     }
 }
 
 impl Order {
     /// What both sides decide for a command.
-    pub(crate) fn add(&self, command: &AddLine) -> OrderEvent {
+    pub fn add(&self, command: &AddLine) -> OrderEvent {
         OrderEvent::LineAdded {
             line: self.lines + 1,
             title: command.title.clone(),
@@ -40,7 +40,15 @@ impl Order {
         }
     }
 
-    pub(crate) fn fold(&mut self, event: &OrderEvent) {
+    /// The payload of that event, as one writes it by hand.
+    pub fn added(&self, command: &AddLine) -> anyhow::Result<String> {
+        let OrderEvent::LineAdded { line, title, units, cents } = self.add(command) else {
+            anyhow::bail!("another event than decided");
+        };
+        Ok(serde_json::to_string(&LineAdded { line, title, units, cents })?)
+    }
+
+    pub fn fold(&mut self, event: &OrderEvent) {
         match event {
             OrderEvent::Placed { .. } => {}
             OrderEvent::LineAdded { line, cents, .. } => {
@@ -66,5 +74,24 @@ impl CommandHandler<AddLine> for Order {
 
     fn handle(&self, command: &AddLine, _: &CommandContext) -> Result<Vec<OrderEvent>, Self::Rejection> {
         Ok(vec![self.add(command)])
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LineAdded {
+    line: u32,
+    title: String,
+    units: u32,
+    cents: u64,
+}
+
+/// An event, as one reads it by hand.
+pub fn typed(name: &str, payload: &[u8]) -> anyhow::Result<OrderEvent> {
+    match name {
+        "LineAdded" => {
+            let LineAdded { line, title, units, cents } = serde_json::from_slice(payload)?;
+            Ok(OrderEvent::LineAdded { line, title, units, cents })
+        }
+        other => anyhow::bail!("unknown event type {other:?}"),
     }
 }

@@ -8,55 +8,100 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What one run of a workload took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    pub(crate) operations: u64,
-    pub(crate) wall: Duration,
-    pub(crate) cpu: Duration,
+pub struct Sample {
+    pub operations: u64,
+    pub wall: Duration,
+    pub cpu: Duration,
     /// The CPU time of the server's processes, where there is one and it is seen.
-    pub(crate) server_cpu: Option<Duration>,
-    /// The 99th percentile of one operation, where each was timed.
-    pub(crate) p99: Option<Duration>,
-    /// By how much the process grew at its highest, where that was watched.
-    pub(crate) peak_kib: Option<u64>,
+    pub server_cpu: Option<Duration>,
+    /// How long one operation took, where each was timed.
+    pub latency: Option<Latency>,
+    /// By how much the process grew at its highest, where that can be seen.
+    pub peak_kib: Option<u64>,
+    /// How often commands had to be sent again.
+    pub refused: u64,
 }
 
 impl Sample {
-    pub(crate) fn per_second(&self) -> f64 {
+    pub fn per_second(&self) -> f64 {
         self.operations as f64 / self.wall.as_secs_f64()
     }
 
-    pub(crate) fn cpu_micros(&self) -> f64 {
+    pub fn cpu_micros(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.operations as f64
     }
 
-    pub(crate) fn server_cpu_micros(&self) -> Option<f64> {
+    pub fn server_cpu_micros(&self) -> Option<f64> {
         Some(self.server_cpu?.as_secs_f64() * 1e6 / self.operations as f64)
+    }
+
+    /// The same run, each of whose operations took so long.
+    pub fn timed(self, latencies: impl IntoIterator<Item = Duration>) -> anyhow::Result<Self> {
+        Ok(Self { latency: Some(Latency::of(latencies)?), ..self })
+    }
+
+    /// Two halves of one run.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            operations: self.operations + other.operations,
+            wall: self.wall + other.wall,
+            cpu: self.cpu + other.cpu,
+            server_cpu: self.server_cpu.zip(other.server_cpu).map(|(one, other)| one + other),
+            peak_kib: self.peak_kib.max(other.peak_kib),
+            ..self
+        }
     }
 }
 
-pub(crate) struct Stopwatch {
+/// How long operations took.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    pub median: Duration,
+    pub p99: Duration,
+}
+
+impl Latency {
+    pub fn of(latencies: impl IntoIterator<Item = Duration>) -> anyhow::Result<Self> {
+        let mut histogram = Histogram::<u64>::new(3)?;
+        for latency in latencies {
+            histogram.record(u64::try_from(latency.as_micros())?)?;
+        }
+        let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
+        Ok(Self { median: at(0.5), p99: at(0.99) })
+    }
+}
+
+/// Runs from its start to its stop.
+#[derive(Debug)]
+pub struct Stopwatch {
     wall: Instant,
     cpu: Duration,
     server_cpu: Option<Duration>,
+    /// What was in use when it was started.
+    memory: Option<u64>,
 }
 
 impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self { server_cpu: server_cpu(), cpu: process_cpu(), wall: Instant::now() }
+    pub fn start() -> Self {
+        // Resets the kernel's high-water mark (Linux only; elsewhere unknown).
+        let reset = std::fs::write("/proc/self/clear_refs", "5");
+        let memory = reset.ok().and_then(|()| status("VmRSS:"));
+        Self { memory, server_cpu: server_cpu(), cpu: process_cpu(), wall: Instant::now() }
     }
 
-    pub(crate) fn stop(self, operations: u64) -> Sample {
+    pub fn stop(self, operations: u64) -> Sample {
         let (wall, cpu) = (self.wall.elapsed(), process_cpu().saturating_sub(self.cpu));
         let server_cpu =
             server_cpu().zip(self.server_cpu).map(|(after, before)| after.saturating_sub(before));
-        Sample { operations, wall, cpu, server_cpu, p99: None, peak_kib: None }
+        let peak_kib = status("VmHWM:").zip(self.memory).map(|(peak, before)| peak.saturating_sub(before));
+        Sample { operations, wall, cpu, server_cpu, latency: None, peak_kib, refused: 0 }
     }
 }
 
 static SERVER: OnceLock<u32> = OnceLock::new();
 
 /// From now on the CPU time of this process and its children counts as the server's (Linux only; elsewhere unknown).
-pub(crate) fn watch_server(process: u32) {
+pub fn watch_server(process: u32) {
     let _ = SERVER.set(process);
 }
 
@@ -86,42 +131,8 @@ fn process_cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Peak resident memory since it was started, above what was in use then (Linux only; elsewhere unknown).
-pub(crate) struct MemoryWatch {
-    before: Option<u64>,
-}
-
-impl MemoryWatch {
-    pub(crate) fn start() -> Self {
-        // Resets the kernel's high-water mark.
-        let reset = std::fs::write("/proc/self/clear_refs", "5");
-        Self { before: reset.ok().and_then(|()| status("VmRSS:")) }
-    }
-
-    pub(crate) fn stop(self) -> Option<u64> {
-        Some(status("VmHWM:")?.saturating_sub(self.before?))
-    }
-}
-
 fn status(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// The 99th percentile of latencies.
-pub(crate) fn p99(latencies: impl IntoIterator<Item = Duration>) -> anyhow::Result<Duration> {
-    quantiles(latencies).map(|(_, p99)| p99)
-}
-
-/// The median and the 99th percentile of latencies, in microseconds.
-pub(crate) fn quantiles(
-    latencies: impl IntoIterator<Item = Duration>,
-) -> anyhow::Result<(Duration, Duration)> {
-    let mut histogram = Histogram::<u64>::new(3)?;
-    for latency in latencies {
-        histogram.record(u64::try_from(latency.as_micros())?)?;
-    }
-    let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
-    Ok((at(0.5), at(0.99)))
 }

@@ -1,5 +1,7 @@
 //! What Nexus does in each workload, whatever it stores in.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -7,20 +9,26 @@ use std::time::Instant;
 use futures::TryStreamExt;
 use nexus_core::{
     AppendBatch, CommandId, CommandOptions, DomainEvent, EventId, EventLog, EventStore, ExpectedVersion,
-    Metadata, NewEvent, Query, ReadOptions, Repository, StreamId, Timestamp,
+    Metadata, NewEvent, Query, ReadOptions, Repository, StreamId, Tag, Timestamp,
 };
 
 use crate::domain::{AddLine, Order, OrderEvent};
-use crate::measure::{MemoryWatch, Sample, Stopwatch, p99};
+use crate::measure::{Sample, Stopwatch};
 
 /// So many commands are under way at once.
-pub(crate) const CONCURRENT: u64 = 64;
+pub const CONCURRENT: u64 = 64;
 
 /// So many events a long stream has.
-pub(crate) const LONG_STREAM: u64 = 1_000;
+pub const LONG_STREAM: u64 = 1_000;
+
+/// So many events are appended at a time to fill a log.
+const CHUNK: usize = 10_000;
+
+/// So many events one large append has.
+pub const LARGE_APPEND: u64 = 100;
 
 /// One command after the other, each on a new aggregate.
-pub(crate) async fn sequential<S: EventStore>(
+pub async fn sequential<S: EventStore>(
     orders: &Repository<S>,
     first: u64,
     commands: u64,
@@ -33,11 +41,11 @@ pub(crate) async fn sequential<S: EventStore>(
         orders.execute_with::<Order, _>(&(first + number), AddLine::sample(number), options()).await?;
         latencies.push(started.elapsed());
     }
-    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(commands) })
+    watch.stop(commands).timed(latencies)
 }
 
 /// 64 at a time, each on a new aggregate.
-pub(crate) async fn concurrent<S: EventStore>(
+pub async fn concurrent<S: EventStore>(
     orders: &Repository<S>,
     first: u64,
     commands: u64,
@@ -46,7 +54,7 @@ pub(crate) async fn concurrent<S: EventStore>(
 }
 
 /// So many at a time, each on a new aggregate.
-pub(crate) async fn concurrent_by<S: EventStore>(
+pub async fn concurrent_by<S: EventStore>(
     orders: &Repository<S>,
     first: u64,
     commands: u64,
@@ -75,11 +83,11 @@ pub(crate) async fn concurrent_by<S: EventStore>(
     for task in tasks {
         latencies.extend(task.await??);
     }
-    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(commands) })
+    watch.stop(commands).timed(latencies)
 }
 
 /// Aggregates with 1,000 events, folded from its types.
-pub(crate) async fn load<S: EventStore>(orders: &Repository<S>, loads: u64) -> anyhow::Result<Sample> {
+pub async fn load<S: EventStore>(orders: &Repository<S>, loads: u64) -> anyhow::Result<Sample> {
     let watch = Stopwatch::start();
     let mut latencies = Vec::new();
     for number in 0..loads {
@@ -88,12 +96,28 @@ pub(crate) async fn load<S: EventStore>(orders: &Repository<S>, loads: u64) -> a
         anyhow::ensure!(loaded.version.map(nexus_core::StreamVersion::get) == Some(LONG_STREAM));
         latencies.push(started.elapsed());
     }
-    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(loads) })
+    watch.stop(loads).timed(latencies)
+}
+
+/// 100 events in one commit, each time on a new stream.
+pub async fn append(store: &impl EventStore, first: u64, appends: u64) -> anyhow::Result<Sample> {
+    let watch = Stopwatch::start();
+    let mut latencies = Vec::new();
+    for order in first..first + appends {
+        let started = Instant::now();
+        let command = CommandId::named(Timestamp::now(), &order.to_string());
+        let events = (0..LARGE_APPEND).map(|line| line_added(order, u32::try_from(line)?, line, command));
+        let events = events.collect::<anyhow::Result<Vec<_>>>()?;
+        let batch = AppendBatch::new(StreamId::new("order", order)?, ExpectedVersion::NoStream, events)?;
+        let _ = store.append(batch).await?;
+        latencies.push(started.elapsed());
+    }
+    watch.stop(appends).timed(latencies)
 }
 
 /// Every event of a long log, decoded into its type; with how many there are, and their cents.
-pub(crate) async fn read_all(store: &impl EventLog) -> anyhow::Result<(Sample, u64, u64)> {
-    let (watch, memory) = (Stopwatch::start(), MemoryWatch::start());
+pub async fn read_all(store: &impl EventLog) -> anyhow::Result<(Sample, u64, u64)> {
+    let watch = Stopwatch::start();
     let (mut events, mut cents) = (0, 0);
     let mut log = store.read_all(Query::all(), ReadOptions::forwards());
     while let Some(event) = log.try_next().await? {
@@ -104,42 +128,57 @@ pub(crate) async fn read_all(store: &impl EventLog) -> anyhow::Result<(Sample, u
             }
         }
     }
-    Ok((Sample { peak_kib: memory.stop(), ..watch.stop(events) }, events, cents))
+    Ok((watch.stop(events), events, cents))
 }
 
 /// The event that adds a line to an order, as `command` has decided it.
-pub(crate) fn line_added(order: u64, line: u32, number: u64, command: CommandId) -> anyhow::Result<NewEvent> {
+pub fn line_added(order: u64, line: u32, number: u64, command: CommandId) -> anyhow::Result<NewEvent> {
     let event = Order { lines: line, cents: 0 }.add(&AddLine::sample(number));
     let id = EventId::derived(command, &StreamId::new("order", order)?, line);
     Ok(event.to_new(id, &Metadata::default().with_command(command))?)
 }
 
 /// The same events as a raw side's `fill`, each with the metadata of a command of its own.
-pub(crate) async fn fill(
-    store: &impl EventStore,
-    events: u64,
-    stream: impl Fn(u64) -> u64,
-) -> anyhow::Result<()> {
-    let now = Timestamp::now();
-    let mut lines = std::collections::HashMap::<u64, u32>::new();
-    for chunk in 0..events.div_ceil(10_000) {
-        let mut parts: Vec<(u64, Vec<NewEvent>)> = Vec::new();
-        for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
-            let order = stream(number);
-            let line = lines.entry(order).or_default();
-            let command = CommandId::named(now, &number.to_string());
-            let event = line_added(order, *line, number, command)?;
-            *line += 1;
-            match parts.iter_mut().rev().take(10).find(|(found, _)| *found == order) {
-                Some((_, events)) => events.push(event),
-                None => parts.push((order, vec![event])),
+pub async fn fill(store: &impl EventStore, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
+    Filling::default().fill(store, 0..events, stream, |_| Ok(Vec::new())).await
+}
+
+/// A log that is filled bit by bit.
+#[derive(Debug, Default)]
+pub struct Filling {
+    /// So many lines each order has.
+    lines: HashMap<u64, u32>,
+}
+
+impl Filling {
+    /// Appends these events to their streams.
+    pub async fn fill(
+        &mut self,
+        store: &impl EventStore,
+        numbers: Range<u64>,
+        stream: impl Fn(u64) -> u64,
+        tags: impl Fn(u64) -> anyhow::Result<Vec<Tag>>,
+    ) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        for first in numbers.clone().step_by(CHUNK) {
+            let mut parts: Vec<(u64, Vec<NewEvent>)> = Vec::new();
+            for number in first..(first + CHUNK as u64).min(numbers.end) {
+                let order = stream(number);
+                let line = self.lines.entry(order).or_default();
+                let command = CommandId::named(now, &number.to_string());
+                let event = line_added(order, *line, number, command)?.with_tags(tags(number)?);
+                *line += 1;
+                match parts.iter_mut().rev().take(10).find(|(found, _)| *found == order) {
+                    Some((_, events)) => events.push(event),
+                    None => parts.push((order, vec![event])),
+                }
             }
+            let appends = parts.into_iter().map(|(order, events)| async move {
+                let batch = AppendBatch::new(StreamId::new("order", order)?, ExpectedVersion::Any, events)?;
+                anyhow::Ok(store.append(batch).await?)
+            });
+            futures::future::try_join_all(appends).await?;
         }
-        let appends = parts.into_iter().map(|(order, events)| async move {
-            let batch = AppendBatch::new(StreamId::new("order", order)?, ExpectedVersion::Any, events)?;
-            anyhow::Ok(store.append(batch).await?)
-        });
-        futures::future::try_join_all(appends).await?;
+        Ok(())
     }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// An event of 3 lines.
-pub(crate) fn event() -> Value {
+pub fn event() -> Value {
     let line = |sku: &str| json!({ "sku": sku, "units": 2, "total_cents": 2354 });
     json!({
         "customer": "ada", "ordered_on": "1997-01-12",
@@ -12,7 +12,7 @@ pub(crate) fn event() -> Value {
 }
 
 /// What it has to fit.
-pub(crate) fn schema() -> Value {
+pub fn schema() -> Value {
     json!({
         "type": "object",
         "properties": {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Options;
 use crate::domain::{AddLine, Order};
-use crate::measure::{Stopwatch, quantiles};
+use crate::measure::{Latency, Stopwatch};
 use crate::nexus::CONCURRENT;
 use crate::table::Row;
 
@@ -85,17 +85,12 @@ where
 }
 
 /// Sagas from what starts them to where they are listed as completed, beside what they consist of.
-pub(crate) async fn completed<S, R>(
-    options: &Options,
-    bare: S,
-    store: S,
-    read_models: R,
-) -> anyhow::Result<Row>
+pub async fn completed<S, R>(options: &Options, bare: S, store: S, read_models: R) -> anyhow::Result<Row>
 where
     S: EventLog + Clone,
     R: ReadModelStore<DocumentTx> + Clone,
 {
-    let mut row = Row::new("sagas of three steps", "saga", 0.6, 0.8);
+    let mut row = Row::new("sagas of three steps", "saga", (0.6, 0.8));
     let (bare, orders) = (Repository::new(bare), Repository::new(store));
     let running = SagaRunner::of::<Purchase>(&orders, read_models).start().await?;
     // One beforehand shows what they store.
@@ -225,7 +220,7 @@ impl Saga for Waiting {
 }
 
 /// How long it takes to ask for sagas where there are a hundred thousand.
-pub(crate) async fn status<S, R>(store: S, read_models: R) -> anyhow::Result<()>
+pub async fn status<S, R>(store: S, read_models: R) -> anyhow::Result<()>
 where
     S: EventLog + Clone,
     R: ReadModelStore<DocumentTx> + Clone,
@@ -268,14 +263,9 @@ where
         ("the first 100, stuck ones first", open),
         ("all, counted by state", all),
     ] {
-        let (median, p99) = quantiles(times)?;
+        let Latency { median, p99 } = Latency::of(times)?;
         println!("status of {MANY} sagas, {what}: median {median:.1?}, p99 {p99:.1?} (200 ms)");
     }
     running.stop().await?;
     Ok(())
-}
-
-/// Whether they are asked for.
-pub(crate) fn is_wanted(options: &Options) -> bool {
-    "sagas of three steps".contains(&options.only)
 }

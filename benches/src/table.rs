@@ -1,77 +1,127 @@
-//! The table that is printed.
+//! What is printed.
 
+use crate::line::{Figures, Line, Promise, Workload, median};
 use crate::measure::Sample;
 
-/// One workload: pairs of runs, raw and through Nexus.
-pub(crate) struct Row {
-    name: &'static str,
+/// One workload: its rounds, through Nexus and, where there is something to compare it with, beside that.
+#[derive(Debug)]
+pub struct Row {
+    name: String,
     unit: &'static str,
-    least: f64,
-    aim: f64,
-    rounds: Vec<(Sample, Sample)>,
+    asked: Option<(f64, f64)>,
+    note: Option<String>,
+    beside: Vec<Sample>,
+    nexus: Vec<Sample>,
 }
 
 impl Row {
-    pub(crate) fn new(name: &'static str, unit: &'static str, least: f64, aim: f64) -> Self {
-        Self { name, unit, least, aim, rounds: Vec::new() }
+    /// Beside something, with the least ratio that is asked for, and what is aimed at.
+    pub fn new(name: impl Into<String>, unit: &'static str, (least, aim): (f64, f64)) -> Self {
+        Self { asked: Some((least, aim)), ..Self::alone(name, unit) }
     }
 
-    pub(crate) fn add(&mut self, raw: Sample, nexus: Sample) {
-        eprintln!(
-            "  {}: raw {:.0}/s, Nexus {:.0}/s, ratio {:.2}",
-            self.name,
-            raw.per_second(),
-            nexus.per_second(),
-            nexus.per_second() / raw.per_second()
-        );
-        self.rounds.push((raw, nexus));
+    /// Beside nothing.
+    pub fn alone(name: impl Into<String>, unit: &'static str) -> Self {
+        Self { name: name.into(), unit, asked: None, note: None, beside: Vec::new(), nexus: Vec::new() }
     }
 
-    fn median(&self, figure: impl Fn(&(Sample, Sample)) -> f64) -> f64 {
-        let mut figures: Vec<f64> = self.rounds.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    /// With something to know about its figures.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
     }
 
-    /// Of the server's processes: for the raw side, and for Nexus.
-    fn server_cpu(&self) -> String {
-        let median = |sample: fn(&(Sample, Sample)) -> &Sample| {
-            self.median(|round| sample(round).server_cpu_micros().unwrap_or(f64::NAN))
-        };
-        let (raw, nexus) = (median(|(raw, _)| raw), median(|(_, nexus)| nexus));
-        if raw.is_nan() { "-".to_owned() } else { format!("{raw:.2} {nexus:.2}") }
+    pub fn add(&mut self, beside: Sample, nexus: Sample) {
+        let (raw, ours) = (beside.per_second(), nexus.per_second());
+        eprintln!("  {}: {raw:.0}/s beside, Nexus {ours:.0}/s, ratio {:.2}", self.name, ours / raw);
+        self.beside.push(beside);
+        self.nexus.push(nexus);
+    }
+
+    pub fn add_alone(&mut self, nexus: Sample) {
+        eprintln!("  {}: {:.0}/s", self.name, nexus.per_second());
+        self.nexus.push(nexus);
+    }
+
+    /// What is kept of it.
+    pub fn line(&self, backend: &str, durability: &str) -> Workload {
+        let ratios =
+            self.nexus.iter().zip(&self.beside).map(|(nexus, raw)| nexus.per_second() / raw.per_second());
+        Workload {
+            library: "Nexus".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            backend: backend.to_owned(),
+            workload: self.name.clone(),
+            unit: self.unit.to_owned(),
+            rounds: self.nexus.len(),
+            figures: Figures::of(&self.nexus),
+            beside: Figures::of(&self.beside),
+            ratio: median(ratios),
+            asked: self.asked,
+            durability: Some(durability.to_owned()),
+            note: self.note.clone(),
+        }
     }
 }
 
-pub(crate) fn print(rows: &[Row]) {
-    println!(
-        "{:<24} {:>10} {:>10} {:>7} {:>13} {:>11} {:>13} {:>14} {:>10} {:>11}",
-        "workload",
-        "raw/s",
-        "Nexus/s",
-        "ratio",
-        "least (aim)",
-        "raw CPU µs",
-        "Nexus CPU µs",
-        "server, both",
-        "p99",
-        "peak memory"
-    );
-    for row in rows {
-        let p99 = row.rounds.iter().filter_map(|(_, nexus)| nexus.p99).max();
-        let peak = row.rounds.iter().filter_map(|(_, nexus)| nexus.peak_kib).max();
+/// Prints workloads and promises, each in a table of their own.
+pub fn print(lines: &[Line]) {
+    let workloads: Vec<&Workload> = lines.iter().filter_map(Line::workload).collect();
+    if !workloads.is_empty() {
         println!(
-            "{:<24} {:>10.0} {:>10.0} {:>7.2} {:>13} {:>11.2} {:>13.2} {:>14} {:>10} {:>11}",
-            format!("{}/{}", row.name, row.unit).chars().take(24).collect::<String>(),
-            row.median(|(raw, _)| raw.per_second()),
-            row.median(|(_, nexus)| nexus.per_second()),
-            row.median(|(raw, nexus)| nexus.per_second() / raw.per_second()),
-            format!("{} ({})", row.least, row.aim),
-            row.median(|(raw, _)| raw.cpu_micros()),
-            row.median(|(_, nexus)| nexus.cpu_micros()),
-            row.server_cpu(),
-            p99.map_or_else(|| "-".to_owned(), |p99| format!("{:.2} ms", p99.as_secs_f64() * 1e3)),
-            peak.map_or_else(|| "-".to_owned(), |kib| format!("+{:.1} MiB", kib as f64 / 1024.0)),
+            "{:<46} {:>10} {:>10} {:>6} {:>11} {:>9} {:>9} {:>13} {:>9} {:>9} {:>10}",
+            "workload",
+            "beside/s",
+            "Nexus/s",
+            "ratio",
+            "least (aim)",
+            "CPU µs",
+            "CPU µs",
+            "server, both",
+            "median",
+            "p99",
+            "memory"
         );
     }
+    for workload in workloads {
+        println!("{}", row(workload));
+    }
+    let promises: Vec<&Promise> = lines.iter().filter_map(Line::promise).collect();
+    if !promises.is_empty() {
+        println!("\n{:<76} {:>18} {:>14}", "promise", "promised", "measured");
+    }
+    for Promise { promise, promised, measured, kept, .. } in promises {
+        println!("{promise:<76} {promised:>18} {measured:>14} {}", if *kept { "kept" } else { "NOT KEPT" });
+    }
+}
+
+fn row(workload: &Workload) -> String {
+    let Workload { workload: name, unit, figures, beside, ratio, asked, .. } = workload;
+    let dash = || "-".to_owned();
+    let of = |figures: &Option<Figures>, figure: fn(&Figures) -> Option<String>| {
+        figures.as_ref().and_then(figure).unwrap_or_else(dash)
+    };
+    let rate: fn(&Figures) -> Option<String> = |figures| Some(format!("{:.0}", figures.per_second));
+    let cpu: fn(&Figures) -> Option<String> = |figures| Some(format!("{:.2}", figures.cpu_micros));
+    let server: fn(&Figures) -> Option<String> = |figures| Some(format!("{:.1}", figures.server_cpu_micros?));
+    let servers = format!("{} {}", of(beside, server), of(figures, server));
+    format!(
+        "{:<46} {:>10} {:>10} {:>6} {:>11} {:>9} {:>9} {:>13} {:>9} {:>9} {:>10}",
+        format!("{name}/{unit}"),
+        of(beside, rate),
+        of(figures, rate),
+        ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")),
+        asked.map_or_else(dash, |(least, aim)| format!("{least} ({aim})")),
+        of(beside, cpu),
+        of(figures, cpu),
+        if servers == "- -" { dash() } else { servers },
+        of(figures, |figures| figures.median_micros.map(millis)),
+        of(figures, |figures| figures.p99_micros.map(millis)),
+        of(figures, |figures| Some(format!("+{:.1} MiB", figures.peak_kib? as f64 / 1024.0))),
+    )
+}
+
+/// Microseconds, as one reads them.
+fn millis(micros: u64) -> String {
+    format!("{:.2} ms", micros as f64 / 1e3)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use crate::Options;
-use crate::measure::{MemoryWatch, Sample, Stopwatch, p99, quantiles};
+use crate::measure::{Latency, Sample, Stopwatch};
 use crate::order::AddLine;
 use crate::peer::{Arrivals, Library, Orders, Setup};
 use crate::workload::send;
@@ -41,23 +41,22 @@ pub(crate) async fn run<L: Library>(
     let mut samples = Vec::new();
     for round in 0..options.rounds {
         let first = 1 + round * COMMANDS;
-        let (memory, watch) = (MemoryWatch::start(), Stopwatch::start());
+        let watch = Stopwatch::start();
         let (sent, refused) = commands(&orders, first).await?;
         let at = arrivals.all(first..first + COMMANDS).await?;
         let delays: Vec<Duration> =
             sent.iter().map(|one| at[&one.order].saturating_duration_since(one.sent)).collect();
         after_answer.extend(sent.iter().map(|one| at[&one.order].saturating_duration_since(one.answered)));
         after_sending.extend_from_slice(&delays);
-        let sample = Sample { p99: Some(p99(delays)?), refused, ..watch.stop(COMMANDS) };
-        samples.push(Sample { peak_kib: memory.stop(), ..sample });
+        samples.push(Sample { refused, ..watch.stop(COMMANDS).timed(delays)? });
     }
     orders.close().await;
 
-    let (answered, sent) = (quantiles(after_answer)?, quantiles(after_sending)?);
+    let (answered, sent) = (Latency::of(after_answer)?, Latency::of(after_sending)?);
     let note = format!(
         "one command each {EVERY:?}; with the handler {:?} (median; p99 {:?}) after the command was answered, \
-         {:?} (median; p99 {:?}, as in p99_micros) after it was sent",
-        answered.0, answered.1, sent.0, sent.1,
+         {:?} (median; p99 {:?}) after it was sent",
+        answered.median, answered.p99, sent.median, sent.p99,
     );
     Ok((samples, note))
 }

@@ -10,6 +10,12 @@
 //! printed is a JSON object; one without figures says in its note why there are none. Progress goes to stderr.
 
 mod latency;
+// As Nexus is measured, and told of in the same form.
+#[path = "../../src/line.rs"]
+#[allow(dead_code, reason = "Nexus tells more")]
+mod line;
+#[path = "../../src/measure.rs"]
+#[allow(dead_code, reason = "Nexus measures more")]
 mod measure;
 mod order;
 mod peer;
@@ -23,13 +29,13 @@ use std::process::Command;
 
 use clap::{Parser, ValueEnum};
 
+use crate::line::{Line, Run};
 use crate::peer::{Ability, Library};
 use crate::peers::cqrs_es::{CqrsEsPostgres, CqrsEsSqlite};
 use crate::peers::disintegrate::DisintegratePostgres;
 use crate::peers::esrs::EsrsPostgres;
 use crate::peers::evento::{EventoPostgres, EventoSqlite};
 use crate::postgres::Server;
-use crate::report::Line;
 use crate::workload::Workload;
 
 /// Measures other event-sourcing libraries.
@@ -79,6 +85,8 @@ fn main() -> anyhow::Result<()> {
 
 /// Each peer in a process of its own.
 fn all() -> anyhow::Result<()> {
+    let run = Run::of("cargo run --release --manifest-path benches/peers/Cargo.toml");
+    println!("{}", serde_json::to_string(&Line::Run(run))?);
     let mut failed = Vec::new();
     for peer in Peer::value_variants() {
         let name = peer.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -101,7 +109,9 @@ async fn measure(peer: Peer, options: &Options) -> anyhow::Result<()> {
     match peer {
         Peer::CqrsEsSqlite => workloads(&CqrsEsSqlite::new(files), options).await,
         Peer::CqrsEsPostgres => workloads(&CqrsEsPostgres::new(Server::start().await?), options).await,
-        Peer::Disintegrate => workloads(&DisintegratePostgres::new(Server::start().await?), options).await,
+        Peer::Disintegrate => {
+            workloads(&DisintegratePostgres::new(Server::start_newest().await?), options).await
+        }
         Peer::EventoSqlite => workloads(&EventoSqlite::new(files), options).await,
         Peer::EventoPostgres => workloads(&EventoPostgres::new(Server::start().await?), options).await,
         Peer::Esrs => workloads(&EsrsPostgres::new(Server::start().await?), options).await,
@@ -115,17 +125,17 @@ async fn workloads<L: Library>(library: &L, options: &Options) -> anyhow::Result
         eprintln!("  {} on {}: {}", L::NAME, L::BACKEND, workload.name());
         let known = match library.ability(workload) {
             Ability::Lacking(reason) => {
-                Line::lacking::<L>(workload, reason.to_owned()).print()?;
+                report::print(report::lacking::<L>(workload, reason.to_owned()))?;
                 continue;
             }
             Ability::With(note) => Some(note),
             Ability::Whole => None,
         };
         match workload::run(library, workload, options).await {
-            Ok(measured) => Line::measured::<L>(workload, measured, known).print()?,
+            Ok(measured) => report::print(report::measured::<L>(workload, measured, known))?,
             Err(error) => {
                 failed += 1;
-                Line::lacking::<L>(workload, format!("failed: {error:#}")).print()?;
+                report::print(report::lacking::<L>(workload, format!("failed: {error:#}")))?;
             }
         }
     }

@@ -21,11 +21,20 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one; `DATABASE_URL` names another.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_release(Release::Installed).await
+    }
+
+    /// The same of PostgreSQL 18.
+    pub(crate) async fn start_newest() -> anyhow::Result<Self> {
+        Self::start_release(Release::V18).await
+    }
+
+    async fn start_release(release: Release) -> anyhow::Result<Self> {
         let (url, throwaway) = match std::env::var("DATABASE_URL") {
             Ok(url) => (url, None),
             Err(_) => {
                 let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/services");
-                let binaries = PostgresBinaries::find(Release::Installed, &folder)?;
+                let binaries = PostgresBinaries::find(release, &folder)?;
                 let settings = [("shared_buffers", "512MB"), ("max_wal_size", "4GB")];
                 let server = Postgres::start(binaries, &settings)?;
                 (server.url(), Some(Arc::new(server)))

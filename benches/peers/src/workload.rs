@@ -4,7 +4,7 @@ mod round;
 
 pub(crate) use self::round::send;
 use self::round::{HOT_ORDERS, LONG_STREAM, append, concurrent, hot, load, replay, sequential};
-use crate::measure::{MemoryWatch, Sample};
+use crate::measure::Sample;
 use crate::order::{Tally, lines};
 use crate::peer::{Library, Orders, Setup};
 use crate::{Options, latency};
@@ -183,9 +183,7 @@ async fn rounds(
 ) -> anyhow::Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for round in 0..options.rounds {
-        let memory = MemoryWatch::start();
         let sample = run(round).await?;
-        let sample = Sample { peak_kib: memory.stop(), ..sample };
         eprintln!("    {:.0}/s, CPU {:.1} µs", sample.per_second(), sample.cpu_micros());
         samples.push(sample);
     }

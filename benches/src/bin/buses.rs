@@ -10,18 +10,15 @@
 
 #[path = "buses/handing.rs"]
 mod handing;
-#[path = "../measure.rs"]
-#[allow(dead_code, reason = "not all of it is measured here")]
-mod measure;
 #[path = "buses/publishing.rs"]
 mod publishing;
-#[path = "../table.rs"]
-mod table;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_smithy_http_client::Builder;
+use clap::Parser;
+use nexus_benches::output::Output;
 use nexus_core::{
     AppendBatch, EventId, EventStore, EventType, ExpectedVersion, IdSource, MemoryStore, NewEvent, Payload,
     RandomIds, StreamId, Timestamp,
@@ -34,8 +31,19 @@ use nexus_sns::SnsConfig;
 /// Of which streams and topics are made.
 const SHARDS: u16 = 4;
 
+/// What the figures were taken at.
+const STAND_IN: &str = "ministack 1.5.33, in memory";
+
+/// Measures the buses beside the raw SDK.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(flatten)]
+    output: Output,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/services");
     let (_server, endpoint) = match std::env::var("MINISTACK_ENDPOINT") {
         Ok(endpoint) => (None, endpoint),
@@ -45,8 +53,9 @@ async fn main() -> anyhow::Result<()> {
             (Some(server), endpoint)
         }
     };
-    publishing::measure(&endpoint).await?;
-    handing::measure(&endpoint).await
+    let mut lines = publishing::measure(&endpoint).await?;
+    lines.extend(handing::measure(&endpoint).await?);
+    options.output.tell("cargo run --release -p nexus-benches --bin buses", &lines)
 }
 
 /// Any credentials are good for a stand-in.

@@ -9,13 +9,14 @@
 //! The policies are three rules of `deny` with limits as data, and obligations; they are shown beside the engine alone, asked the same rule
 //! on an input that is made already.
 
-#[path = "../order_placed.rs"]
-mod order_placed;
-
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use clap::Parser;
+use nexus_benches::line::{Line, Promise};
+use nexus_benches::order_placed;
+use nexus_benches::output::Output;
 use nexus_core::{
     Actor, CommandId, EventId, EventType, MemoryStore, Metadata, NewEvent, OfferedCommand, Payload, StreamId,
     Timestamp,
@@ -28,6 +29,9 @@ use serde_json::json;
 
 const ROUNDS: usize = 9;
 const TIMES: u32 = 20_000;
+
+/// What a decision may take.
+const LIMIT: Duration = Duration::from_micros(25);
 
 const COMMAND: &str = r#"package nexus.command
 
@@ -68,16 +72,24 @@ obligations["path"] := "stream" if "OrderPlaced" in input.event_types
 const DATA: &str =
     r#"{ "refund": { "clerk": 1000, "manager": 100000 }, "imports": true, "retired": ["OrderNoted"] }"#;
 
+/// Measures what policies cost.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(flatten)]
+    output: Output,
+}
+
 fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
     println!("medians of {ROUNDS} rounds");
     let bundle = PolicyBundle::default()
         .with("command.rego", COMMAND)
         .with("append.rego", APPEND)
         .with("limits/data.json", DATA);
     let policies = PolicyEngine::new(bundle)?;
-    commands(&policies)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(appends(&policies))
+    let promises = [commands(&policies)?, runtime.block_on(appends(&policies))?];
+    options.output.tell("cargo run --release -p nexus-benches --bin policies", &promises.map(Line::Promise))
 }
 
 /// Microseconds a call.
@@ -93,7 +105,7 @@ fn median(mut run: impl FnMut()) -> f64 {
     all[ROUNDS / 2].as_secs_f64() * 1e6 / f64::from(TIMES)
 }
 
-fn commands(policies: &PolicyEngine) -> anyhow::Result<()> {
+fn commands(policies: &PolicyEngine) -> anyhow::Result<Promise> {
     let payload = Payload::of(&json!({ "cents": 900, "reason": "broken on arrival" }))?;
     let (stream, id) = (StreamId::new("order", 42)?, CommandId::from_bytes([7; 16]));
     let ada = Actor::new("ada").role("clerk");
@@ -122,14 +134,13 @@ fn commands(policies: &PolicyEngine) -> anyhow::Result<()> {
         let _ = black_box(raw.eval_rule("data.nexus.command.deny".into()));
     });
     let made = median(|| drop(black_box(PolicyInput::command(&command, Timestamp::UNIX_EPOCH))));
-    println!(
-        "deciding about a command: {decided:.2} µs, of which {made:.2} µs make the input; the engine alone {alone:.2} µs, ratio {:.2}",
-        decided / alone
+    let promise = format!(
+        "deciding about a command ({made:.2} µs make the input; the engine alone takes {alone:.2} µs)"
     );
-    Ok(())
+    Ok(Promise::within("policies", &promise, LIMIT, micros(decided)))
 }
 
-async fn appends(policies: &PolicyEngine) -> anyhow::Result<()> {
+async fn appends(policies: &PolicyEngine) -> anyhow::Result<Promise> {
     let registry = std::sync::Arc::new(SchemasInStore::new(MemoryStore::new()));
     registry.register(Registration::new("event/OrderPlaced/1.0.0".parse()?, order_placed::schema())).await?;
     let schemas = Schemas::load(registry).await?;
@@ -141,9 +152,10 @@ async fn appends(policies: &PolicyEngine) -> anyhow::Result<()> {
     let validate = || schemas.validate(SchemaKind::Event, "OrderPlaced", 1, &payload).is_ok();
     ensure!(validate() && decide().is_allowed(), "{:?}", decide().denials);
     let both = median(|| drop(black_box((validate(), decide()))));
-    println!(
-        "validating an event of {} bytes, and deciding about its append: {both:.2} µs (limit 25)",
-        payload.len()
-    );
-    Ok(())
+    let promise = format!("validating an event of {} bytes, and deciding about its append", payload.len());
+    Ok(Promise::within("policies", &promise, LIMIT, micros(both)))
+}
+
+fn micros(micros: f64) -> Duration {
+    Duration::from_secs_f64(micros / 1e6)
 }

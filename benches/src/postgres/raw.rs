@@ -8,16 +8,17 @@ use nexus_postgres::sqlx::postgres::{PgConnectOptions, PgConnection};
 use nexus_postgres::sqlx::{self, ConnectOptions, Row};
 use uuid::Uuid;
 
-use crate::domain::{AddLine, Order, OrderEvent};
-use crate::raw::{LineAdded, typed};
+use crate::by_hand::ByHand;
+use crate::domain::{AddLine, Order, OrderEvent, typed};
 
+#[derive(Debug)]
 pub(crate) struct Raw {
     connection: PgConnection,
 }
 
 impl Raw {
     /// Connects, and makes the table anew.
-    pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
+    pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
         let options: PgConnectOptions = url.parse()?;
         let mut connection = PostgresConfig::tuned(options).connect().await?;
         sqlx::raw_sql(
@@ -33,7 +34,8 @@ impl Raw {
                  metadata    text NOT NULL,
                  payload     text NOT NULL,
                  UNIQUE (stream, version)
-             );",
+             );
+             CREATE TABLE raw.snapshots (stream text PRIMARY KEY, version bigint NOT NULL, state text NOT NULL);",
         )
         .execute(&mut connection)
         .await?;
@@ -43,8 +45,8 @@ impl Raw {
         Ok(Self { connection })
     }
 
-    /// Commands one after the other, each on a new stream: select, then insert.
-    pub(crate) async fn commands(&mut self, first: u64, commands: u64) -> anyhow::Result<()> {
+    /// One command after the other: select, then insert.
+    async fn commands_alone(&mut self, first: u64, commands: u64) -> anyhow::Result<()> {
         for number in 0..commands {
             let stream = format!("order-{}", first + number);
             let last: Option<(i64, String)> = sqlx::query_as(
@@ -58,30 +60,36 @@ impl Raw {
                 order.fold(&typed("LineAdded", payload.as_bytes())?);
                 version = last;
             }
-            let payload = payload(&order, number)?;
-            sqlx::query(
-                "INSERT INTO raw.events (stream, version, id, type, metadata, payload) \
-                 VALUES ($1, $2, $3::text::uuid, $4, $5, $6)",
-            )
-            .bind(&stream)
-            .bind(version + 1)
-            .bind(Uuid::now_v7().to_string())
-            .bind("LineAdded")
-            .bind(metadata())
-            .bind(payload)
-            .execute(&mut self.connection)
-            .await?;
+            self.insert_one(&stream, version, &order, number).await?;
         }
         Ok(())
     }
 
-    /// Commands on new streams, so many in one statement: one select for all, then one insert by UNNEST.
-    pub(crate) async fn commands_together(
+    /// What a command decides on an order, after so many events.
+    async fn insert_one(
         &mut self,
-        first: u64,
-        commands: u64,
-        together: u64,
+        stream: &str,
+        after: i64,
+        order: &Order,
+        number: u64,
     ) -> anyhow::Result<()> {
+        sqlx::query(
+            "INSERT INTO raw.events (stream, version, id, type, metadata, payload) \
+             VALUES ($1, $2, $3::text::uuid, $4, $5, $6)",
+        )
+        .bind(stream)
+        .bind(after + 1)
+        .bind(Uuid::now_v7().to_string())
+        .bind("LineAdded")
+        .bind(metadata())
+        .bind(order.added(&AddLine::sample(number))?)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Commands on new streams, so many in one statement: one select for all, then one insert by UNNEST.
+    async fn commands_together(&mut self, first: u64, commands: u64, together: u64) -> anyhow::Result<()> {
         let mut done = 0;
         while done < commands {
             let numbers: Vec<u64> = (done..(done + together).min(commands)).collect();
@@ -94,22 +102,14 @@ impl Raw {
             let last = last.bind(&streams).fetch_all(&mut self.connection).await?;
             anyhow::ensure!(last.is_empty(), "they are new");
             let order = Order::default();
-            let payloads =
-                numbers.iter().map(|number| payload(&order, *number)).collect::<anyhow::Result<Vec<_>>>()?;
+            let payloads = numbers
+                .iter()
+                .map(|number| order.added(&AddLine::sample(*number)))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             self.insert(streams, vec![1; numbers.len()], payloads).await?;
             done += together;
         }
         Ok(())
-    }
-
-    /// One append of so many events.
-    pub(crate) async fn append(&mut self, stream: u64, events: u64) -> anyhow::Result<()> {
-        let payloads = (0..events)
-            .map(|number| payload(&Order { lines: u32::try_from(number)?, cents: 0 }, number))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let count = usize::try_from(events)?;
-        let versions = (1..=i64::try_from(events)?).collect();
-        self.insert(vec![format!("order-{stream}"); count], versions, payloads).await
     }
 
     async fn insert(
@@ -134,33 +134,63 @@ impl Raw {
         .await?;
         Ok(())
     }
+}
 
-    /// Fills one stream, or many, in large statements.
-    pub(crate) async fn fill(&mut self, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
-        let mut lines = std::collections::HashMap::<u64, u32>::new();
-        for chunk in 0..events.div_ceil(10_000) {
-            let (mut streams, mut versions, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
-            for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
-                let line = lines.entry(stream(number)).or_default();
-                payloads.push(payload(&Order { lines: *line, cents: 0 }, number)?);
-                *line += 1;
-                streams.push(format!("order-{}", stream(number)));
-                versions.push(i64::from(*line));
+impl ByHand for Raw {
+    async fn commands(&mut self, first: u64, commands: u64, per_commit: u64) -> anyhow::Result<()> {
+        match per_commit {
+            1 => self.commands_alone(first, commands).await,
+            together => self.commands_together(first, commands, together).await,
+        }
+    }
+
+    async fn command_after_all(&mut self, stream: u64, number: u64) -> anyhow::Result<()> {
+        let order = self.load(stream).await?;
+        self.insert_one(&format!("order-{stream}"), i64::from(order.lines), &order, number).await
+    }
+
+    async fn snapshot(&mut self, stream: u64) -> anyhow::Result<()> {
+        let order = self.load(stream).await?;
+        sqlx::query("INSERT INTO raw.snapshots (stream, version, state) VALUES ($1, $2, $3)")
+            .bind(format!("order-{stream}"))
+            .bind(i64::from(order.lines))
+            .bind(serde_json::to_string(&order)?)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn command_after_snapshot(&mut self, stream: u64, number: u64) -> anyhow::Result<()> {
+        let stream = format!("order-{stream}");
+        let (mut version, state): (i64, String) =
+            sqlx::query_as("SELECT version, state FROM raw.snapshots WHERE stream = $1")
+                .bind(&stream)
+                .fetch_one(&mut self.connection)
+                .await?;
+        let mut order: Order = serde_json::from_str(&state)?;
+        {
+            let rows = sqlx::query(
+                "SELECT type, payload FROM raw.events WHERE stream = $1 AND version > $2 ORDER BY version",
+            );
+            let mut rows = rows.bind(&stream).bind(version).fetch(&mut self.connection);
+            while let Some(row) = rows.try_next().await? {
+                order.fold(&typed(row.try_get(0)?, row.try_get::<&str, _>(1)?.as_bytes())?);
+                version += 1;
             }
-            self.insert(streams, versions, payloads).await?;
         }
-        Ok(())
+        self.insert_one(&stream, version, &order, number).await
     }
 
-    /// So that plans and pages are as they are after a while.
-    pub(crate) async fn rest(&mut self) -> anyhow::Result<()> {
-        for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
-            sqlx::raw_sql(statement).execute(&mut self.connection).await?;
-        }
-        Ok(())
+    async fn append(&mut self, stream: u64, events: u64) -> anyhow::Result<()> {
+        let payloads = (0..events)
+            .map(|number| added(u32::try_from(number)?, number))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let count = usize::try_from(events)?;
+        let versions = (1..=i64::try_from(events)?).collect();
+        self.insert(vec![format!("order-{stream}"); count], versions, payloads).await
     }
 
-    pub(crate) async fn load(&mut self, stream: u64) -> anyhow::Result<Order> {
+    async fn load(&mut self, stream: u64) -> anyhow::Result<Order> {
         let mut order = Order::default();
         let rows = sqlx::query("SELECT type, payload FROM raw.events WHERE stream = $1 ORDER BY version");
         let mut rows = rows.bind(format!("order-{stream}")).fetch(&mut self.connection);
@@ -170,8 +200,7 @@ impl Raw {
         Ok(order)
     }
 
-    /// Every event of the log, with its place and as its type.
-    pub(crate) async fn scan(&mut self) -> anyhow::Result<(u64, u64)> {
+    async fn scan(&mut self) -> anyhow::Result<(u64, u64)> {
         let mut rows = sqlx::query(
             "SELECT position, stream, version, id, type, recorded_at, payload, metadata FROM raw.events ORDER BY position",
         )
@@ -191,13 +220,27 @@ impl Raw {
         }
         Ok((events, cents))
     }
+
+    async fn fill(&mut self, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
+        let mut lines = std::collections::HashMap::<u64, u32>::new();
+        for chunk in 0..events.div_ceil(10_000) {
+            let (mut streams, mut versions, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
+            for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
+                let line = lines.entry(stream(number)).or_default();
+                payloads.push(added(*line, number)?);
+                *line += 1;
+                streams.push(format!("order-{}", stream(number)));
+                versions.push(i64::from(*line));
+            }
+            self.insert(streams, versions, payloads).await?;
+        }
+        Ok(())
+    }
 }
 
-fn payload(order: &Order, number: u64) -> anyhow::Result<String> {
-    let OrderEvent::LineAdded { line, title, units, cents } = order.add(&AddLine::sample(number)) else {
-        anyhow::bail!("another event than decided");
-    };
-    Ok(serde_json::to_string(&LineAdded { line, title, units, cents })?)
+/// What is decided on an order of so many lines.
+fn added(lines: u32, number: u64) -> anyhow::Result<String> {
+    Order { lines, cents: 0 }.added(&AddLine::sample(number))
 }
 
 fn metadata() -> String {

@@ -145,13 +145,16 @@ impl Library for DisintegratePostgres {
 
     fn ability(&self, workload: Workload) -> Ability {
         match workload {
-            Workload::Concurrent => Ability::With("each append is a serialisable transaction"),
-            Workload::HotSnapshots => {
-                Ability::With("a snapshot when a load has folded more than 10 events, with that load")
+            Workload::Concurrent => Ability::With("PostgreSQL 18; each append is a serialisable transaction"),
+            Workload::HotSnapshots => Ability::With(
+                "PostgreSQL 18; a snapshot when a load has folded more than 10 events, with that load",
+            ),
+            Workload::Projection => {
+                Ability::With("PostgreSQL 18; by LISTEN and NOTIFY, in a trigger on each row")
             }
-            Workload::Projection => Ability::With("by LISTEN and NOTIFY, in a trigger on each row"),
             Workload::Sequential | Workload::Hot | Workload::Load | Workload::Append | Workload::Replay => {
-                Ability::Whole
+                // Its SQL has hexadecimal literals, which 15 does not know.
+                Ability::With("PostgreSQL 18")
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::measure::{Sample, Stopwatch, p99};
+use crate::measure::{Sample, Stopwatch};
 use crate::order::{AddLine, Totals, lines};
 use crate::peer::Orders;
 
@@ -44,7 +44,7 @@ pub(super) async fn sequential(orders: &impl Orders, first: u64, commands: u64) 
         refused += send(orders, number, AddLine::sample(number)).await?;
         latencies.push(started.elapsed());
     }
-    Ok(Sample { p99: Some(p99(latencies)?), refused, ..watch.stop(commands) })
+    Ok(Sample { refused, ..watch.stop(commands).timed(latencies)? })
 }
 
 /// 64 at a time, each on a new order.
@@ -74,7 +74,7 @@ pub(super) async fn concurrent<O: Orders>(orders: &O, first: u64, commands: u64)
         latencies.extend(more);
         refused += again;
     }
-    Ok(Sample { p99: Some(p99(latencies)?), refused, ..watch.stop(commands) })
+    Ok(Sample { refused, ..watch.stop(commands).timed(latencies)? })
 }
 
 /// Commands to orders with long streams, in turn.
@@ -86,7 +86,7 @@ pub(super) async fn hot(orders: &impl Orders, commands: u64) -> anyhow::Result<S
         refused += send(orders, number % HOT_ORDERS, AddLine::sample(number)).await?;
         latencies.push(started.elapsed());
     }
-    Ok(Sample { p99: Some(p99(latencies)?), refused, ..watch.stop(commands) })
+    Ok(Sample { refused, ..watch.stop(commands).timed(latencies)? })
 }
 
 /// Orders with 1,000 events, folded from their types.
@@ -99,7 +99,7 @@ pub(super) async fn load(orders: &impl Orders, loads: u64) -> anyhow::Result<Sam
         anyhow::ensure!(u64::from(order.lines) == LONG_STREAM, "it has {} lines", order.lines);
         latencies.push(started.elapsed());
     }
-    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(loads) })
+    watch.stop(loads).timed(latencies)
 }
 
 /// 100 events in one commit, each time on a new order.
@@ -112,7 +112,7 @@ pub(super) async fn append(orders: &impl Orders, first: u64, appends: u64) -> an
         orders.append(order, events).await?;
         latencies.push(started.elapsed());
     }
-    Ok(Sample { p99: Some(p99(latencies)?), ..watch.stop(appends) })
+    watch.stop(appends).timed(latencies)
 }
 
 /// Every event of a log, decoded into its type.

@@ -12,7 +12,9 @@ use nexus_core::{
 use nexus_kinesis::{KinesisFeed, KinesisPublisher, StreamOptions, create_stream};
 use nexus_sns::{QueueFeed, QueueOptions, SnsPublisher, create_queue, create_topic};
 
-use crate::measure::quantiles;
+use nexus_benches::line::{Line, Promise};
+use nexus_benches::measure::Latency;
+
 use crate::{SHARDS, append, kinesis, name, sdk, sns};
 
 const EVENTS: u64 = 300;
@@ -20,38 +22,32 @@ const EVENTS: u64 = 300;
 /// So far apart, on average.
 const APART: Duration = Duration::from_millis(37);
 
-pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<()> {
+pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<Vec<Line>> {
     let config = kinesis(endpoint)?;
     create_stream(&config, &StreamOptions::default().shards(SHARDS)).await?;
     let (publisher, feed) = (KinesisPublisher::open(config.clone()).await?, KinesisFeed::open(config).await?);
     let ours = handed(publisher, feed).await?;
-    print("Kinesis", 500.0, ours, kinesis_alone(endpoint).await?);
+    let kinesis = promise("Kinesis", Duration::from_millis(500), ours, kinesis_alone(endpoint).await?);
 
     let config = sns(endpoint)?;
     let topic = create_topic(&config, &name()).await?;
     let queue = create_queue(&config, &name(), &QueueOptions::of(&topic)).await?;
     let publisher = SnsPublisher::open(config.clone(), &topic).await?;
     let ours = handed(publisher, QueueFeed::open(config, &queue).await?).await?;
-    print("SNS and SQS", 5_000.0, ours, queues_alone(endpoint).await?);
-    Ok(())
+    let queues = promise("SNS and SQS", Duration::from_secs(5), ours, queues_alone(endpoint).await?);
+    Ok(vec![Line::Promise(kinesis), Line::Promise(queues)])
 }
 
-fn print(path: &str, target: f64, ours: (Duration, Duration), own: (Duration, Duration)) {
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    println!(
-        "from an append to a handler by {path}: median {:.0} ms, p99 {:.0} ms (target {target:.0}); of that the stand-in itself, asked without pause: {:.0} and {:.0} ms",
-        millis(ours.0),
-        millis(ours.1),
-        millis(own.0),
-        millis(own.1),
+fn promise(path: &str, limit: Duration, ours: Latency, own: Latency) -> Promise {
+    let promise = format!(
+        "R4.1: from append to handler (p99; median {:.0?}; the stand-in's own p99 {:.0?})",
+        ours.median, own.p99
     );
+    Promise::within(path, &promise, limit, ours.p99)
 }
 
 /// By a relay and a feed as they are unless told otherwise.
-async fn handed(
-    publisher: impl EventPublisher,
-    feed: impl EventFeed,
-) -> anyhow::Result<(Duration, Duration)> {
+async fn handed(publisher: impl EventPublisher, feed: impl EventFeed) -> anyhow::Result<Latency> {
     let (log, path) = (MemoryStore::new(), PathName::new("path")?);
     let relay = Relay::new("bench", log.clone(), Routes::otherwise(path.clone()), MemoryProjections::new());
     let running = relay.path(path, publisher).start().await?;
@@ -76,7 +72,7 @@ async fn handed(
     }
     appending.await??;
     running.stop().await?;
-    quantiles(latencies)
+    Latency::of(latencies)
 }
 
 /// Takes in the next event.
@@ -93,7 +89,7 @@ async fn next(subscription: &mut Subscription) -> anyhow::Result<RecordedEvent> 
 }
 
 /// A record put, and asked for without pause.
-async fn kinesis_alone(endpoint: &str) -> anyhow::Result<(Duration, Duration)> {
+async fn kinesis_alone(endpoint: &str) -> anyhow::Result<Latency> {
     let (config, client) = (kinesis(endpoint)?, aws_sdk_kinesis::Client::new(&sdk(endpoint)));
     create_stream(&config, &StreamOptions::default().shards(1)).await?;
     let shards = client.list_shards().stream_name(config.stream()).send().await?;
@@ -114,11 +110,11 @@ async fn kinesis_alone(endpoint: &str) -> anyhow::Result<(Duration, Duration)> {
         }
         latencies.push(started.elapsed());
     }
-    quantiles(latencies)
+    Latency::of(latencies)
 }
 
 /// A message published, and asked for without pause.
-async fn queues_alone(endpoint: &str) -> anyhow::Result<(Duration, Duration)> {
+async fn queues_alone(endpoint: &str) -> anyhow::Result<Latency> {
     let config = sns(endpoint)?;
     let topic = create_topic(&config, &name()).await?;
     let queue = create_queue(&config, &name(), &QueueOptions::of(&topic)).await?;
@@ -139,5 +135,5 @@ async fn queues_alone(endpoint: &str) -> anyhow::Result<(Duration, Duration)> {
             let _ = sqs.delete_message().queue_url(queue.as_str()).receipt_handle(handle).send().await?;
         }
     }
-    quantiles(latencies)
+    Latency::of(latencies)
 }

@@ -11,9 +11,11 @@ use nexus_core::{
 };
 use nexus_kinesis::{KinesisConfig, KinesisPublisher, StreamOptions, create_stream};
 
-use crate::measure::{Sample, Stopwatch};
-use crate::table::{self, Row};
-use crate::{SHARDS, append, kinesis, sdk};
+use nexus_benches::line::Line;
+use nexus_benches::measure::{Sample, Stopwatch};
+use nexus_benches::table::Row;
+
+use crate::{SHARDS, STAND_IN, append, kinesis, sdk};
 
 const ROUNDS: usize = 5;
 const EVENTS: u64 = 10_000;
@@ -22,11 +24,11 @@ const EVENTS: u64 = 10_000;
 const RECORDS: usize = 500;
 const AT_ONCE: usize = 4;
 
-pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<()> {
+pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<Vec<Line>> {
     // Of many streams no record has more than one event; of few they have several.
-    let mut rows = Vec::new();
+    let mut lines = Vec::new();
     for (what, streams) in [("relay, 10,000 streams", EVENTS), ("relay, 500 streams", 500)] {
-        let mut row = Row::new(what, "events", 0.8, 0.95);
+        let mut row = Row::new(what, "event", (0.8, 0.95));
         let log = MemoryStore::new();
         for number in 0..EVENTS {
             append(&log, number % streams).await?;
@@ -37,10 +39,9 @@ pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<()> {
             let ours = relay(endpoint, &log).await?;
             row.add(raw, ours);
         }
-        rows.push(row);
+        lines.push(Line::Workload(row.line("Kinesis", STAND_IN)));
     }
-    table::print(&rows);
-    Ok(())
+    Ok(lines)
 }
 
 async fn stream(endpoint: &str) -> anyhow::Result<KinesisConfig> {

@@ -4,18 +4,20 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-use crate::domain::{AddLine, Order, OrderEvent};
-use crate::projecting::{SPEND, UPSERT};
+use super::read_model::{SPEND, UPSERT};
+use crate::by_hand::ByHand;
+use crate::domain::{AddLine, Order, OrderEvent, typed};
 
+#[derive(Debug)]
 pub(crate) struct Raw {
     connection: Connection,
 }
 
 impl Raw {
-    pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         // Plans that do not depend on parameters; without it the writes pay for planning at every binding.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -33,52 +35,23 @@ impl Raw {
                  metadata    TEXT    NOT NULL,
                  payload     TEXT    NOT NULL,
                  UNIQUE (stream, version)
+             );
+             CREATE TABLE IF NOT EXISTS snapshots (
+                 stream  TEXT    PRIMARY KEY,
+                 version INTEGER NOT NULL,
+                 state   TEXT    NOT NULL
              );",
         )?;
         Ok(Self { connection })
     }
 
-    /// `commands`, each on a new stream, so many in each commit.
-    pub(crate) fn commands(&mut self, first: u64, commands: u64, per_commit: u64) -> anyhow::Result<()> {
-        let mut done = 0;
-        while done < commands {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for _ in 0..per_commit.min(commands - done) {
-                command(&transaction, first + done, done)?;
-                done += 1;
-            }
-            transaction.commit()?;
-        }
-        Ok(())
-    }
-
-    /// Fills one stream, or many, in large commits.
-    pub(crate) fn fill(&mut self, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
-        for chunk in 0..events.div_ceil(10_000) {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
-                command(&transaction, stream(number), number)?;
-            }
-            transaction.commit()?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn load(&self, stream: u64) -> anyhow::Result<Order> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT type, payload FROM events WHERE stream = ?1 ORDER BY version")?;
-        let mut rows = statement.query([format!("order-{stream}")])?;
-        let mut order = Order::default();
-        while let Some(row) = rows.next()? {
-            order.fold(&typed(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_bytes()?)?);
-        }
-        Ok(order)
+    fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection.transaction_with_behavior(TransactionBehavior::Immediate)
     }
 
     /// Every event of the log, taken into a table in another file with one upsert each, so many in each commit, together
     /// with how far it has come.
-    pub(crate) fn project(&self, path: &Path, per_commit: u64) -> anyhow::Result<u64> {
+    pub(super) fn project(&self, path: &Path, per_commit: u64) -> anyhow::Result<u64> {
         let target = Connection::open(path)?;
         target.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         target.execute_batch(
@@ -118,13 +91,79 @@ impl Raw {
     }
 
     /// What [`project`](Self::project) made.
-    pub(crate) fn spent(&self, path: &Path) -> anyhow::Result<(i64, i64)> {
+    pub(super) fn spent(&self, path: &Path) -> anyhow::Result<(i64, i64)> {
         let sums = "SELECT sum(lines), sum(cents) FROM spend";
         Ok(Connection::open(path)?.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
+}
 
-    /// Every event of the log, with its place and as its type.
-    pub(crate) fn scan(&self) -> anyhow::Result<(u64, u64)> {
+impl ByHand for Raw {
+    async fn commands(&mut self, first: u64, commands: u64, per_commit: u64) -> anyhow::Result<()> {
+        let mut done = 0;
+        while done < commands {
+            let transaction = self.begin()?;
+            for _ in 0..per_commit.min(commands - done) {
+                command(&transaction, first + done, done)?;
+                done += 1;
+            }
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    async fn command_after_all(&mut self, stream: u64, number: u64) -> anyhow::Result<()> {
+        let transaction = self.begin()?;
+        let stream = format!("order-{stream}");
+        let order = load(&transaction, &stream)?;
+        insert(&transaction, &stream, i64::from(order.lines), &order, number)?;
+        Ok(transaction.commit()?)
+    }
+
+    async fn snapshot(&mut self, stream: u64) -> anyhow::Result<()> {
+        let stream = format!("order-{stream}");
+        let order = load(&self.connection, &stream)?;
+        let state = serde_json::to_string(&order)?;
+        let sql = "INSERT OR REPLACE INTO snapshots (stream, version, state) VALUES (?1, ?2, ?3)";
+        self.connection.execute(sql, params![stream, order.lines, state])?;
+        Ok(())
+    }
+
+    async fn command_after_snapshot(&mut self, stream: u64, number: u64) -> anyhow::Result<()> {
+        let transaction = self.begin()?;
+        let stream = format!("order-{stream}");
+        let (mut version, state): (i64, String) = transaction
+            .prepare_cached("SELECT version, state FROM snapshots WHERE stream = ?1")?
+            .query_row([&stream], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut order: Order = serde_json::from_str(&state)?;
+        {
+            let mut statement = transaction.prepare_cached(
+                "SELECT type, payload FROM events WHERE stream = ?1 AND version > ?2 ORDER BY version",
+            )?;
+            let mut rows = statement.query(params![stream, version])?;
+            while let Some(row) = rows.next()? {
+                order.fold(&typed(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_bytes()?)?);
+                version += 1;
+            }
+        }
+        insert(&transaction, &stream, version, &order, number)?;
+        Ok(transaction.commit()?)
+    }
+
+    async fn append(&mut self, stream: u64, events: u64) -> anyhow::Result<()> {
+        let transaction = self.begin()?;
+        let (stream, mut order) = (format!("order-{stream}"), Order::default());
+        for version in 0..events {
+            insert(&transaction, &stream, version.cast_signed(), &order, version)?;
+            order.lines += 1;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    async fn load(&mut self, stream: u64) -> anyhow::Result<Order> {
+        load(&self.connection, &format!("order-{stream}"))
+    }
+
+    async fn scan(&mut self) -> anyhow::Result<(u64, u64)> {
         let mut statement = self.connection.prepare_cached(
             "SELECT position, stream, version, id, type, recorded_at, payload, metadata FROM events ORDER BY position",
         )?;
@@ -150,6 +189,17 @@ impl Raw {
         }
         Ok((events, cents))
     }
+
+    async fn fill(&mut self, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()> {
+        for chunk in 0..events.div_ceil(10_000) {
+            let transaction = self.begin()?;
+            for number in chunk * 10_000..((chunk + 1) * 10_000).min(events) {
+                command(&transaction, stream(number), number)?;
+            }
+            transaction.commit()?;
+        }
+        Ok(())
+    }
 }
 
 struct Scanned {
@@ -162,7 +212,7 @@ struct Scanned {
     event: OrderEvent,
 }
 
-/// Load, decide, append, in the transaction at hand.
+/// The last event, decide, insert: in the transaction at hand.
 fn command(connection: &Connection, stream: u64, number: u64) -> anyhow::Result<()> {
     let stream = format!("order-{stream}");
     let last: Option<(i64, String)> = connection
@@ -176,10 +226,28 @@ fn command(connection: &Connection, stream: u64, number: u64) -> anyhow::Result<
         order.fold(&typed("LineAdded", payload.as_bytes())?);
         version = last;
     }
-    let OrderEvent::LineAdded { line, title, units, cents } = order.add(&AddLine::sample(number)) else {
-        anyhow::bail!("another event than decided");
-    };
-    let payload = serde_json::to_vec(&LineAdded { line, title, units, cents })?;
+    insert(connection, &stream, version, &order, number)
+}
+
+fn load(connection: &Connection, stream: &str) -> anyhow::Result<Order> {
+    let mut statement =
+        connection.prepare_cached("SELECT type, payload FROM events WHERE stream = ?1 ORDER BY version")?;
+    let mut rows = statement.query([stream])?;
+    let mut order = Order::default();
+    while let Some(row) = rows.next()? {
+        order.fold(&typed(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_bytes()?)?);
+    }
+    Ok(order)
+}
+
+/// What a command decides on an order, after so many events.
+fn insert(
+    connection: &Connection,
+    stream: &str,
+    after: i64,
+    order: &Order,
+    number: u64,
+) -> anyhow::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO events (stream, version, id, type, recorded_at, metadata, payload) \
@@ -187,32 +255,14 @@ fn command(connection: &Connection, stream: u64, number: u64) -> anyhow::Result<
         )?
         .execute(params![
             stream,
-            version + 1,
+            after + 1,
             Uuid::now_v7().as_bytes().as_slice(),
             "LineAdded",
             now(),
             format!("{{\"command\":\"{}\"}}", Uuid::now_v7()),
-            std::str::from_utf8(&payload)?,
+            order.added(&AddLine::sample(number))?,
         ])?;
     Ok(())
-}
-
-#[derive(serde::Serialize, serde::Deserialize)]
-pub(crate) struct LineAdded {
-    pub(crate) line: u32,
-    pub(crate) title: String,
-    pub(crate) units: u32,
-    pub(crate) cents: u64,
-}
-
-pub(crate) fn typed(name: &str, payload: &[u8]) -> anyhow::Result<OrderEvent> {
-    match name {
-        "LineAdded" => {
-            let LineAdded { line, title, units, cents } = serde_json::from_slice(payload)?;
-            Ok(OrderEvent::LineAdded { line, title, units, cents })
-        }
-        other => anyhow::bail!("unknown event type {other:?}"),
-    }
 }
 
 fn now() -> i64 {
