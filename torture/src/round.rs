@@ -1,6 +1,6 @@
 //! One round: an empty store, faults for some seconds, then peace until all is done, then the check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::check::{self, Evidence};
 use crate::nemesis::{Brief, Fault, Ground, Nemesis, Processes, Server, Stranger, Wire};
 use crate::place::{Parts, Place};
 use crate::sabotage::Sabotage;
-use crate::worker::{BALANCES, EFFECTS, SAGAS};
+use crate::worker::{BALANCES, EFFECTS, POISON, SAGAS};
 use crate::{Options, Store};
 
 /// So long everything may take to be done when the faults are over.
@@ -135,26 +135,30 @@ fn bad_disk() -> anyhow::Result<BadDisk> {
 /// Waits until projections and sagas are done; what is not in time is told.
 async fn settled(parts: &Parts, processes: &Processes, patience: Duration) -> anyhow::Result<Vec<String>> {
     let deadline = Instant::now() + patience;
+    let mut strange = BTreeSet::new();
+    let told =
+        |strange: BTreeSet<String>| strange.into_iter().map(|error| format!("no fault of an event: {error}"));
     loop {
         // What is asked for afterwards would not be waited for.
         let mut left = processes.asking();
         if left.is_empty() {
-            left = match self::left(parts).await {
-                Ok(left) if left.is_empty() => return Ok(Vec::new()),
+            left = match self::left(parts, &mut strange).await {
+                Ok(left) if left.is_empty() => return Ok(told(strange).collect()),
                 Ok(left) => left,
                 Err(error) => vec![format!("{error:#}")],
             };
         }
         if Instant::now() > deadline {
             let not_done = |what| format!("not done {} s after the faults: {what}", patience.as_secs());
-            return Ok(left.into_iter().map(not_done).collect());
+            return Ok(left.into_iter().map(not_done).chain(told(strange)).collect());
         }
         sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// What is still to be done. Dead letters are asked to be tried again: their poison is none any more.
-async fn left(parts: &Parts) -> anyhow::Result<Vec<String>> {
+/// What is still to be done. Dead letters are asked to be tried again: their poison is none any more. Whatever else they died of is noted as strange: a store
+/// that does not answer is no fault of an event.
+async fn left(parts: &Parts, strange: &mut BTreeSet<String>) -> anyhow::Result<Vec<String>> {
     let mut left = Vec::new();
     let head = parts.log.head().await?;
     let repository = Repository::new(parts.log.clone());
@@ -168,6 +172,9 @@ async fn left(parts: &Parts) -> anyhow::Result<Vec<String>> {
     for (name, projections) in all {
         let name = ProjectionName::new(name)?;
         let mut letters = projections.dead_letters(&name, None, 100).await?;
+        // A bad disk fails where a handler writes to a file of its own, too.
+        let died = letters.iter().filter_map(|letter| letter.error.as_ref());
+        strange.extend(died.filter(|error| !error.contains(POISON) && !error.contains("os error")).cloned());
         letters.dedup_by_key(|letter| letter.event.stream().clone());
         for letter in letters {
             left.push(format!("{name} has a dead letter: {:?}", letter.error));

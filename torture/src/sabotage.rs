@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use nexus_core::{
-    AppendBatch, Appended, Capabilities, Commit, EventId, EventLog, EventStore, EventStream, ExpectedVersion,
-    NewEvent, Position, Query, ReadOptions, StoreError, StreamId, StreamVersion, async_trait,
+    AppendBatch, Appended, Capabilities, Commit, Conflict, EventId, EventLog, EventStore, EventStream,
+    ExpectedVersion, NewEvent, Position, Query, ReadOptions, StoreError, StreamId, StreamVersion,
+    async_trait,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -15,6 +16,8 @@ use rand::{RngExt, SeedableRng};
 pub(crate) enum Sabotage {
     /// An append is answered that was not stored.
     LoseAppend,
+    /// An append is refused that was stored.
+    RefuseStored,
     /// Events are stored again under other ids.
     StoreTwice,
     /// Of several streams the last gets nothing.
@@ -106,6 +109,12 @@ impl EventStore for Sabotaged {
             }
         }
         let appended = self.log.append(batch.clone()).await?;
+        if self.strikes(Sabotage::RefuseStored, 20)
+            && let (Appended::Stored(_), Some(part)) = (&appended, batch.parts().first())
+        {
+            let (stream, expected) = (part.stream().clone(), part.expected());
+            return Err(StoreError::Conflict(Conflict::Version { stream, expected, actual: None }));
+        }
         if self.strikes(Sabotage::StoreTwice, 50) {
             let again = |_: usize, _: &ExpectedVersion, events: &[NewEvent]| {
                 let other = |event: &NewEvent| {

@@ -22,7 +22,7 @@ use crate::history::{self, Notes};
 use crate::place::{Parts, Place};
 use crate::sabotage::{Sabotage, sabotaged};
 
-pub(crate) use projecting::{BALANCES, Balance, EFFECTS, Effect, SAGAS};
+pub(crate) use projecting::{BALANCES, Balance, EFFECTS, Effect, POISON, SAGAS};
 
 use client::Client;
 use clock::JumpingClock;

@@ -29,6 +29,11 @@ fn an_append_that_was_answered_and_not_stored() {
 }
 
 #[test]
+fn an_append_that_was_refused_and_stored() {
+    finds("refuse-stored", "was refused, and event");
+}
+
+#[test]
 fn a_command_that_took_effect_twice() {
     finds("store-twice", "took effect more than once");
 }

@@ -16,6 +16,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
             None => checking.whole_or_not(request),
         }
     }
+    checking.refused();
     checking.claims();
     checking.times();
     checking.wrong
@@ -58,6 +59,9 @@ impl<'a> Checking<'a> {
             // A repeat may be refused where the first was stored, only if nothing of it is stored.
             Answer::Refused { .. } | Answer::Contended | Answer::Conflict { .. } | Answer::Ruled { .. } => {
                 self.was_not_stored_before(request);
+                if let Answer::Conflict { stream, actual, .. } = answer {
+                    self.conflict(request, stream, *actual);
+                }
             }
             Answer::Wrong { error } => {
                 self.wrong.push(format!("{:?} was answered: {error}", request.op));
@@ -178,6 +182,42 @@ impl<'a> Checking<'a> {
             self.wrong.push(format!(
                 "command {} had been stored, and was refused when it came again: {:?}",
                 request.command, request.answered
+            ));
+        }
+    }
+
+    /// What was refused whenever it was asked for, and of which no answer was lost, is not stored.
+    fn refused(&mut self) {
+        let mut of_command: HashMap<CommandId, (&Request, bool)> = HashMap::new();
+        for request in self.evidence.requests.iter().filter(|request| stores(&request.op)) {
+            let is_refused = matches!(
+                request.answered,
+                Some((
+                    _,
+                    Answer::Refused { .. }
+                        | Answer::Contended
+                        | Answer::Conflict { .. }
+                        | Answer::Ruled { .. }
+                ))
+            );
+            of_command.entry(request.command).or_insert((request, true)).1 &= is_refused;
+        }
+        for (request, _) in of_command.into_values().filter(|(_, is_refused)| *is_refused) {
+            let stored = Self::ids(request).into_iter().find(|(_, id)| self.by_id.contains_key(id));
+            if let Some((_, id)) = stored {
+                self.wrong.push(format!("{:?} was refused, and event {id} of it is stored", request.op));
+            }
+        }
+    }
+
+    /// A conflict names a version that the stream had: not one that somebody had been told was passed, and none that it has not come to.
+    fn conflict(&mut self, request: &Request, stream: &str, actual: Option<u64>) {
+        let (actual, told) = (actual.unwrap_or(0), self.told_of(stream, request.asked_at));
+        let last = self.evidence.streams.get(stream).map_or(0, Vec::len) as u64;
+        if actual < told || actual > last {
+            self.wrong.push(format!(
+                "{:?} met version {actual} of {stream}, of which {told} had been told, and which ends at {last}",
+                request.op
             ));
         }
     }

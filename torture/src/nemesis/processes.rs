@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -152,7 +152,22 @@ impl Processes {
                 }
             }
         }
+        failed.extend(self.panics()?);
         Ok(failed)
+    }
+
+    /// What panicked in any life of theirs.
+    fn panics(&self) -> anyhow::Result<Vec<String>> {
+        let mut panics = Vec::new();
+        for (number, process) in self.each.iter().enumerate() {
+            for life in 0..process.lives {
+                let said = std::fs::read(said(&self.brief.directory, number, life))?;
+                let said = String::from_utf8_lossy(&said).into_owned();
+                let lines = said.lines().filter(|line| line.contains("panicked at"));
+                panics.extend(lines.map(|line| format!("process {number} in life {life}: {line}")));
+            }
+        }
+        Ok(panics)
     }
 
     fn signal(&self, number: usize, signal: Signal) -> anyhow::Result<()> {
@@ -171,7 +186,7 @@ impl Processes {
     fn give_life(&mut self, number: usize, disk: Disk) -> anyhow::Result<()> {
         let Self { brief, rng, each } = self;
         let process = &mut each[number];
-        let said = brief.directory.join(format!("errors-{number}-{}", process.lives));
+        let said = said(&brief.directory, number, process.lives);
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("work")
@@ -197,4 +212,9 @@ impl Processes {
         process.stopped_until = None;
         Ok(())
     }
+}
+
+/// Where a process writes its errors.
+fn said(directory: &Path, number: usize, life: u32) -> PathBuf {
+    directory.join(format!("errors-{number}-{life}"))
 }

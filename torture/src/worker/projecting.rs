@@ -63,6 +63,9 @@ pub(super) async fn sagas(
 
 const TWO: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
+/// What is wrong with some events until the faults are over.
+pub(crate) const POISON: &str = "poison";
+
 fn soon() -> RetrySchedule {
     RetrySchedule::default().tries(3).pauses(Duration::from_millis(50), Duration::from_millis(400))
 }
@@ -89,7 +92,7 @@ impl Projection<DocumentTx> for Balances {
 
     async fn handle(&mut self, event: &RecordedEvent, tx: &mut DocumentTx) -> Result<(), ProjectionError> {
         if event.id().as_bytes()[15] < 2 && !self.orders.is_healed() {
-            return Err(ProjectionError::new("poison"));
+            return Err(ProjectionError::new(POISON));
         }
         let accounts = Collection::new(BALANCES)?;
         let account = event.stream().id().to_owned();
