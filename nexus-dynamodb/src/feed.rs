@@ -29,7 +29,7 @@ use crate::store::DynamoStore;
 ///   [`ProjectionRunner::following`](nexus_core::ProjectionRunner::following) takes each event in once.
 /// - All shards are read by one subscription, each after its parent was read to the end. A checkpoint has the place in each of them that is
 ///   still to be read: some 100 bytes a shard.
-/// - A shard is asked for more every 80 ms unless told otherwise, so that an event is with its consumer within 100 ms. DynamoDB bills each request,
+/// - A shard is asked for more every 80 ms unless told otherwise, so that an event is as a rule with its consumer within 100 ms. DynamoDB bills each request,
 ///   32 million a month for a shard that is asked as often, and bears two readers of a shard: see [`poll_every`](Self::poll_every).
 /// - That it has caught up it says when little of what is recent was left, so under load, too.
 /// - A stream that is switched off ends the subscription with an error; once the table has another, everything is read once more.

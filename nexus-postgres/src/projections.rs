@@ -233,16 +233,22 @@ fn uncommitted(error: sqlx::Error) -> WorkError {
     }
 }
 
-/// What went wrong with the server or the connection is no fault of the event at hand, though its handling met it.
+/// What went wrong with the server or the connection is no fault of the event at hand, though its handling met it. Of another store that does not
+/// answer core knows: this one does.
 fn passing(error: WorkError) -> WorkError {
     let WorkError::Failed(failed) = error else { return error };
-    match Fault::within(&*failed) {
+    match Fault::within(&*failed).filter(|fault| *fault == Fault::Damage || comes_of_driver(&*failed)) {
         Some(Fault::Lost | Fault::Passing | Fault::Overtaken) => {
             StoreError::unavailable("write a read model", failed).into()
         }
         Some(Fault::Damage) => StoreError::corrupt("a read model", failed).into(),
         _ => WorkError::Failed(failed),
     }
+}
+
+/// Whether an error of sqlx's is what another comes from.
+fn comes_of_driver(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<sqlx::Error>())
 }
 
 impl fmt::Debug for PostgresProjections {
@@ -352,5 +358,21 @@ impl ReadModelStore<()> for PostgresProjections {
 
     fn takes_back(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_store_that_does_not_answer_is_not_this_one() {
+        let elsewhere = StoreError::unavailable("ask for a price", "the line is cut");
+        assert!(matches!(passing(WorkError::Failed(elsewhere.into())), WorkError::Failed(_)));
+        let here = store_error("write a document", sqlx::Error::PoolTimedOut);
+        for failed in [sqlx::Error::PoolTimedOut.into(), here.into()] {
+            let passed = passing(WorkError::Failed(failed));
+            assert!(matches!(passed, WorkError::Store(StoreError::Unavailable { .. })), "{passed:?}");
+        }
     }
 }

@@ -341,3 +341,49 @@ async fn what_comes_before_a_store_that_does_not_answer_has_its_effects_once() {
     let effects = projection.effects.lock().expect("not poisoned").clone();
     assert_eq!(effects, (0..6).map(|number| format!("thing-{number}")).collect::<Vec<_>>());
 }
+
+/// Fails, and then asks another store, which does not answer for a while.
+#[derive(Clone, Default)]
+struct Belated {
+    tries: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Projection<DocumentTx> for Belated {
+    fn name(&self) -> &str {
+        "belated"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn query(&self) -> Query {
+        Query::all()
+    }
+
+    async fn handle(&mut self, _: &RecordedEvent, _: &mut DocumentTx) -> Result<(), ProjectionError> {
+        match self.tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(ProjectionError::new("not today")),
+            1..=6 => Err(Wrapped(StoreError::unavailable("ask for a price", "the line is cut")).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_letter_whose_try_a_store_does_not_answer_has_as_many_tries_left() {
+    let house = House::new();
+    house.append(1).await;
+    let projection = Belated::default();
+    let runner = ProjectionRunner::new(projection.clone(), house.log.clone(), house.store.clone());
+    let brisk = RetrySchedule::default().tries(2).pauses(Duration::from_millis(1), Duration::from_millis(2));
+    let running = runner.retry(brisk).start().await.expect("started");
+    let (projections, name) = (house.projections(), ProjectionName::new("belated").expect("valid"));
+    eventually("it is handled", async || {
+        let left = projections.dead_letters(&name, None, 10).await.expect("listed");
+        projection.tries.load(Ordering::SeqCst) == 8 && left.is_empty()
+    })
+    .await;
+    running.stop().await.expect("stopped");
+}

@@ -138,7 +138,8 @@ fn uncommitted(error: rusqlite::Error) -> WorkError {
     }
 }
 
-/// What went wrong with the disk or the file is no fault of the event at hand, though its handling met it.
+/// What went wrong with the disk or the file is no fault of the event at hand, though its handling met it. Of another store that does not answer core
+/// knows: this one does.
 fn passing(error: WorkError) -> WorkError {
     let WorkError::Failed(failed) = error else { return error };
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&*failed);
@@ -149,12 +150,8 @@ fn passing(error: WorkError) -> WorkError {
             Some(Fault::Meddling) => return WorkError::Failed(NotYours(failed).into()),
             Some(Fault::Own) | None => {}
         }
-        match error.downcast_ref::<StoreError>() {
-            Some(StoreError::Unavailable { .. }) => {
-                return StoreError::unavailable("write a read model", failed).into();
-            }
-            Some(StoreError::Corrupt { .. }) => return StoreError::corrupt("a read model", failed).into(),
-            _ => {}
+        if let Some(StoreError::Corrupt { .. }) = error.downcast_ref::<StoreError>() {
+            return StoreError::corrupt("a read model", failed).into();
         }
         source = error.source();
     }
@@ -189,6 +186,26 @@ impl Fault {
             Some(E::DatabaseCorrupt | E::NotADatabase) => Self::Damage,
             Some(E::AuthorizationForStatementDenied) => Self::Meddling,
             _ => Self::Own,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_store_that_does_not_answer_is_not_this_one() {
+        let elsewhere = StoreError::unavailable("ask for a price", "the line is cut");
+        assert!(matches!(passing(WorkError::Failed(elsewhere.into())), WorkError::Failed(_)));
+        let busy =
+            || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
+        let here = store_error("write a document", busy());
+        for failed in [busy().into(), here.into()] {
+            assert!(matches!(
+                passing(WorkError::Failed(failed)),
+                WorkError::Store(StoreError::Unavailable { .. })
+            ));
         }
     }
 }

@@ -90,8 +90,8 @@ impl SagaAction {
     }
 
     /// The step is undone with this command, if it was done and the saga fails later. It is tried again while it
-    /// fails or is refused; then the saga is parked for a person. That the store does not answer, or not within the
-    /// step's time, is no failure of it for the first 15 minutes.
+    /// fails or is refused; then the saga is parked for a person. That the store cannot be reached is no failure of it, nor,
+    /// for the first 15 minutes, that it does not answer within the step's time.
     pub fn compensate<A, C>(self, id: &A::Id, command: &C) -> Self
     where
         A: CommandHandler<C>,

@@ -15,7 +15,7 @@ use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::{Acknowledgement, TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
+use crate::vocabulary::{Checkpoint, EventId, Position, RecordedEvent, StoreError};
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
@@ -280,6 +280,8 @@ where
             Source::Feed { .. } => self.versions.moved(plan.taken()),
         }
         self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);
+        let is_answered = |(id, _): &(EventId, Instant)| plan.taken().any(|event| event.id() == *id);
+        self.unanswered = self.unanswered.filter(|unanswered| !is_answered(unanswered));
         let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));
         let recorded_at = recorded_at.map(RecordedEvent::recorded_at);
         let (now, ranges) = (self.now(), self.ranges());

@@ -253,8 +253,12 @@ where
             async move {
                 let handled = block.handled(notes).await?;
                 let state = State::read(notes).await?;
-                // Another worker has checked it meanwhile, and forgotten the notes; or a crash took back what was looked at.
-                if state.complete != block || !is_done(&claims::read(notes).await?, block) {
+                if state.complete != block {
+                    // Another worker has checked it meanwhile, and forgotten the notes.
+                    return Ok(None);
+                }
+                if handled != expected && !is_done(&claims::read(notes).await?, block) {
+                    // A crash of the database took back what was looked at.
                     return Ok(None);
                 }
                 if handled == expected {

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use super::ProjectionsError;
-use crate::port::{DocumentError, FeedError};
+use super::{ProjectionFailure, ProjectionsError};
+use crate::port::{DocumentError, FeedError, WorkError};
 use crate::runtime::{BatchError, HistoryError, RelayError, RepositoryError, SagasError, TimersError};
 use crate::vocabulary::{Remedy, StoreError};
 
@@ -57,6 +57,14 @@ fn store_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a StoreError> {
     if let Some(TimersError::Store(error)) = error.downcast_ref() {
         return Some(error);
     }
+    if let Some(WorkError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    match error.downcast_ref() {
+        Some(ProjectionFailure::Projections(error)) => return of_projections(error),
+        Some(ProjectionFailure::Feed(FeedError::Store(error))) => return Some(error),
+        _ => {}
+    }
     match error.downcast_ref() {
         Some(RelayError::Store(error)) => return Some(error),
         Some(RelayError::Projections(error)) => return of_projections(error),
@@ -76,7 +84,7 @@ mod tests {
     #[test]
     fn whatever_speaks_for_a_store_that_does_not_answer_is_known() {
         let silent = || StoreError::unavailable("append", "no route to host");
-        let all: [Box<dyn Error>; 11] = [
+        let all: [Box<dyn Error>; 13] = [
             silent().into(),
             RepositoryError::Store(silent()).into(),
             BatchError::Failed(silent().into()).into(),
@@ -86,6 +94,8 @@ mod tests {
             FeedError::Store(silent()).into(),
             TimersError::Store(silent()).into(),
             RelayError::Projections(silent().into()).into(),
+            WorkError::Store(silent()).into(),
+            ProjectionFailure::Projections(silent().into()).into(),
             SagasError::Store(silent()).into(),
             SagasError::Lists(silent().into()).into(),
         ];

@@ -2,11 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use super::absorb::Committed;
@@ -14,6 +14,7 @@ use super::catalog::BuildState;
 use super::commit::{Held, Stop, caught, check, failed, not_handled};
 use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
+use super::outage::LONGEST_OUTAGE;
 use super::state::Effects;
 use super::worker::{Trouble, Worker};
 use super::{PAGE, ProjectionFailure};
@@ -162,7 +163,10 @@ where
                 return Ok(());
             }
             match self.try_letter(&letter).await? {
-                Committed::Yes { .. } => {}
+                Committed::Yes { .. } => drop(self.put_off.remove(&letter.event.id())),
+                Committed::Not { error, unanswered: Some(_), .. } => {
+                    return self.put_off(stream, letter, error).await;
+                }
                 Committed::Not { error, .. } | Committed::NotTogether { error, .. } => {
                     return self.put_back(stream, letter, error).await;
                 }
@@ -184,6 +188,22 @@ where
             Ok(()) => Ok(Committed::Yes { reached: 0 }),
             Err(error) => self.refused(error, 0),
         }
+    }
+
+    /// A store did not answer, which is no fault of the letter's for as long as that is no fault of an event's: the try does not count.
+    async fn put_off(&mut self, stream: &StreamId, letter: DeadLetter, error: String) -> Result<(), Trouble> {
+        let since = *self.put_off.entry(letter.event.id()).or_insert_with(Instant::now);
+        if since.elapsed() >= LONGEST_OUTAGE {
+            self.put_off.remove(&letter.event.id());
+            return self.put_back(stream, letter, error).await;
+        }
+        tracing::warn!(projection = %self.shared.name, %stream, error, "a store does not answer");
+        let now = self.now();
+        let next = self.shared.settings.retry.next(letter.tries, now);
+        // The last try, or one that a person has asked for, is still to be made.
+        let soon = now.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        self.parked.insert(stream.clone(), Some(next.unwrap_or(soon)));
+        Ok(())
     }
 
     async fn put_back(

@@ -323,6 +323,7 @@ where
                 is_live: false,
                 ahead_since: None,
                 unanswered: None,
+                put_off: std::collections::HashMap::new(),
                 together,
             };
             workers.spawn(worker.run());

@@ -79,6 +79,8 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     pub(super) is_live: bool,
     /// The event at which a store does not answer, and since when.
     pub(super) unanswered: Option<(EventId, Instant)>,
+    /// The same of events that wait as letters.
+    pub(super) put_off: HashMap<EventId, Instant>,
     /// Since when the log has told an end before what was handled.
     pub(super) ahead_since: Option<Instant>,
     /// So many events go into one transaction at most: fewer, where its store takes no more.
@@ -226,7 +228,7 @@ where
     /// Takes events in as they come.
     async fn follow(&mut self) -> Result<Next, Trouble> {
         (self.is_live, self.limits, self.part) = (false, None, None);
-        // A commit whose answer was lost may have moved them, and nothing that the claim shows.
+        // Others may have moved them; and a crash of the database may have taken back what was.
         self.forget_what_was_taken_in();
         let (now, follows_feed) = (self.now(), self.shared.source.is_feed());
         self.view(|view| {

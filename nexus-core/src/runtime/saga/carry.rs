@@ -158,7 +158,9 @@ impl Carrying<'_> {
         let mut silent_since = None::<Instant>;
         loop {
             let mut deadline = None;
-            let error = match self.attempt(&compensation, key, &mut deadline).await {
+            let tried = self.attempt(&compensation, key, &mut deadline).await;
+            silent_since = silent_since.filter(|_| tried.is_none());
+            let error = match tried {
                 Some(Ok(_)) => {
                     telemetry::saga_compensation(self.engine.name(), &self.step.key.name, "done");
                     return Outcome::Compensated;

@@ -146,7 +146,8 @@ impl SagaRunner {
     }
 
     /// How often, and how fast, a compensation is tried before the saga is parked for a person: see [`RetrySchedule`] for
-    /// what it is unless told otherwise. Tries that a store does not answer do not count.
+    /// what it is unless told otherwise. That the store does not answer does not count: see
+    /// [`SagaAction::compensate`](crate::SagaAction::compensate).
     pub fn retry(mut self, schedule: RetrySchedule) -> Self {
         self.settings.retry = schedule;
         self
