@@ -27,7 +27,7 @@ pub trait ByHand {
     /// Every event of the log, with its place and as its type; how many there are, and their cents.
     async fn scan(&mut self) -> anyhow::Result<(u64, u64)>;
 
-    /// Fills one stream, or many, in large commits.
+    /// Fills one stream, or many, in large commits; then the connection is made anew, so that it remembers nothing of it.
     async fn fill(&mut self, events: u64, stream: impl Fn(u64) -> u64) -> anyhow::Result<()>;
 }
 
@@ -44,7 +44,7 @@ pub trait Backend {
     async fn store(&self, name: &str) -> anyhow::Result<Self::Store>;
 
     /// After they were filled: so that plans and pages are as they are after a while.
-    async fn rest(&self) -> anyhow::Result<()>;
+    async fn rest(&self, name: &str) -> anyhow::Result<()>;
 
     async fn snapshots(&self, store: &Self::Store) -> anyhow::Result<Self::Snapshots>;
 

@@ -72,7 +72,8 @@ pub fn arriving(name: &str) -> (Arriving, Arrivals) {
 }
 
 /// How the rows are named.
-pub const NAME: &str = "append to projection";
+pub const NAMES: [&str; 2] = ["append to projection", "append to projection, 1,000 a second"];
+pub const ANOTHER_PROCESS: &str = "append to projection, 1,000 a second, another process";
 
 /// Rounds of commands at each pace, and how long each took to the handler of a projection.
 pub async fn in_process<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Vec<Row>> {
@@ -108,8 +109,8 @@ const AFTER_SENDING: &str = "from when the command was sent to the handler";
 
 /// The same where the projection runs in another process.
 pub async fn across_processes(options: &Options, directory: &Path) -> anyhow::Result<Row> {
-    let name = format!("{}, another process", Pace::Steady.name());
-    let mut row = Row::alone(name, "event").note(AFTER_SENDING);
+    let note = format!("{AFTER_SENDING}; of the processor what the sender takes");
+    let mut row = Row::alone(ANOTHER_PROCESS, "event").note(note);
     for round in 0..options.rounds {
         let path = directory.join(format!("latency-across-{round}.db"));
         let store = SqliteStore::open(&path).await?;
@@ -118,6 +119,7 @@ pub async fn across_processes(options: &Options, directory: &Path) -> anyhow::Re
             .arg(&path)
             .args(["--commands", &options.commands.to_string()])
             .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
             .spawn()?;
         let output = other.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe"))?;
         let mut lines = tokio::io::BufReader::new(output).lines();
@@ -179,8 +181,8 @@ pub enum Pace {
 impl Pace {
     fn name(self) -> &'static str {
         match self {
-            Self::Idle => NAME,
-            Self::Steady => "append to projection, 1,000 a second",
+            Self::Idle => NAMES[0],
+            Self::Steady => NAMES[1],
         }
     }
 

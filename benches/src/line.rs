@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Sample;
+use crate::measure::{Latency, Sample};
 
 /// One line of a file of results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,6 +67,9 @@ impl Run {
                 given.next();
                 continue;
             }
+            if argument.starts_with("--json=") {
+                continue;
+            }
             command.push_str(if is_first { " -- " } else { " " });
             command.push_str(&argument);
             is_first = false;
@@ -87,7 +90,14 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let memory = field("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".to_owned());
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cores} x {processor}, memory {memory}, {} {}", std::env::consts::OS, kernel.trim())
+    let compiler = std::process::Command::new("rustc").arg("--version").output();
+    let compiler = compiler.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+    format!(
+        "{cores} x {processor}, memory {memory}, {} {}, {}",
+        std::env::consts::OS,
+        kernel.trim(),
+        compiler.unwrap_or_else(|_| "unknown compiler".to_owned())
+    )
 }
 
 /// One workload of one library on one backend.
@@ -112,6 +122,13 @@ pub struct Workload {
     pub note: Option<String>,
 }
 
+impl Workload {
+    /// Whether it is slower than was asked for.
+    pub fn falls_short(&self) -> bool {
+        self.ratio.zip(self.asked).is_some_and(|(ratio, (least, _))| ratio < least)
+    }
+}
+
 /// Medians over the rounds; of 99th percentiles and of memory the highest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figures {
@@ -129,24 +146,28 @@ impl Figures {
     /// None of no rounds.
     pub fn of(samples: &[Sample]) -> Option<Self> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).ok();
-        let latencies = || samples.iter().filter_map(|sample| sample.latency);
-        let medians = latencies().map(|latency| latency.median.as_secs_f64() * 1e6);
+        let latencies = || samples.iter().filter_map(|sample| sample.latency.as_ref());
+        let medians = latencies().map(|latency| latency.median().as_secs_f64() * 1e6);
         Some(Self {
             per_second: median(samples.iter().map(Sample::per_second))?,
             cpu_micros: median(samples.iter().map(Sample::cpu_micros))?,
             server_cpu_micros: median(samples.iter().filter_map(Sample::server_cpu_micros)),
             median_micros: median(medians).map(|micros| micros as u64),
-            p99_micros: latencies().map(|latency| latency.p99).max().and_then(micros),
+            p99_micros: latencies().map(Latency::p99).max().and_then(micros),
             peak_kib: samples.iter().filter_map(|sample| sample.peak_kib).max(),
         })
     }
 }
 
-/// The middle one; None of nothing.
+/// The middle one, or what is between the two in the middle; None of nothing.
 pub fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied()
+    let half = figures.len() / 2;
+    match figures.len() % 2 {
+        0 => Some(f64::midpoint(*figures.get(half.checked_sub(1)?)?, *figures.get(half)?)),
+        _ => figures.get(half).copied(),
+    }
 }
 
 /// Something the product promises, and what was seen of it.
@@ -188,7 +209,7 @@ pub fn readable(time: Duration) -> String {
 pub struct Scale {
     pub backend: String,
     pub events: u64,
-    pub bytes: u64,
+    pub bytes_per_event: u64,
     /// Commands one after the other, each on a new stream.
     pub append: Figures,
     /// A stream of 1,000 events among all others.

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 
 /// What one run of a workload took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     pub operations: u64,
     pub wall: Duration,
@@ -41,24 +41,26 @@ impl Sample {
     }
 
     /// Two halves of one run.
-    pub fn and(self, other: Self) -> Self {
-        Self {
+    pub fn and(self, other: Self) -> anyhow::Result<Self> {
+        let latency = match (self.latency, other.latency) {
+            (Some(one), Some(other)) => Some(one.and(&other)?),
+            _ => None,
+        };
+        Ok(Self {
             operations: self.operations + other.operations,
             wall: self.wall + other.wall,
             cpu: self.cpu + other.cpu,
             server_cpu: self.server_cpu.zip(other.server_cpu).map(|(one, other)| one + other),
+            latency,
             peak_kib: self.peak_kib.max(other.peak_kib),
-            ..self
-        }
+            refused: self.refused + other.refused,
+        })
     }
 }
 
-/// How long operations took.
-#[derive(Clone, Copy, Debug)]
-pub struct Latency {
-    pub median: Duration,
-    pub p99: Duration,
-}
+/// How long operations took, to the microsecond.
+#[derive(Clone, Debug)]
+pub struct Latency(Histogram<u64>);
 
 impl Latency {
     pub fn of(latencies: impl IntoIterator<Item = Duration>) -> anyhow::Result<Self> {
@@ -66,8 +68,21 @@ impl Latency {
         for latency in latencies {
             histogram.record(u64::try_from(latency.as_micros())?)?;
         }
-        let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
-        Ok(Self { median: at(0.5), p99: at(0.99) })
+        anyhow::ensure!(!histogram.is_empty(), "nothing was timed");
+        Ok(Self(histogram))
+    }
+
+    fn and(mut self, other: &Self) -> anyhow::Result<Self> {
+        self.0.add(&other.0)?;
+        Ok(self)
+    }
+
+    pub fn median(&self) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(0.5))
+    }
+
+    pub fn p99(&self) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(0.99))
     }
 }
 
@@ -87,6 +102,11 @@ impl Stopwatch {
         let reset = std::fs::write("/proc/self/clear_refs", "5");
         let memory = reset.ok().and_then(|()| status("VmRSS:"));
         Self { memory, server_cpu: server_cpu(), cpu: process_cpu(), wall: Instant::now() }
+    }
+
+    /// The processor time of this process since the start.
+    pub fn cpu(&self) -> Duration {
+        process_cpu().saturating_sub(self.cpu)
     }
 
     pub fn stop(self, operations: u64) -> Sample {

@@ -24,6 +24,9 @@ pub const LONG_STREAM: u64 = 1_000;
 /// So many events are appended at a time to fill a log.
 const CHUNK: usize = 10_000;
 
+/// Of one stream so many at most go into one append then.
+const TOGETHER: usize = 100;
+
 /// So many events one large append has.
 pub const LARGE_APPEND: u64 = 100;
 
@@ -168,9 +171,10 @@ impl Filling {
                 let command = CommandId::named(now, &number.to_string());
                 let event = line_added(order, *line, number, command)?.with_tags(tags(number)?);
                 *line += 1;
-                match parts.iter_mut().rev().take(10).find(|(found, _)| *found == order) {
-                    Some((_, events)) => events.push(event),
-                    None => parts.push((order, vec![event])),
+                // What lies between those of others stays there, as where it is filled by hand.
+                match parts.last_mut() {
+                    Some((last, events)) if *last == order && events.len() < TOGETHER => events.push(event),
+                    _ => parts.push((order, vec![event])),
                 }
             }
             let appends = parts.into_iter().map(|(order, events)| async move {

@@ -19,8 +19,12 @@ impl Output {
     /// Prints all of it, and keeps it.
     /// `command` is how one runs it, without arguments.
     pub fn tell(&self, command: &str, lines: &[Line]) -> anyhow::Result<()> {
+        anyhow::ensure!(!lines.is_empty(), "nothing was measured: no workload is called so");
         table::print(lines);
-        self.keep(command, lines)
+        self.keep(command, lines)?;
+        let broken = lines.iter().filter_map(Line::promise).filter(|promise| !promise.kept).count();
+        anyhow::ensure!(broken == 0, "{broken} promises are not kept");
+        Ok(())
     }
 
     /// Keeps it, if that is asked for.

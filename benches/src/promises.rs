@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use nexus_core::{
     EventFeed, EventStore, FeedItem, LogFeed, Query, ReadOptions, Repository, StreamId, StreamVersion,
-    Timestamp,
 };
 
 use crate::Options;
@@ -38,7 +38,7 @@ async fn commands<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<
         samples.push(nexus::concurrent(&orders, round * commands, commands).await?);
     }
     let per_second = median(samples.iter().map(Sample::per_second)).unwrap_or_default();
-    let p99 = samples.iter().filter_map(|sample| sample.latency).map(|latency| latency.p99).max();
+    let p99 = samples.iter().filter_map(|sample| sample.latency.as_ref()).map(Latency::p99).max();
     Ok(vec![
         Promise {
             backend: B::NAME.to_owned(),
@@ -60,24 +60,28 @@ async fn commands<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<
 async fn reads<B: Backend>(backend: &B) -> anyhow::Result<Vec<Promise>> {
     let store = backend.store("promises-reads").await?;
     fill(&store, PAST, |_| 0).await?;
-    backend.rest().await?;
+    backend.rest("promises-reads").await?;
     let stream = StreamId::new("order", 0)?;
     let middle = StreamVersion::new(PAST / 2)?;
+    let in_the_middle = ReadOptions::forwards().from(middle).limit(1);
+    let event = store.read(&stream, in_the_middle).try_next().await?.context("it has a middle")?;
     let mut promises = Vec::new();
-    for (what, options, least) in [
+    // Those of one commit have one time.
+    for (what, options, most) in [
         ("whole", ReadOptions::forwards(), PAST),
         ("half of it by version", ReadOptions::forwards().after(middle), PAST / 2),
-        ("all of a time range", ReadOptions::forwards().until(Timestamp::now()), PAST),
+        ("half of it by time", ReadOptions::forwards().since(event.recorded_at()), PAST / 2 + 100),
     ] {
         let mut times = Vec::new();
         for _ in 0..READS {
             let started = Instant::now();
             let events: Vec<_> = store.read(&stream, options.clone()).try_collect().await?;
             times.push(started.elapsed());
-            anyhow::ensure!(events.len() as u64 == least, "{what}: {} events were read", events.len());
+            let count = events.len() as u64;
+            anyhow::ensure!((most - 100..=most).contains(&count), "{what}: {count} events were read");
         }
         let what = format!("R1.4: a stream of 10,000 events read, {what} (p99)");
-        promises.push(Promise::within(B::NAME, &what, Duration::from_millis(200), Latency::of(times)?.p99));
+        promises.push(Promise::within(B::NAME, &what, Duration::from_millis(200), Latency::of(times)?.p99()));
     }
     Ok(promises)
 }
@@ -90,11 +94,11 @@ async fn feed<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Prom
     let mut at = std::collections::HashMap::new();
     while (at.len() as u64) < options.commands {
         let item = tokio::time::timeout(Duration::from_secs(30), subscription.next()).await?;
-        if let Some(FeedItem::Event(delivery)) = item.transpose()? {
+        if let FeedItem::Event(delivery) = item.context("the feed ended")?? {
             at.insert(delivery.event().stream().id().parse()?, now_micros());
         }
     }
-    let p99 = Latency::of(delays(&sending.await??, &at)?)?.p99;
+    let p99 = Latency::of(delays(&sending.await??, &at)?)?.p99();
     let promise = "R1.3: an event handed out by the feed, after its command was sent (p99)";
     Ok(Promise::within(B::NAME, promise, Duration::from_millis(100), p99))
 }

@@ -30,6 +30,12 @@ pub fn write() -> anyhow::Result<()> {
 pub fn made() -> anyhow::Result<Vec<(PathBuf, String)>> {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../BENCHMARKS.md");
     let text = fs::read_to_string(&document).with_context(|| document.display().to_string())?;
+    for file in fs::read_dir(results())? {
+        let file = file?.path();
+        let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_told = file.extension().is_none_or(|kind| kind != "jsonl") || tables::is_marked(&text, name);
+        anyhow::ensure!(is_told, "nothing in {} tells of {}", document.display(), file.display());
+    }
     let mut files = vec![(document, tables::filled(&text, read)?)];
     for (name, plot) in plot::all(read)? {
         files.push((results().join(name), plot));

@@ -90,7 +90,8 @@ where
     S: EventLog + Clone,
     R: ReadModelStore<DocumentTx> + Clone,
 {
-    let mut row = Row::new("sagas of three steps", "saga", (0.6, 0.8));
+    let mut row = Row::new("sagas of three steps", "saga", (0.6, 0.8))
+        .note("beside the bare commands and appends they consist of, through Nexus, 64 at a time");
     let (bare, orders) = (Repository::new(bare), Repository::new(store));
     let running = SagaRunner::of::<Purchase>(&orders, read_models).start().await?;
     // One beforehand shows what they store.
@@ -263,7 +264,8 @@ where
         ("the first 100, stuck ones first", open),
         ("all, counted by state", all),
     ] {
-        let Latency { median, p99 } = Latency::of(times)?;
+        let latency = Latency::of(times)?;
+        let (median, p99) = (latency.median(), latency.p99());
         println!("status of {MANY} sagas, {what}: median {median:.1?}, p99 {p99:.1?} (200 ms)");
     }
     running.stop().await?;

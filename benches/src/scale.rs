@@ -104,7 +104,8 @@ pub(crate) async fn measure<B: Backend>(options: &Scaling, backend: &B) -> anyho
     let store = backend.store(name).await?;
     let orders = Repository::new(store.clone());
     let read_models = backend.read_models(&store).await?;
-    let (mut filling, mut filled, mut lines, mut round) = (Filling::default(), 0, Vec::new(), 0);
+    let (mut filling, mut filled, mut lines) = (Filling::default(), 0, Vec::new());
+    let (mut round, mut projected) = (0, 0);
     for &events in &options.sizes {
         anyhow::ensure!(
             events >= LONG_STREAM * 10 && events > filled,
@@ -118,8 +119,9 @@ pub(crate) async fn measure<B: Backend>(options: &Scaling, backend: &B) -> anyho
             filled = next;
             eprintln!("  {filled} of {events} events after {:.0?}", started.elapsed());
         }
-        backend.rest().await?;
-        let bytes = backend.bytes(name).await?;
+        backend.rest(name).await?;
+        let stored = filled + round * (COMMANDS + DECISIONS);
+        let bytes_per_event = backend.bytes(name).await? / stored;
         let (mut append, mut load, mut decision, mut catch_up) = (vec![], vec![], vec![], vec![]);
         for _ in 0..options.rounds {
             let (first, command) = (NEW_ORDERS + round * COMMANDS, CommandOptions::default);
@@ -130,14 +132,15 @@ pub(crate) async fn measure<B: Backend>(options: &Scaling, backend: &B) -> anyho
         }
         let (_, all, cents) = nexus::read_all(&store).await?;
         for _ in 0..options.rounds {
-            catch_up.push(projecting::count(store.clone(), read_models.clone(), round, all, cents).await?);
-            round += 1;
+            let (store, read_models) = (store.clone(), read_models.clone());
+            catch_up.push(projecting::count(store, read_models, projected, all, cents).await?);
+            projected += 1;
         }
         let figures = |samples: &[Sample]| Figures::of(samples).context("no rounds were asked for");
         let line = Scale {
             backend: B::NAME.to_owned(),
             events,
-            bytes,
+            bytes_per_event,
             append: figures(&append)?,
             load: figures(&load)?,
             catch_up: figures(&catch_up)?,
@@ -145,8 +148,9 @@ pub(crate) async fn measure<B: Backend>(options: &Scaling, backend: &B) -> anyho
         };
         println!("{line}");
         lines.push(Line::Scale(line));
+        options.output.keep("cargo run --release -p nexus-benches --bin scale", &lines)?;
     }
-    options.output.keep("cargo run --release -p nexus-benches --bin scale", &lines)
+    Ok(())
 }
 
 const HEADER: &str = "      events    bytes/event   append (p99) ms   load 1,000 (p99) ms   decision (p99) ms   catch up/s    memory, highest";
@@ -163,7 +167,7 @@ impl std::fmt::Display for Scale {
             f,
             "{:>12} {:>14} {:>17} {:>21} {:>19} {:>12.0} {:>14.1} MiB",
             self.events,
-            self.bytes / self.events,
+            self.bytes_per_event,
             times(&self.append),
             times(&self.load),
             times(&self.decision),

@@ -47,7 +47,13 @@ impl Backend for Files {
         Ok(SqliteStore::open(self.anew(name)?.join("events.db")).await?)
     }
 
-    async fn rest(&self) -> anyhow::Result<()> {
+    async fn rest(&self, name: &str) -> anyhow::Result<()> {
+        for side in [name.to_owned(), format!("{name}-raw")] {
+            let path = self.folder.join(side).join("events.db");
+            if path.exists() {
+                Connection::open(path)?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            }
+        }
         Ok(())
     }
 
@@ -68,11 +74,9 @@ impl Backend for Files {
     }
 
     async fn durability(&self) -> anyhow::Result<String> {
-        let version = rusqlite::version();
-        let path = self.anew("durability")?.join("events.db");
-        SqliteStore::open(&path).await?.close().await;
-        let mode: String = Connection::open(path)?.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-        Ok(format!("SQLite {version}, journal_mode={mode}, synchronous=FULL"))
+        let (mode, synchronous) = self.raw("durability").await?.durability()?;
+        anyhow::ensure!((mode.as_str(), synchronous) == ("wal", 2), "it is {mode}, {synchronous}");
+        Ok(format!("SQLite {}, journal_mode=wal, synchronous=FULL", rusqlite::version()))
     }
 
     fn asked(workload: Asked) -> (f64, f64) {
@@ -112,7 +116,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     if options.wants("catch up, SQL read model") {
         rows.push(read_model::catch_up(options, &files).await?);
     }
-    if options.wants(latency::NAME) {
+    if options.wants(latency::ANOTHER_PROCESS) {
         rows.push(latency::across_processes(options, &files.folder).await?);
     }
     let mut lines: Vec<Line> =

@@ -31,6 +31,23 @@ impl Row {
         self
     }
 
+    /// Both sides, in turn: who comes first changes from round to round.
+    pub async fn round(
+        &mut self,
+        beside: impl AsyncFnOnce() -> anyhow::Result<Sample>,
+        nexus: impl AsyncFnOnce() -> anyhow::Result<Sample>,
+    ) -> anyhow::Result<()> {
+        let (beside, nexus) = if self.nexus.len().is_multiple_of(2) {
+            let beside = beside().await?;
+            (beside, nexus().await?)
+        } else {
+            let nexus = nexus().await?;
+            (beside().await?, nexus)
+        };
+        self.add(beside, nexus);
+        Ok(())
+    }
+
     pub fn add(&mut self, beside: Sample, nexus: Sample) {
         let (raw, ours) = (beside.per_second(), nexus.per_second());
         eprintln!("  {}: {raw:.0}/s beside, Nexus {ours:.0}/s, ratio {:.2}", self.name, ours / raw);
@@ -70,7 +87,7 @@ pub fn print(lines: &[Line]) {
     if !workloads.is_empty() {
         println!(
             "{:<46} {:>10} {:>10} {:>6} {:>11} {:>9} {:>9} {:>13} {:>9} {:>9} {:>10}",
-            "workload",
+            "workload (!: below what was asked)",
             "beside/s",
             "Nexus/s",
             "ratio",
@@ -110,7 +127,10 @@ fn row(workload: &Workload) -> String {
         format!("{name}/{unit}"),
         of(beside, rate),
         of(figures, rate),
-        ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")),
+        ratio.map_or_else(dash, |ratio| format!(
+            "{ratio:.2}{}",
+            if workload.falls_short() { "!" } else { "" }
+        )),
         asked.map_or_else(dash, |(least, aim)| format!("{least} ({aim})")),
         of(beside, cpu),
         of(figures, cpu),

@@ -4,7 +4,7 @@ use nexus_core::{CommandOptions, Repository};
 
 use crate::by_hand::{Asked, Backend, ByHand};
 use crate::long::{self, AGGREGATES, PAST};
-use crate::measure::Stopwatch;
+use crate::measure::{Sample, Stopwatch};
 use crate::nexus::{self, CONCURRENT, LARGE_APPEND, LONG_STREAM, fill};
 use crate::table::Row;
 use crate::{Options, latency, projecting, sagas};
@@ -16,7 +16,7 @@ const LOADED: u64 = 10;
 pub async fn all<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     if options.wants("sequential commands") {
-        rows.push(sequential(options, backend, "sequential commands", CommandOptions::default).await?);
+        rows.push(sequential(options, backend).await?);
     }
     if options.wants("64 concurrent commands") {
         rows.push(concurrent(options, backend).await?);
@@ -36,10 +36,11 @@ pub async fn all<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<V
     if options.wants(&replay_name(options)) || options.wants(CATCH_UP) {
         rows.extend(replay(options, backend).await?);
     }
-    if long::is_wanted(options) {
-        let store = backend.store("long").await?;
-        let snapshots = backend.snapshots(&store).await?;
-        rows.extend(long::commands(options, store, snapshots).await?);
+    if long::LONG.iter().any(|name| options.wants(name)) {
+        rows.extend(long::commands(options, backend).await?);
+    }
+    if options.wants(long::TAKING) {
+        rows.push(long::taking_snapshots(options, backend).await?);
     }
     if options.wants("as of, 10,000 events") {
         rows.push(as_of(options, backend).await?);
@@ -49,7 +50,7 @@ pub async fn all<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<V
         let read_models = backend.read_models(&store).await?;
         rows.push(sagas::completed(options, bare, store, read_models).await?);
     }
-    if options.wants(latency::NAME) {
+    if latency::NAMES.iter().any(|name| options.wants(name)) {
         rows.extend(latency::in_process(options, backend).await?);
     }
     Ok(rows)
@@ -63,39 +64,39 @@ pub async fn saga_status(backend: &impl Backend) -> anyhow::Result<()> {
 }
 
 /// One command after the other, each on a new aggregate, beside the same by hand.
-pub async fn sequential<B: Backend>(
-    options: &Options,
-    backend: &B,
-    name: &str,
-    command: impl Fn() -> CommandOptions,
-) -> anyhow::Result<Row> {
-    let mut row = Row::new(name, "command", B::asked(Asked::Sequential));
+async fn sequential<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Row> {
+    let mut row = Row::new("sequential commands", "command", B::asked(Asked::Sequential));
     let mut raw = backend.raw("sequential").await?;
     let orders = Repository::new(backend.store("sequential").await?);
-    let mut first = 0;
-    for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        raw.commands(first, options.commands, 1).await?;
-        let by_hand = watch.stop(options.commands);
-        row.add(by_hand, nexus::sequential(&orders, first, options.commands, &command).await?);
-        first += options.commands;
+    let commands = options.commands;
+    for first in (0..options.rounds as u64).map(|round| round * commands) {
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            raw.commands(first, commands, 1).await?;
+            Ok(watch.stop(commands))
+        };
+        row.round(by_hand, async || {
+            nexus::sequential(&orders, first, commands, CommandOptions::default).await
+        })
+        .await?;
     }
     Ok(row)
 }
 
-/// 64 at a time, each on a new aggregate, beside 64 commands a commit.
+/// 64 at a time, each on a new aggregate, beside one caller by hand who has all of them.
 async fn concurrent<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Row> {
-    let mut row = Row::new("64 concurrent commands", "command", B::asked(Asked::Concurrent));
+    let mut row = Row::new("64 concurrent commands", "command", B::asked(Asked::Concurrent))
+        .note("by hand one caller puts 64 commands into each commit");
     let mut raw = backend.raw("concurrent").await?;
     let orders = Repository::new(backend.store("concurrent").await?);
     let commands = options.commands * 8;
-    let mut first = 0;
-    for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        raw.commands(first, commands, CONCURRENT).await?;
-        let by_hand = watch.stop(commands);
-        row.add(by_hand, nexus::concurrent(&orders, first, commands).await?);
-        first += commands;
+    for first in (0..options.rounds as u64).map(|round| round * commands) {
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            raw.commands(first, commands, CONCURRENT).await?;
+            Ok(watch.stop(commands))
+        };
+        row.round(by_hand, async || nexus::concurrent(&orders, first, commands).await).await?;
     }
     Ok(row)
 }
@@ -108,19 +109,22 @@ async fn hot<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Row> 
     let orders = Repository::new(store);
     let commands = options.commands.div_ceil(3);
     for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        for number in 0..commands {
-            raw.command_after_all(number % AGGREGATES, number).await?;
-        }
-        let by_hand = watch.stop(commands);
-        row.add(by_hand, long::hot(&orders, commands).await?);
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            for number in 0..commands {
+                raw.command_after_all(number % AGGREGATES, number).await?;
+            }
+            Ok(watch.stop(commands))
+        };
+        row.round(by_hand, async || long::hot(&orders, AGGREGATES, commands).await).await?;
     }
     Ok(row)
 }
 
 /// The same where each has a snapshot.
 async fn hot_by_snapshot<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Row> {
-    let mut row = Row::new("hot stream, 1,000 events, snapshots", "command", (0.5, 0.8));
+    let mut row = Row::new("hot stream, 1,000 events, snapshots", "command", (0.5, 0.8))
+        .note("a snapshot each 1,000 events, as by default");
     let name = "hot-snapshots";
     let (mut raw, store) =
         filled(backend, name, LONG_STREAM * AGGREGATES, |number| number % AGGREGATES).await?;
@@ -131,12 +135,14 @@ async fn hot_by_snapshot<B: Backend>(options: &Options, backend: &B) -> anyhow::
     }
     let commands = options.commands.div_ceil(3);
     for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        for number in 0..commands {
-            raw.command_after_snapshot(number % AGGREGATES, number).await?;
-        }
-        let by_hand = watch.stop(commands);
-        row.add(by_hand, long::hot(&orders, commands).await?);
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            for number in 0..commands {
+                raw.command_after_snapshot(number % AGGREGATES, number).await?;
+            }
+            Ok(watch.stop(commands))
+        };
+        row.round(by_hand, async || long::hot(&orders, AGGREGATES, commands).await).await?;
     }
     Ok(row)
 }
@@ -148,12 +154,14 @@ async fn load<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Row>
     let orders = Repository::new(store);
     let loads = 500;
     for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        for number in 0..loads {
-            anyhow::ensure!(raw.load(number % LOADED).await?.lines > 0);
-        }
-        let by_hand = watch.stop(loads);
-        row.add(by_hand, nexus::load(&orders, loads).await?);
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            for number in 0..loads {
+                anyhow::ensure!(u64::from(raw.load(number % LOADED).await?.lines) == LONG_STREAM);
+            }
+            Ok(watch.stop(loads))
+        };
+        row.round(by_hand, async || nexus::load(&orders, loads).await).await?;
     }
     Ok(row)
 }
@@ -164,15 +172,15 @@ async fn append<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Ro
     let mut raw = backend.raw("append").await?;
     let store = backend.store("append").await?;
     let appends = options.commands.div_ceil(5);
-    let mut first = 0;
-    for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        for number in 0..appends {
-            raw.append(first + number, LARGE_APPEND).await?;
-        }
-        let by_hand = watch.stop(appends);
-        row.add(by_hand, nexus::append(&store, first, appends).await?);
-        first += appends;
+    for first in (0..options.rounds as u64).map(|round| round * appends) {
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            for number in first..first + appends {
+                raw.append(number, LARGE_APPEND).await?;
+            }
+            Ok(watch.stop(appends))
+        };
+        row.round(by_hand, async || nexus::append(&store, first, appends).await).await?;
     }
     Ok(row)
 }
@@ -195,29 +203,39 @@ async fn replay<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Ve
     let mut rows = Vec::new();
     if options.wants(&name) {
         let mut row = Row::new(name, "event", B::asked(Asked::Replay));
+        let (_, all) = scan(&mut raw).await?;
         for _ in 0..options.rounds {
-            let watch = Stopwatch::start();
-            let (events, raw_cents) = raw.scan().await?;
-            let by_hand = watch.stop(events);
-            let (sample, events, cents) = nexus::read_all(&store).await?;
-            anyhow::ensure!((events, cents) == (options.events, raw_cents), "the two logs differ");
-            row.add(by_hand, sample);
+            let by_hand = async || Ok(scan(&mut raw).await?.0);
+            let nexus = async || {
+                let (sample, events, cents) = nexus::read_all(&store).await?;
+                anyhow::ensure!((events, cents) == all, "the two logs differ");
+                Ok(sample)
+            };
+            row.round(by_hand, nexus).await?;
         }
         rows.push(row);
     }
     if options.wants(CATCH_UP) {
-        let mut row = Row::new(CATCH_UP, "event", B::asked(Asked::CatchUp));
+        let mut row =
+            Row::new(CATCH_UP, "event", B::asked(Asked::CatchUp)).note("beside a bare scan by hand");
         let read_models = backend.read_models(&store).await?;
+        let (_, (events, cents)) = scan(&mut raw).await?;
         for round in 0..options.rounds as u64 {
-            let watch = Stopwatch::start();
-            let (events, raw_cents) = raw.scan().await?;
-            let by_hand = watch.stop(events);
+            let by_hand = async || Ok(scan(&mut raw).await?.0);
             let (store, read_models) = (store.clone(), read_models.clone());
-            row.add(by_hand, projecting::count(store, read_models, round, events, raw_cents).await?);
+            let nexus = async || projecting::count(store, read_models, round, events, cents).await;
+            row.round(by_hand, nexus).await?;
         }
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// With how many events there are, and their cents.
+async fn scan(raw: &mut impl ByHand) -> anyhow::Result<(Sample, (u64, u64))> {
+    let watch = Stopwatch::start();
+    let found = raw.scan().await?;
+    Ok((watch.stop(found.0), found))
 }
 
 /// The state as of some version, of an aggregate with 10,000 events, beside folding them.
@@ -226,12 +244,14 @@ async fn as_of<B: Backend>(options: &Options, backend: &B) -> anyhow::Result<Row
     let (mut raw, store) = filled(backend, "past", PAST, |_| 0).await?;
     let asked = 100;
     for _ in 0..options.rounds {
-        let watch = Stopwatch::start();
-        for _ in 0..asked {
-            anyhow::ensure!(raw.load(0).await?.lines > 0);
-        }
-        let by_hand = watch.stop(asked);
-        row.add(by_hand, long::as_of(store.clone(), asked).await?);
+        let by_hand = async || {
+            let watch = Stopwatch::start();
+            for _ in 0..asked {
+                anyhow::ensure!(u64::from(raw.load(0).await?.lines) == PAST);
+            }
+            Ok(watch.stop(asked))
+        };
+        row.round(by_hand, async || long::as_of(store.clone(), asked).await).await?;
     }
     Ok(row)
 }
@@ -246,6 +266,6 @@ pub async fn filled<B: Backend>(
     let (mut raw, store) = (backend.raw(name).await?, backend.store(name).await?);
     raw.fill(events, &stream).await?;
     fill(&store, events, &stream).await?;
-    backend.rest().await?;
+    backend.rest(name).await?;
     Ok((raw, store))
 }

@@ -56,7 +56,10 @@ pub(crate) async fn run<L: Library>(
     let note = format!(
         "one command each {EVERY:?}; with the handler {:?} (median; p99 {:?}) after the command was answered, \
          {:?} (median; p99 {:?}) after it was sent",
-        answered.median, answered.p99, sent.median, sent.p99,
+        answered.median(),
+        answered.p99(),
+        sent.median(),
+        sent.p99(),
     );
     Ok((samples, note))
 }

@@ -52,7 +52,7 @@ struct Options {
     #[arg(long, default_value = "")]
     only: String,
     /// How many commands are sent one after the other; eight times as many at 64 at once.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 3_000)]
     commands: u64,
     /// How many events the log has that is replayed.
     #[arg(long, default_value_t = 200_000)]

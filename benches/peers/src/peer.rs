@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use crate::order::{AddLine, Order, OrderEvent, Totals};
 use crate::workload::Workload;
 
-/// So many connections a pool has.
-pub(crate) const CONNECTIONS: u32 = 16;
+/// So many connections a pool has: as many as sqlx gives, and as Nexus takes.
+pub(crate) const CONNECTIONS: u32 = 10;
 
 /// One library on one backend.
 pub(crate) trait Library {

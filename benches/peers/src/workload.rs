@@ -73,6 +73,9 @@ impl Workload {
     }
 }
 
+/// What favours a peer in workloads on long streams.
+const TOGETHER: &str = "the events of a stream lie together, where those of Nexus lie between others";
+
 /// What the rounds of a workload took.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -107,6 +110,7 @@ pub(crate) async fn run<L: Library>(
         }
         Workload::Hot | Workload::HotSnapshots => {
             let setup = if workload == Workload::Hot { setup } else { setup.with_snapshots() };
+            note = Some(TOGETHER.to_owned());
             let orders = filled(library, database, setup, HOT_ORDERS, LONG_STREAM).await?;
             // A snapshot becomes due with the first command, and is used from then on.
             hot(&orders, HOT_ORDERS).await?;
@@ -116,6 +120,7 @@ pub(crate) async fn run<L: Library>(
             samples
         }
         Workload::Load => {
+            note = Some(TOGETHER.to_owned());
             let orders = filled(library, database, setup, 10, LONG_STREAM).await?;
             let samples = rounds(options, async |_: u64| load(&orders, 500).await).await?;
             orders.close().await;

@@ -1,7 +1,9 @@
 //! 64 commands at once in all, from one process, then shared by four.
 
 use std::process::Stdio;
+use std::time::Duration;
 
+use anyhow::Context;
 use nexus_core::Repository;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
@@ -16,15 +18,15 @@ use crate::table::Row;
 pub(super) async fn measure(options: &Options, server: &Server) -> anyhow::Result<Row> {
     let mut row = Row::new(NAME, "command", (1.0, 1.0)).note("beside one process that sends 64 at once");
     for _ in 0..options.rounds {
-        let alone = together(options, server, 1).await?;
-        row.add(alone, together(options, server, 4).await?);
+        row.round(async || together(options, server, 1).await, async || together(options, server, 4).await)
+            .await?;
     }
     Ok(row)
 }
 
 pub(super) const NAME: &str = "64 concurrent commands, four processes";
 
-/// So many processes that share the commands; of what they take only time is seen.
+/// So many processes that share the commands. Each says when it is done, and what it took of the processor.
 async fn together(options: &Options, server: &Server, processes: u64) -> anyhow::Result<Sample> {
     server.store("processes").await?.close().await;
     let commands = options.commands * 8;
@@ -34,7 +36,11 @@ async fn together(options: &Options, server: &Server, processes: u64) -> anyhow:
         command.args(["--store", "postgres", "--commands", &(commands / processes).to_string()]);
         command.args(["--from", &(process * commands).to_string()]);
         command.args(["--at-once", &(CONCURRENT / processes).to_string()]);
-        command.env("DATABASE_URL", &server.url).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .env("DATABASE_URL", &server.url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut process = command.spawn()?;
         let output = process.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe"))?;
         let mut lines = tokio::io::BufReader::new(output).lines();
@@ -47,10 +53,16 @@ async fn together(options: &Options, server: &Server, processes: u64) -> anyhow:
         // They begin when they are let go.
         drop(process.stdin.take());
     }
+    let mut cpu = Duration::ZERO;
+    for (_, lines) in &mut running {
+        let done = lines.next_line().await?.context("a process failed")?;
+        cpu += Duration::from_micros(done.parse()?);
+    }
+    let sample = Sample { cpu, peak_kib: None, ..watch.stop(commands) };
     for (mut process, _) in running {
         anyhow::ensure!(process.wait().await?.success(), "a process failed");
     }
-    Ok(Sample { peak_kib: None, ..watch.stop(commands) })
+    Ok(sample)
 }
 
 /// One of several processes.
@@ -60,5 +72,8 @@ pub(super) async fn send(server: &Server, options: &Options, first: u64) -> anyh
     nexus::concurrent_by(&orders, u64::from(u32::MAX) + first, options.at_once * 4, options.at_once).await?;
     println!("ready");
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
-    nexus::concurrent_by(&orders, first, options.commands, options.at_once).await.map(drop)
+    let watch = Stopwatch::start();
+    nexus::concurrent_by(&orders, first, options.commands, options.at_once).await?;
+    println!("{}", watch.cpu().as_micros());
+    Ok(())
 }

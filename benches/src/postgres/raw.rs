@@ -13,14 +13,21 @@ use crate::domain::{AddLine, Order, OrderEvent, typed};
 
 #[derive(Debug)]
 pub(crate) struct Raw {
+    url: String,
     connection: PgConnection,
+}
+
+/// With the settings of Nexus's own connections: plans are made once, and not for tables as small as they were then.
+async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+    let options = PostgresConfig::tuned(url.parse::<PgConnectOptions>()?);
+    let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
+    Ok(options.connect().await?)
 }
 
 impl Raw {
     /// Connects, and makes the table anew.
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
-        let options: PgConnectOptions = url.parse()?;
-        let mut connection = PostgresConfig::tuned(options).connect().await?;
+        let mut connection = connect(url).await?;
         sqlx::raw_sql(
             "DROP SCHEMA IF EXISTS raw CASCADE;
              CREATE SCHEMA raw;
@@ -28,7 +35,7 @@ impl Raw {
                  position    bigserial PRIMARY KEY,
                  version     bigint NOT NULL,
                  recorded_at timestamptz NOT NULL DEFAULT now(),
-                 id          text NOT NULL UNIQUE,
+                 id          uuid NOT NULL UNIQUE,
                  stream      text NOT NULL,
                  type        text NOT NULL,
                  metadata    text NOT NULL,
@@ -39,10 +46,15 @@ impl Raw {
         )
         .execute(&mut connection)
         .await?;
-        sqlx::raw_sql("ALTER TABLE raw.events ALTER COLUMN id TYPE uuid USING id::uuid")
-            .execute(&mut connection)
-            .await?;
-        Ok(Self { connection })
+        Ok(Self { url: url.to_owned(), connection })
+    }
+
+    /// Commands on streams that are new, one after the other: an insert each.
+    pub(super) async fn inserts(&mut self, first: u64, commands: u64) -> anyhow::Result<()> {
+        for number in 0..commands {
+            self.insert_one(&format!("order-{}", first + number), 0, &Order::default(), number).await?;
+        }
+        Ok(())
     }
 
     /// One command after the other: select, then insert.
@@ -234,6 +246,7 @@ impl ByHand for Raw {
             }
             self.insert(streams, versions, payloads).await?;
         }
+        self.connection = connect(&self.url).await?;
         Ok(())
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn all(read: impl Fn(&str) -> anyhow::Result<Vec<Line>>) -> anyhow::R
             plots.push((format!("{file}.svg"), throughput(backend, &lines, &peers)?));
         }
         let scales = read(&format!("scale-{file}"))?;
-        if !scales.is_empty() {
+        // A line needs two points.
+        if scales.iter().filter_map(Line::scale).count() > 1 {
             plots.push((format!("scale-{file}.svg"), scale(backend, &scales)?));
         }
     }

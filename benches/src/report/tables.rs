@@ -10,6 +10,8 @@ const BEGIN: &str = "<!-- results: ";
 const BEGUN: &str = " -->\n";
 const END: &str = "<!-- end -->";
 
+const NEXUS: &str = "Nexus";
+
 /// The document, with each table made of the file it names.
 pub(super) fn filled(
     document: &str,
@@ -21,11 +23,23 @@ pub(super) fn filled(
         let (_, after) = after.split_once(END).with_context(|| format!("{name} has no end"))?;
         let lines = read(name)?;
         anyhow::ensure!(!lines.is_empty(), "there are no results of {name}");
-        write!(made, "{before}{BEGIN}{name}{BEGUN}{}{END}", tables(&lines))?;
+        let is_of_peers = lines.iter().filter_map(Line::workload).any(|workload| workload.library != NEXUS);
+        let text = if is_of_peers {
+            let nexus = [read("sqlite")?, read("postgres")?].concat();
+            peers(&nexus, &lines)
+        } else {
+            tables(&lines)
+        };
+        write!(made, "{before}{BEGIN}{name}{BEGUN}{text}{END}")?;
         rest = after;
     }
     made.push_str(rest);
     Ok(made)
+}
+
+/// Whether the document has a place for these results.
+pub(super) fn is_marked(document: &str, name: &str) -> bool {
+    document.contains(&format!("{BEGIN}{name}{BEGUN}"))
 }
 
 fn tables(lines: &[Line]) -> String {
@@ -34,11 +48,8 @@ fn tables(lines: &[Line]) -> String {
     let promises: Vec<&Promise> = lines.iter().filter_map(Line::promise).collect();
     let scales: Vec<&Scale> = lines.iter().filter_map(Line::scale).collect();
     let mut text = runs.collect::<String>();
-    let is_compared = workloads.iter().any(|workload| workload.beside.is_some());
-    if is_compared {
+    if !workloads.is_empty() {
         text.push_str(&compared(&workloads));
-    } else if !workloads.is_empty() {
-        text.push_str(&by_library(&workloads));
     }
     if !promises.is_empty() {
         text.push_str("\n| promised | limit | measured | |\n|---|---|---|---|\n");
@@ -54,7 +65,9 @@ fn tables(lines: &[Line]) -> String {
 }
 
 fn run(run: &Run) -> String {
-    format!("\n```sh\n{}\n```\n\n{}.\n", run.command, run.machine)
+    let day = i64::try_from(run.at).ok().and_then(|at| nexus_core::Timestamp::from_second(at).ok());
+    let day = day.map_or_else(String::new, |at| at.to_string().chars().take(10).collect());
+    format!("\n```sh\n{}\n```\n\n{day}, {}.\n", run.command, run.machine)
 }
 
 /// Of one backend, beside its driver.
@@ -69,7 +82,7 @@ fn compared(workloads: &[&Workload]) -> String {
                 durability.as_deref().unwrap_or("?"),
                 workload.rounds
             ));
-            text.push_str("\n| workload | by hand, a second | Nexus, a second | ratio | asked (aim) | CPU by hand, µs | CPU Nexus, µs | median | p99 | memory |\n");
+            text.push_str("\n| workload | baseline, a second | Nexus, a second | ratio | asked (aim) | CPU baseline, µs | CPU Nexus, µs | median | p99 | memory |\n");
             text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
         }
         let Workload { workload: name, figures, beside, ratio, asked, note, .. } = workload;
@@ -77,7 +90,10 @@ fn compared(workloads: &[&Workload]) -> String {
             note.as_ref().map_or_else(|| name.clone(), |note| format!("{name} ({note})")),
             cell(beside, |figures| Some(thousands(figures.per_second))),
             cell(figures, |figures| Some(thousands(figures.per_second))),
-            ratio.map_or_else(String::new, |ratio| format!("**{ratio:.2}**")),
+            ratio.map_or_else(String::new, |ratio| match workload.falls_short() {
+                true => format!("**{ratio:.2}**, short"),
+                false => format!("**{ratio:.2}**"),
+            }),
             asked
                 .filter(|_| ratio.is_some())
                 .map_or_else(String::new, |(least, aim)| format!("{least} ({aim})")),
@@ -102,46 +118,86 @@ fn cpu(figures: &Figures) -> Option<String> {
     )
 }
 
-/// Of several libraries, which stand side by side.
-fn by_library(workloads: &[&Workload]) -> String {
-    let mut columns: Vec<(&str, &str)> = Vec::new();
-    let mut names: Vec<&str> = Vec::new();
+/// Nexus, and others on the same backend.
+fn peers(nexus: &[Line], peers: &[Line]) -> String {
+    let mut text: String = peers.iter().filter_map(Line::run).map(run).collect();
+    let workloads: Vec<&Workload> = peers.iter().filter_map(Line::workload).collect();
+    let mut backends: Vec<&str> = Vec::new();
+    for workload in &workloads {
+        if !backends.contains(&workload.backend.as_str()) {
+            backends.push(&workload.backend);
+        }
+    }
+    for backend in backends {
+        let others: Vec<&Workload> =
+            workloads.iter().copied().filter(|workload| workload.backend == backend).collect();
+        let is_done_by_others = |ours: &&Workload| {
+            others.iter().any(|other| other.workload == ours.workload && ours.backend == backend)
+        };
+        let ours = nexus.iter().filter_map(Line::workload).filter(is_done_by_others);
+        text.push_str(&by_library(backend, &ours.chain(others.iter().copied()).collect::<Vec<_>>()));
+    }
+    text
+}
+
+/// A column for each library; what there is to know of a figure is said below.
+fn by_library(backend: &str, workloads: &[&Workload]) -> String {
+    let (mut libraries, mut names): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut versions: Vec<&str> = Vec::new();
     for workload in workloads {
-        let column = (workload.library.as_str(), workload.backend.as_str());
-        if !columns.contains(&column) {
-            columns.push(column);
+        if !libraries.contains(&workload.library.as_str()) {
+            libraries.push(&workload.library);
+            versions.push(&workload.version);
         }
         if !names.contains(&workload.workload.as_str()) {
             names.push(&workload.workload);
         }
     }
-    let mut text = String::from("\n| workload, a second (p99) |");
-    for (library, backend) in &columns {
-        text.push_str(&format!(" {library}, {backend} |"));
-    }
-    text.push_str(&format!("\n|---|{}\n", "---|".repeat(columns.len())));
+    let mut text = format!("\n| {backend}, a second (p99; CPU µs) | {} |\n", libraries.join(" | "));
+    text.push_str(&format!("|---|{}\n", "---|".repeat(libraries.len())));
     let mut notes: Vec<String> = Vec::new();
     for name in names {
         text.push_str(&format!("| {name} |"));
-        for (library, backend) in &columns {
-            let of = |one: &&&Workload| {
-                (one.library.as_str(), one.backend.as_str(), one.workload.as_str())
-                    == (library, backend, name)
-            };
-            let found = workloads.iter().find(of);
-            let figures = found.and_then(|found| found.figures.as_ref());
-            let p99 = figures.and_then(|figures| figures.p99_micros).map(|p99| format!(" ({})", millis(p99)));
-            let rate = figures.map_or_else(|| "–".to_owned(), |figures| thousands(figures.per_second));
-            let mark = found.and_then(|found| found.note.as_ref()).map(|note| {
-                let note = format!("{library}, {backend}, {name}: {note}");
-                notes.push(note);
-                format!(" [{}]", notes.len())
-            });
-            text.push_str(&format!(" {rate}{}{} |", p99.unwrap_or_default(), mark.unwrap_or_default()));
+        for library in &libraries {
+            let is_it = |one: &&&Workload| one.library == *library && one.workload == name;
+            let found = workloads.iter().find(is_it);
+            let cell = found.and_then(|found| found.figures.as_ref()).map_or_else(
+                || "–".to_owned(),
+                |figures| {
+                    // At a set pace only the delays tell anything.
+                    if let (true, Some(median)) = (name.contains("projection"), figures.median_micros) {
+                        let p99 = figures.p99_micros.map_or_else(String::new, millis);
+                        return format!(
+                            "median {} ({p99}; {})",
+                            millis(median),
+                            cpu(figures).unwrap_or_default()
+                        );
+                    }
+                    let p99 = figures.p99_micros.map(|p99| format!("{}; ", millis(p99)));
+                    format!(
+                        "{} ({}{})",
+                        thousands(figures.per_second),
+                        p99.unwrap_or_default(),
+                        cpu(figures).unwrap_or_default()
+                    )
+                },
+            );
+            let mark =
+                found.filter(|_| *library != NEXUS).and_then(|found| found.note.as_ref()).map(|note| {
+                    notes.push(format!("{library}, {name}: {note}"));
+                    format!(" [{}]", notes.len())
+                });
+            text.push_str(&format!(" {cell}{} |", mark.unwrap_or_default()));
         }
         text.push('\n');
     }
-    text.push('\n');
+    let versions: Vec<String> =
+        libraries.iter().zip(versions).map(|(library, version)| format!("{library} ({version})")).collect();
+    text.push_str(&format!("\nVersions: {}. ", versions.join("; ")));
+    let mut durability: Vec<&str> = workloads.iter().filter_map(|one| one.durability.as_deref()).collect();
+    durability.sort_unstable();
+    durability.dedup();
+    text.push_str(&format!("Durability: {}.\n\n", durability.join("; ")));
     for (number, note) in (1..).zip(notes) {
         text.push_str(&format!("{number}. {note}.\n"));
     }
@@ -166,7 +222,7 @@ fn scaled(scales: &[&Scale]) -> String {
             .map(|mib| format!("{mib:.1}"));
         let cells = [
             thousands(scale.events as f64),
-            (scale.bytes / scale.events).to_string(),
+            scale.bytes_per_event.to_string(),
             times(&scale.append),
             times(&scale.load),
             times(&scale.decision),

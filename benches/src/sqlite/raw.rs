@@ -1,7 +1,7 @@
 //! What somebody would write by hand: rusqlite, prepared statements, one table with the id of the command as metadata, and
 //! the two unique indexes that optimistic concurrency and idempotent appends need.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -13,6 +13,7 @@ use crate::domain::{AddLine, Order, OrderEvent, typed};
 
 #[derive(Debug)]
 pub(crate) struct Raw {
+    path: PathBuf,
     connection: Connection,
 }
 
@@ -42,7 +43,14 @@ impl Raw {
                  state   TEXT    NOT NULL
              );",
         )?;
-        Ok(Self { connection })
+        Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// The journal's mode, and `synchronous` by its number.
+    pub(super) fn durability(&self) -> rusqlite::Result<(String, i64)> {
+        let mode = self.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        let synchronous = self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+        Ok((mode, synchronous))
     }
 
     fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
@@ -198,6 +206,7 @@ impl ByHand for Raw {
             }
             transaction.commit()?;
         }
+        *self = Self::open(&self.path)?;
         Ok(())
     }
 }

@@ -140,7 +140,7 @@ impl DisintegratePostgres {
 impl Library for DisintegratePostgres {
     const NAME: &'static str = "disintegrate";
     const PACKAGES: &'static [&'static str] = &["disintegrate", "disintegrate-postgres"];
-    const BACKEND: &'static str = "postgres";
+    const BACKEND: &'static str = "PostgreSQL";
     type Orders = DisintegrateOrders;
 
     fn ability(&self, workload: Workload) -> Ability {

@@ -114,7 +114,7 @@ impl EsrsPostgres {
 impl Library for EsrsPostgres {
     const NAME: &'static str = "esrs";
     const PACKAGES: &'static [&'static str] = &["esrs"];
-    const BACKEND: &'static str = "postgres";
+    const BACKEND: &'static str = "PostgreSQL";
     type Orders = EsrsOrders;
 
     fn ability(&self, workload: Workload) -> Ability {

@@ -28,7 +28,8 @@ pub(crate) async fn measure(endpoint: &str) -> anyhow::Result<Vec<Line>> {
     // Of many streams no record has more than one event; of few they have several.
     let mut lines = Vec::new();
     for (what, streams) in [("relay, 10,000 streams", EVENTS), ("relay, 500 streams", 500)] {
-        let mut row = Row::new(what, "event", (0.8, 0.95));
+        let mut row =
+            Row::new(what, "event", (0.8, 0.95)).note("beside PutRecords with a record for each event");
         let log = MemoryStore::new();
         for number in 0..EVENTS {
             append(&log, number % streams).await?;

@@ -22,6 +22,8 @@ pub(crate) struct Nexus {
     pub(crate) orders: Repository<DynamoStore>,
     by_snapshot: Repository<DynamoStore>,
     next: AtomicU64,
+    /// So many events it has stored.
+    stored: AtomicU64,
 }
 
 impl Nexus {
@@ -38,7 +40,7 @@ impl Nexus {
             Snapshots::new(DynamoSnapshots::open_with(config.clone()).await?).of::<Order>(Every::default())?;
         let orders = Repository::new(store.clone());
         let by_snapshot = Repository::new(store).with_snapshots(snapshots);
-        Ok(Self { config, orders, by_snapshot, next: AtomicU64::new(0) })
+        Ok(Self { config, orders, by_snapshot, next: AtomicU64::new(0), stored: AtomicU64::new(0) })
     }
 
     pub(crate) fn store(&self) -> &DynamoStore {
@@ -60,27 +62,38 @@ impl Nexus {
             version => ExpectedVersion::Exact(StreamVersion::new(version)?),
         };
         let batch = AppendBatch::new(StreamId::new("order", order)?, expected, events)?;
+        let count = batch.len() as u64;
         drop(self.store().append(batch).await?);
+        self.stored.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Every event of the table, as its type. What counts is when the last of them is there, not when the feed has seen that nothing follows.
+    /// Every event of the table, as its type: until the last of them is there, not until the feed has seen that nothing follows.
     async fn scan(&self) -> anyhow::Result<Sample> {
+        let stored = self.stored.load(Ordering::Relaxed);
         let mut subscription = self.store().feed().subscribe(None);
-        let (watch, started) = (Stopwatch::start(), Instant::now());
-        let (mut events, mut took) = (0, Duration::ZERO);
-        loop {
-            match subscription.next().await.transpose()?.context("a feed does not end")? {
-                FeedItem::Event(delivery) => {
-                    events += OrderEvent::from_recorded(delivery.event())?.into_iter().count() as u64;
-                    took = started.elapsed();
-                }
-                FeedItem::CaughtUp(_) => return Ok(Sample { wall: took, ..watch.stop(events) }),
-                _ => {}
+        let watch = Stopwatch::start();
+        let mut events = 0;
+        while events < stored {
+            let item = tokio::time::timeout(PATIENCE, subscription.next()).await?.transpose()?;
+            if let FeedItem::Event(delivery) = item.context("a feed does not end")? {
+                events += OrderEvent::from_recorded(delivery.event())?.into_iter().count() as u64;
             }
         }
+        ensure!(events == stored, "{events} events of {stored} were handed out");
+        Ok(watch.stop(events))
+    }
+
+    /// A command on an order.
+    async fn command(&self, orders: &Repository<DynamoStore>, order: u64) -> anyhow::Result<()> {
+        let receipt = orders.execute::<Order, _>(&order, AddLine::sample(order)).await?;
+        self.stored.fetch_add(receipt.events.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 }
+
+/// A feed that hands nothing out for so long has nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Side for Nexus {
     async fn fill(&mut self) -> anyhow::Result<()> {
@@ -90,32 +103,25 @@ impl Side for Nexus {
             }
         }
         // It becomes due with the first command, and is used from then on.
-        self.by_snapshot.execute::<Order, _>(&HOT_WITH_SNAPSHOT, AddLine::sample(0)).await?;
+        self.command(&self.by_snapshot, HOT_WITH_SNAPSHOT).await?;
         self.by_snapshot.snapshots().context("it takes snapshots")?.settle().await;
         Ok(())
     }
 
     async fn run(&mut self, work: Work) -> anyhow::Result<Sample> {
         let this = &*self;
-        let command = async |orders: &Repository<DynamoStore>, order: u64| {
-            orders
-                .execute::<Order, _>(&order, AddLine::sample(order))
-                .await
-                .map(drop)
-                .map_err(anyhow::Error::from)
-        };
         let one = async || {
             let started = Instant::now();
             match work {
-                Work::Sequential | Work::Concurrent => command(&this.orders, this.new_order()).await?,
+                Work::Sequential | Work::Concurrent => this.command(&this.orders, this.new_order()).await?,
                 Work::Append | Work::AppendTogether => this.append(this.new_order(), 0, 1).await?,
                 Work::LargeAppend => this.append(this.new_order(), 0, LARGE_APPEND).await?,
                 Work::Load => {
                     let version = this.orders.load::<Order>(&LOADED).await?.version;
                     ensure!(version.map(StreamVersion::get) == Some(LONG_STREAM), "{version:?} was read");
                 }
-                Work::Hot => command(&this.orders, HOT).await?,
-                Work::HotBySnapshot => command(&this.by_snapshot, HOT_WITH_SNAPSHOT).await?,
+                Work::Hot => this.command(&this.orders, HOT).await?,
+                Work::HotBySnapshot => this.command(&this.by_snapshot, HOT_WITH_SNAPSHOT).await?,
                 Work::Replay => bail!("it is done once"),
             }
             anyhow::Ok(started.elapsed())

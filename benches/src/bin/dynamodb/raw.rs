@@ -174,6 +174,7 @@ impl Side for Raw {
                 self.append(stream, &Order { lines, cents: 0 }, 1).await?;
             }
         }
+        self.command(HOT_WITH_SNAPSHOT).await?;
         self.snapshot(HOT_WITH_SNAPSHOT).await
     }
 

@@ -68,8 +68,7 @@ impl Work {
             Self::Sequential | Self::Append => 200,
             Self::Concurrent | Self::AppendTogether => 800,
             Self::LargeAppend => 50,
-            Self::Load | Self::Hot => 10,
-            Self::HotBySnapshot => 50,
+            Self::Load | Self::Hot | Self::HotBySnapshot => 50,
             Self::Replay => 1,
         }
     }

@@ -50,7 +50,7 @@ impl CqrsEsPostgres {
 impl Library for CqrsEsPostgres {
     const NAME: &'static str = "cqrs-es";
     const PACKAGES: &'static [&'static str] = &["cqrs-es", "postgres-es"];
-    const BACKEND: &'static str = "postgres";
+    const BACKEND: &'static str = "PostgreSQL";
     type Orders = CqrsOrders<PostgresEventRepository>;
 
     fn ability(&self, workload: Workload) -> Ability {

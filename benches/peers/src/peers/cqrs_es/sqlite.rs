@@ -59,7 +59,7 @@ impl CqrsEsSqlite {
 impl Library for CqrsEsSqlite {
     const NAME: &'static str = "cqrs-es";
     const PACKAGES: &'static [&'static str] = &["cqrs-es", "sqlite-es"];
-    const BACKEND: &'static str = "sqlite";
+    const BACKEND: &'static str = "SQLite";
     type Orders = CqrsOrders<SqliteEventRepository>;
 
     fn ability(&self, workload: Workload) -> Ability {

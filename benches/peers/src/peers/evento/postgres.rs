@@ -29,7 +29,7 @@ impl EventoPostgres {
 impl Library for EventoPostgres {
     const NAME: &'static str = "evento";
     const PACKAGES: &'static [&'static str] = &["evento"];
-    const BACKEND: &'static str = "postgres";
+    const BACKEND: &'static str = "PostgreSQL";
     type Orders = EventoOrders<Postgres>;
 
     fn ability(&self, workload: Workload) -> Ability {

@@ -37,7 +37,7 @@ impl EventoSqlite {
 impl Library for EventoSqlite {
     const NAME: &'static str = "evento";
     const PACKAGES: &'static [&'static str] = &["evento"];
-    const BACKEND: &'static str = "sqlite";
+    const BACKEND: &'static str = "SQLite";
     type Orders = EventoOrders<Sqlite>;
 
     fn ability(&self, workload: Workload) -> Ability {
