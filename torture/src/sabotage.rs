@@ -110,10 +110,13 @@ impl EventStore for Sabotaged {
         }
         let appended = self.log.append(batch.clone()).await?;
         if self.strikes(Sabotage::RefuseStored, 20)
-            && let (Appended::Stored(_), Some(part)) = (&appended, batch.parts().first())
+            && let (Appended::Stored(commit), Some(part)) = (&appended, batch.parts().first())
         {
             let (stream, expected) = (part.stream().clone(), part.expected());
-            return Err(StoreError::Conflict(Conflict::Version { stream, expected, actual: None }));
+            // As far as the stream was before: nothing else is wrong.
+            let before =
+                commit.stream(&stream).and_then(|stored| StreamVersion::new(stored.first.get() - 1).ok());
+            return Err(StoreError::Conflict(Conflict::Version { stream, expected, actual: before }));
         }
         if self.strikes(Sabotage::StoreTwice, 50) {
             let again = |_: usize, _: &ExpectedVersion, events: &[NewEvent]| {

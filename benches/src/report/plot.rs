@@ -147,12 +147,15 @@ fn scale(backend: &str, lines: &[Line]) -> anyhow::Result<String> {
                 ("sans-serif", 16),
             )
             .margin(12)
+            .margin_right(40)
             .x_label_area_size(30)
             .y_label_area_size(50)
             .build_cartesian_2d((first..last).log_scale(), (0.05..highest * 2.0).log_scale())?;
         chart
             .configure_mesh()
+            .light_line_style(TRANSPARENT)
             .x_label_formatter(&|events| format!("{events:.0}"))
+            .y_label_formatter(&|millis| format!("{millis:.1}"))
             .label_style(("sans-serif", 12))
             .draw()?;
         for (name, of, colour) in operations {

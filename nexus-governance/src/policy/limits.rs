@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PolicyLimits {
-    /// How long it may take: 50 ms unless told otherwise. Time is looked at with every step; a step is not interrupted.
+    /// How long it may take: 50 ms unless told otherwise. Time is looked at with every fourth step; a step is not interrupted.
     pub time: Duration,
     /// How large its input may be, in bytes of JSON: 1 MiB unless told otherwise.
     pub input: usize,
