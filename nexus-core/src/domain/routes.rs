@@ -209,6 +209,11 @@ mod tests {
             (event("X", "x-1", &["a:1"], Metadata::default()), "cheap"),
             (event("X", "x-1", &["a:1", "b:2", "c:3"], Metadata::default()), "tagged"),
             (event("X", "x-1", &[], ada), "by-actor"),
+            (event("X", "x-1", &[], Metadata::default().with_actor("bob")), "cheap"),
+            (
+                event("X", "x-1", &[], Metadata::default().with_tenant("other").with_extra("class", 1)),
+                "cheap",
+            ),
         ] {
             assert_eq!(routes.path(&event).unwrap().as_str(), path, "{event:?}");
         }

@@ -168,6 +168,9 @@ mod tests {
         assert!(!Every::events(5).due(&since(4, u64::MAX, Duration::MAX)));
         assert!(!Every::bytes(5).due(&since(u64::MAX, 4, Duration::MAX)));
         assert!(!Every::period(DAY).due(&since(u64::MAX, u64::MAX, Duration::ZERO)));
+        assert!(Every::period(DAY).due(&since(1, 1, DAY)));
+        let shared = Arc::new(Every::events(5));
+        assert!(!shared.due(&since(4, 0, DAY)) && shared.due(&since(5, 0, Duration::ZERO)));
         assert!(!Every::events(0).due(&since(0, 0, Duration::ZERO)), "nothing is due without an event");
     }
 
