@@ -194,6 +194,11 @@ impl Promise {
     }
 }
 
+/// Milliseconds, of so many microseconds.
+pub fn millis(micros: u64) -> String {
+    format!("{:.2} ms", micros as f64 / 1e3)
+}
+
 /// In the unit that suits it.
 pub fn readable(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;

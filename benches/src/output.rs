@@ -16,8 +16,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Prints all of it, and keeps it.
-    /// `command` is how one runs it, without arguments.
+    /// Prints all of it, and keeps it; `command` is how one runs it, without arguments.
     pub fn tell(&self, command: &str, lines: &[Line]) -> anyhow::Result<()> {
         anyhow::ensure!(!lines.is_empty(), "nothing was measured: no workload is called so");
         table::print(lines);

@@ -1,6 +1,6 @@
 //! What is printed.
 
-use crate::line::{Figures, Line, Promise, Workload, median};
+use crate::line::{Figures, Line, Promise, Workload, median, millis};
 use crate::measure::Sample;
 
 /// One workload: its rounds, through Nexus and, where there is something to compare it with, beside that.
@@ -139,9 +139,4 @@ fn row(workload: &Workload) -> String {
         of(figures, |figures| figures.p99_micros.map(millis)),
         of(figures, |figures| Some(format!("+{:.1} MiB", figures.peak_kib? as f64 / 1024.0))),
     )
-}
-
-/// Microseconds, as one reads them.
-fn millis(micros: u64) -> String {
-    format!("{:.2} ms", micros as f64 / 1e3)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nexus_core::{ProjectionName, Projections, Repository, Sagas};
+use nexus_core::{Position, ProjectionName, Projections, Repository, Sagas};
 use nexus_services::BadDisk;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -144,14 +144,14 @@ async fn settled(parts: &Parts, processes: &Processes, patience: Duration) -> an
         if left.is_empty() {
             left = match self::left(parts, &mut strange).await {
                 // What began while it was looked shows at the second look.
-                Ok(left) if left.is_empty() => match parts.log.head().await? {
-                    head if at_rest == Some(head) => return Ok(told(strange).collect()),
-                    head => {
-                        at_rest = Some(head);
-                        continue;
+                Ok((head, left)) if left.is_empty() => {
+                    if at_rest == Some(head) {
+                        return Ok(told(strange).collect());
                     }
-                },
-                Ok(left) => left,
+                    at_rest = Some(head);
+                    continue;
+                }
+                Ok((_, left)) => left,
                 Err(error) => vec![format!("{error:#}")],
             };
         }
@@ -163,9 +163,12 @@ async fn settled(parts: &Parts, processes: &Processes, patience: Duration) -> an
     }
 }
 
-/// What is still to be done. Dead letters are asked to be tried again: their poison is none any more. Whatever else they died of is noted as strange: a store
+/// What is still to be done up to the end of the log, which is told, too. Dead letters are asked to be tried again: their poison is none any more. Whatever else they died of is noted as strange: a store
 /// that does not answer is no fault of an event.
-async fn left(parts: &Parts, strange: &mut BTreeSet<String>) -> anyhow::Result<Vec<String>> {
+async fn left(
+    parts: &Parts,
+    strange: &mut BTreeSet<String>,
+) -> anyhow::Result<(Option<Position>, Vec<String>)> {
     let mut left = Vec::new();
     let head = parts.log.head().await?;
     let repository = Repository::new(parts.log.clone());
@@ -191,7 +194,7 @@ async fn left(parts: &Parts, strange: &mut BTreeSet<String>) -> anyhow::Result<V
             left.push(format!("{name} is not at {head:?}: {status:?}"));
         }
     }
-    Ok(left)
+    Ok((head, left))
 }
 
 impl Outcome {

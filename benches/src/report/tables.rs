@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Context;
 
-use crate::line::{Figures, Line, Promise, Run, Scale, Workload};
+use crate::line::{Figures, Line, Promise, Run, Scale, Workload, millis};
 
 const BEGIN: &str = "<!-- results: ";
 const BEGUN: &str = " -->\n";
@@ -237,10 +237,6 @@ fn scaled(scales: &[&Scale]) -> String {
 
 fn cell(figures: &Option<Figures>, figure: impl Fn(&Figures) -> Option<String>) -> String {
     figures.as_ref().and_then(figure).unwrap_or_default()
-}
-
-fn millis(micros: u64) -> String {
-    format!("{:.2} ms", micros as f64 / 1e3)
 }
 
 /// With commas, and no more digits than count.

@@ -9,13 +9,12 @@ use super::catalog::BuildState;
 use super::chunks::Chunk;
 use super::commit::{Committing, Held, Plan, Role, Stop, roles};
 use super::letters::{DeadLetter, Owed};
-use super::outage::LONGEST_OUTAGE;
 use super::source::Source;
 use super::worker::{Trouble, Worker};
 use crate::domain::Projection;
 use crate::port::{Acknowledgement, TransactionTooLarge, WorkError};
 use crate::runtime::telemetry;
-use crate::vocabulary::{Checkpoint, EventId, Position, RecordedEvent, StoreError};
+use crate::vocabulary::{Checkpoint, Position, RecordedEvent, StoreError};
 
 /// What happened to an attempt to commit.
 pub(super) enum Committed {
@@ -169,12 +168,7 @@ where
     /// Whether this event has failed; not where a store did not answer while it was handled, unless it has not for too long.
     fn hold_against(&mut self, event: &RecordedEvent, unanswered: Option<StoreError>) -> Result<(), Trouble> {
         let Some(unanswered) = unanswered else { return Ok(()) };
-        match self.unanswered {
-            Some((id, since)) if id == event.id() && since.elapsed() > LONGEST_OUTAGE => return Ok(()),
-            Some((id, _)) if id == event.id() => {}
-            _ => self.unanswered = Some((event.id(), Instant::now())),
-        }
-        Err(unanswered.into())
+        if self.unanswered.is_too_long(event.id()) { Ok(()) } else { Err(unanswered.into()) }
     }
 
     /// What becomes of each event, as things are now; `None`: all are handled.
@@ -280,8 +274,7 @@ where
             Source::Feed { .. } => self.versions.moved(plan.taken()),
         }
         self.passed = self.passed.filter(|(passed, _)| Some(*passed) > plan.through);
-        let is_answered = |(id, _): &(EventId, Instant)| plan.taken().any(|event| event.id() == *id);
-        self.unanswered = self.unanswered.filter(|unanswered| !is_answered(unanswered));
+        self.unanswered.ends_with(plan.taken());
         let recorded_at = plan.range.end.checked_sub(1).and_then(|last| plan.events.get(last));
         let recorded_at = recorded_at.map(RecordedEvent::recorded_at);
         let (now, ranges) = (self.now(), self.ranges());

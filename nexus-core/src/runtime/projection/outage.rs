@@ -1,15 +1,39 @@
 //! Whether it is a store that does not answer, and not what was asked of it, that an error comes from.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{ProjectionFailure, ProjectionsError};
 use crate::port::{DocumentError, FeedError, WorkError};
 use crate::runtime::{BatchError, HistoryError, RelayError, RepositoryError, SagasError, TimersError};
-use crate::vocabulary::{Remedy, StoreError};
+use crate::vocabulary::{EventId, RecordedEvent, Remedy, StoreError};
 
 /// An outage of a store that lasts longer, while others answer, is held against the event after all: it is put aside, and its stream alone waits.
 pub(in crate::runtime) const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
+
+/// The event while whose handling a store does not answer, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Silence(Option<(EventId, Instant)>);
+
+impl Silence {
+    /// Notes that it did not answer this time, either; whether it has not for too long.
+    pub(super) fn is_too_long(&mut self, event: EventId) -> bool {
+        match self.0 {
+            Some((id, since)) if id == event => since.elapsed() >= LONGEST_OUTAGE,
+            _ => {
+                self.0 = Some((event, Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// These events were taken in.
+    pub(super) fn ends_with<'a>(&mut self, mut taken: impl Iterator<Item = &'a RecordedEvent>) {
+        if self.0.is_some_and(|(id, _)| taken.any(|event| event.id() == id)) {
+            self.0 = None;
+        }
+    }
+}
 
 /// Whether a store that may answer later is what an error comes from.
 pub(super) fn does_not_answer(error: &(dyn Error + 'static)) -> bool {

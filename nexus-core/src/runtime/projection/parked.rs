@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -14,7 +14,6 @@ use super::catalog::BuildState;
 use super::commit::{Held, Stop, caught, check, failed, not_handled};
 use super::letters::{DeadLetter, LetterState, Owed, Request, SkippedLetter, Wish, prefix};
 use super::notes::{LETTERS, REQUESTS, SKIPPED, note};
-use super::outage::LONGEST_OUTAGE;
 use super::state::Effects;
 use super::worker::{Trouble, Worker};
 use super::{PAGE, ProjectionFailure};
@@ -152,6 +151,7 @@ where
                 LETTERS.page(&*self.shared.store, &self.space(), &prefix, None, 1).await?;
             let Some((_, letter)) = page.into_iter().next() else {
                 self.parked.remove(stream);
+                self.put_off.remove(stream);
                 let parked = self.parked.len();
                 telemetry::projection_parked(&self.shared.name, parked);
                 self.view(|view| view.parked = parked);
@@ -163,7 +163,7 @@ where
                 return Ok(());
             }
             match self.try_letter(&letter).await? {
-                Committed::Yes { .. } => drop(self.put_off.remove(&letter.event.id())),
+                Committed::Yes { .. } => drop(self.put_off.remove(stream)),
                 Committed::Not { error, unanswered: Some(_), .. } => {
                     return self.put_off(stream, letter, error).await;
                 }
@@ -192,9 +192,8 @@ where
 
     /// A store did not answer, which is no fault of the letter's for as long as that is no fault of an event's: the try does not count.
     async fn put_off(&mut self, stream: &StreamId, letter: DeadLetter, error: String) -> Result<(), Trouble> {
-        let since = *self.put_off.entry(letter.event.id()).or_insert_with(Instant::now);
-        if since.elapsed() >= LONGEST_OUTAGE {
-            self.put_off.remove(&letter.event.id());
+        if self.put_off.entry(stream.clone()).or_default().is_too_long(letter.event.id()) {
+            self.put_off.remove(stream);
             return self.put_back(stream, letter, error).await;
         }
         tracing::warn!(projection = %self.shared.name, %stream, error, "a store does not answer");

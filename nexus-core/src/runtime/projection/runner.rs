@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::board::Board;
 use super::catalog::{self, Build};
+use super::outage::Silence;
 use super::seen::Seen;
 use super::settings::{Settings, SwitchWhen};
 use super::source::Source;
@@ -322,7 +323,7 @@ where
                 limits: None,
                 is_live: false,
                 ahead_since: None,
-                unanswered: None,
+                unanswered: Silence::default(),
                 put_off: std::collections::HashMap::new(),
                 together,
             };

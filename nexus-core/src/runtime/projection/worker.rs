@@ -15,6 +15,7 @@ use super::board::{Activity, Board};
 use super::catalog::{self, Build, BuildState};
 use super::claims::WorkerId;
 use super::commit::Held;
+use super::outage::Silence;
 use super::parts::Parts;
 use super::seen::Seen;
 use super::settings::Settings;
@@ -25,7 +26,7 @@ use super::{ProjectionFailure, ProjectionsError};
 use crate::domain::Projection;
 use crate::port::{FeedError, ReadModelStore, Space};
 use crate::runtime::telemetry;
-use crate::vocabulary::{Checkpoint, EventId, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
+use crate::vocabulary::{Checkpoint, Position, ProjectionName, Query, Remedy, StoreError, StreamId};
 
 /// How long a checkpoint may lag behind that moves over events of others only.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
@@ -77,10 +78,10 @@ pub(super) struct Worker<P, Tx: ?Sized> {
     /// How far the build that serves is, where this one is built beside it and follows a feed.
     pub(super) limits: Option<Limits>,
     pub(super) is_live: bool,
-    /// The event at which a store does not answer, and since when.
-    pub(super) unanswered: Option<(EventId, Instant)>,
-    /// The same of events that wait as letters.
-    pub(super) put_off: HashMap<EventId, Instant>,
+    /// The event at which a store does not answer.
+    pub(super) unanswered: Silence,
+    /// The same of the letters that are next in their streams.
+    pub(super) put_off: HashMap<StreamId, Silence>,
     /// Since when the log has told an end before what was handled.
     pub(super) ahead_since: Option<Instant>,
     /// So many events go into one transaction at most: fewer, where its store takes no more.
